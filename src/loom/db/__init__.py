@@ -1,0 +1,1 @@
+"""The only door to PostgreSQL: pool, transactions as an actor, migrations, the embedded server."""

@@ -1,0 +1,1 @@
+"""One package for each area of a coaching practice; none imports another."""

@@ -1,0 +1,1 @@
+"""Invoices, payments, refunds, payment methods and gateways."""

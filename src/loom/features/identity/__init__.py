@@ -1,0 +1,1 @@
+"""Accounts: sign-up, sign-in, second factor, sessions of a user, profiles."""

@@ -1,0 +1,1 @@
+"""Conversations, messages, mentions, receipts and the delivery of each message."""

@@ -1,0 +1,1 @@
+"""The coach's practice: clients, availability, notes, reflections."""

@@ -1,0 +1,1 @@
+"""Session templates, free slots, sessions, attendees and their attendance."""

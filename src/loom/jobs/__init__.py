@@ -1,0 +1,1 @@
+"""Background work: the job queue in schema jobs and the worker that drains it."""

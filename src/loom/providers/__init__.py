@@ -1,0 +1,1 @@
+"""Everything outside Loom, behind protocols: mail, push, payment gateways."""
