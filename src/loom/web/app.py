@@ -1,0 +1,99 @@
+"""The HTTP application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.middleware.cors import CORSMiddleware
+
+import loom
+from loom.core.settings import Settings
+from loom.db.database import Database, Limits
+from loom.db.errors import register
+from loom.http.services import Services
+from loom.web import docs_pages, errors, features, openapi, system, tokens
+from loom.web.metrics import Metrics
+from loom.web.middleware import CatchAll, RequestLimits, RequestLog
+
+
+def create_app(settings: Settings, database: Database | str) -> FastAPI:
+    """The application over an open Database, which stays the caller's to close, or over a conninfo.
+
+    With a conninfo the connections open when the server starts and close when it stops; PostgreSQL need not be
+    reachable by then: requests answer 503 until it is.
+    """
+    issuer, verifier = tokens.from_settings(settings)
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if isinstance(database, Database):
+            yield
+            return
+        async with await open_database(settings, database) as opened:
+            app.state.services = Services(settings, opened, verifier, issuer)
+            yield
+
+    app = FastAPI(
+        title="Loom",
+        version=loom.__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+        redirect_slashes=False,
+    )
+    if isinstance(database, Database):
+        app.state.services = Services(settings, database, verifier, issuer)
+    app.state.metrics = metrics
+    errors.install(app)
+    openapi.install(app)
+    docs_pages.install(app)
+    app.include_router(system.router)
+    if settings.metrics:
+        app.include_router(system.metrics_router)
+    for constraint_errors in features.CONSTRAINT_ERRORS:
+        register(constraint_errors)
+    for router in features.ROUTERS:
+        app.include_router(router)
+    _add_middleware(app, settings, metrics)
+    return app
+
+
+async def open_database(settings: Settings, conninfo: str) -> Database:
+    """Connections of the application, sized and limited by the settings."""
+    return await Database.open(
+        conninfo,
+        min_size=settings.pool_min_size,
+        max_size=settings.pool_max_size,
+        hot_max_size=settings.hot_pool_max_size,
+        timeout=settings.pool_timeout_seconds,
+        limits=Limits(
+            statement_ms=settings.statement_timeout_ms,
+            idle_in_transaction_ms=settings.idle_in_transaction_timeout_ms,
+            lock_ms=settings.lock_timeout_ms,
+        ),
+    )
+
+
+def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
+    """Innermost first."""
+    app.add_middleware(RequestLimits, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(CatchAll)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id", "Last-Event-ID"],
+            expose_headers=["X-Request-Id", "Idempotent-Replayed", "Location", "Retry-After"],
+            max_age=600,
+        )
+    app.add_middleware(RequestLog, metrics=metrics, https=settings.base_url.startswith("https://"))
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

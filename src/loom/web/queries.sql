@@ -1,0 +1,2 @@
+-- name: schema_version
+select private.schema_version()
