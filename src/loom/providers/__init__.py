@@ -1,1 +1,1 @@
-"""Everything outside Loom, behind protocols: mail, push, payment gateways."""
+"""What Loom calls in the world outside: mail, push, payments. Vendor libraries are known here and nowhere else."""

@@ -1,0 +1,173 @@
+"""Web Push for real: encrypted, signed, over HTTP, to a push service that checks and decrypts."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+import uvicorn
+
+from loom.providers.errors import PermanentError, RetryableError
+from loom.providers.push import PushGoneError, PushTarget, WebPushSender
+from loom.providers.push.guard import EndpointRefusedError, check_endpoint, resolve_endpoint
+from loom.providers.push.sink import PushSink
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def sink() -> Iterator[PushSink]:
+    listening = socket.create_server(("127.0.0.1", 0))
+    app = PushSink(f"http://127.0.0.1:{listening.getsockname()[1]}")
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    yield app
+    server.should_exit = True
+    thread.join()
+    listening.close()
+
+
+def send(keys: Path, target: PushTarget, payload: bytes = b"hello", *, allow_local: bool = True) -> str:
+    async def once() -> str:
+        sender = WebPushSender(keys, contact="mailto:ops@example.com", allow_local=allow_local)
+        try:
+            return await sender.send(target, payload)
+        finally:
+            await sender.close()
+
+    return asyncio.run(once())
+
+
+def test_a_device_gets_what_was_sent_to_it(sink: PushSink, tmp_path: Path) -> None:
+    device = sink.add_device("phone")
+    answer = send(tmp_path, device.target(sink.base_url), "פגישה מחר".encode())
+    assert answer.startswith(f"{sink.base_url}/message/")
+    assert device.received == ["פגישה מחר".encode()]
+
+
+@pytest.mark.parametrize(
+    ("status", "expected", "reason"),
+    [
+        (404, PushGoneError, "subscription_gone"),
+        (410, PushGoneError, "subscription_gone"),
+        (413, PermanentError, "too_large"),
+        (401, PermanentError, "push_key_refused"),
+        (403, PermanentError, "push_key_refused"),
+        (400, PermanentError, "push_refused"),
+        (301, PermanentError, "push_refused"),
+        (429, RetryableError, "push_busy"),
+        (500, RetryableError, "push_busy"),
+        (503, RetryableError, "push_busy"),
+    ],
+)
+def test_each_answer_of_a_push_service_has_one_meaning(
+    sink: PushSink, tmp_path: Path, status: int, expected: type[PermanentError | RetryableError], reason: str
+) -> None:
+    device = sink.add_device("other", status=status)
+    device.retry_after = 17 if status == 429 else None
+    with pytest.raises(expected) as caught:
+        send(tmp_path, device.target(sink.base_url))
+    assert caught.value.reason == reason
+    assert device.received == []
+    if status == 429:
+        assert caught.value.retry_after == 17
+
+
+def test_the_service_refuses_a_token_made_out_to_another(sink: PushSink, tmp_path: Path) -> None:
+    device = sink.add_device("strict")
+    honest, sink.base_url = sink.base_url, "http://127.0.0.1:9"
+    try:
+        with pytest.raises(PermanentError) as caught:
+            send(tmp_path, device.target(honest))
+    finally:
+        sink.base_url = honest
+    assert caught.value.reason == "push_key_refused"
+
+
+def test_a_device_cannot_read_what_was_encrypted_for_another(sink: PushSink, tmp_path: Path) -> None:
+    device, other = sink.add_device("mine"), sink.add_device("theirs")
+    mixed = PushTarget(
+        device.target(sink.base_url).endpoint,
+        other.target(sink.base_url).p256dh,
+        other.target(sink.base_url).auth,
+    )
+    with pytest.raises(PermanentError):
+        send(tmp_path, mixed)
+    assert device.received == []
+
+
+def test_broken_device_keys_and_large_payloads_are_permanent(sink: PushSink, tmp_path: Path) -> None:
+    device = sink.add_device("keys")
+    good = device.target(sink.base_url)
+    for broken in (PushTarget(good.endpoint, "AAAA", good.auth), PushTarget(good.endpoint, "", ""), good):
+        with pytest.raises(PermanentError):
+            send(tmp_path, broken, b"x" * (4000 if broken is good else 5))
+
+
+def test_the_key_is_made_once_and_kept(tmp_path: Path) -> None:
+    async def public_keys() -> list[str]:
+        senders = [WebPushSender(tmp_path / "keys", contact="mailto:ops@example.com") for _ in range(2)]
+        return [sender.public_key for sender in senders]
+
+    first, second = asyncio.run(public_keys())
+    assert first == second
+    assert len(first) == 87
+    assert (tmp_path / "keys" / "vapid.pem").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://push.example.com/x",
+        "https://127.0.0.1/x",
+        "https://localhost/x",
+        "https://10.1.2.3/x",
+        "https://169.254.169.254/latest/meta-data",
+        "https://[::1]/x",
+        "https://[::ffff:10.0.0.1]/x",
+        "https://2130706433/x",
+        "https://0x7f.1/x",
+        "https://db.internal/x",
+        "https://intranet/x",
+        "https://push.example.com:22/x",
+        "https://user:pw@push.example.com/x",
+        "ftp://push.example.com/x",
+        "https://push.example.com/x y",
+        "https://push.example.com/\r\nHost: evil",
+        "https://[broken/x",
+        "",
+        "https://push.example.com/" + "x" * 2000,
+    ],
+)
+def test_an_address_inside_the_operators_network_is_refused(endpoint: str) -> None:
+    with pytest.raises(EndpointRefusedError):
+        check_endpoint(endpoint)
+
+
+def test_loopback_is_open_only_where_a_setting_allows_it() -> None:
+    assert check_endpoint("http://127.0.0.1:4000/push/phone", allow_local=True).port == 4000
+    with pytest.raises(EndpointRefusedError):
+        check_endpoint("http://127.0.0.1:4000/push/phone")
+    with pytest.raises(EndpointRefusedError):
+        check_endpoint("http://10.0.0.1/push/phone", allow_local=True)
+    assert check_endpoint("https://fcm.googleapis.com/fcm/send/abc").hostname == "fcm.googleapis.com"
+
+
+def test_a_name_that_resolves_into_a_private_network_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def resolve(answer: str) -> str:
+        async def getaddrinfo(*_: object, **__: object) -> list[tuple[object, ...]]:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (answer, 443))]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+        return (await resolve_endpoint("https://rebound.example.com/x")).address
+
+    assert asyncio.run(resolve("93.184.216.34")) == "93.184.216.34"
+    for inside in ("10.0.0.5", "127.0.0.1", "100.64.0.1", "fd00::1"):
+        with pytest.raises(EndpointRefusedError):
+            asyncio.run(resolve(inside))
