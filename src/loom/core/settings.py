@@ -1,0 +1,106 @@
+"""Every setting of Loom, in one class. The only place that reads the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Read from `LOOM_*` variables; the command line overrides some. Made once, by the CLI or the app factory."""
+
+    model_config = SettingsConfigDict(env_prefix="LOOM_", extra="ignore", env_ignore_empty=True)
+
+    # where things are
+    database_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL to use, as a libpq URL; a socket folder may be the host. Empty: the embedded server.",
+    )
+    data_dir: Path = Field(
+        Path(".loom"), description="Folder for the embedded database, keys, the mail outbox and files."
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    public_url: str | None = Field(
+        None, description="Address that people reach Loom under, for links in mail. Empty: made of host and port."
+    )
+    cors_origins: list[str] = Field(
+        [], description="Front ends on other origins that may call the API, as a JSON list of origins."
+    )
+    trusted_proxies: list[str] = Field(
+        [], description="Addresses of proxies whose X-Forwarded-For is believed, as a JSON list."
+    )
+
+    # database connections
+    pool_min_size: int = Field(1, ge=0, description="Connections kept open.")
+    pool_max_size: int = Field(10, ge=1, description="Connections open at most, apart from those for hot reads.")
+    hot_pool_max_size: int = Field(4, ge=1, description="Connections for hot reads at most.")
+    pool_timeout_seconds: float = Field(
+        3.0, gt=0, description="How long a request waits for a connection before it answers 503."
+    )
+    statement_timeout_ms: int = Field(15_000, ge=0, description="Longest statement of the application; 0 is no limit.")
+    idle_in_transaction_timeout_ms: int = Field(
+        15_000, ge=0, description="Longest pause inside a transaction before PostgreSQL ends it; 0 is no limit."
+    )
+    lock_timeout_ms: int = Field(5_000, ge=0, description="Longest wait for a lock; 0 is no limit.")
+
+    # tokens
+    access_token_minutes: int = Field(15, ge=1, description="Life of an access token of Loom's own issuer.")
+    refresh_token_days: int = Field(30, ge=1, description="Life of a sign-in without use.")
+    supabase_jwt_secret: SecretStr | None = Field(
+        None, description="Secret of a Supabase project (HS256). Set: its tokens are accepted beside Loom's own."
+    )
+    supabase_jwks_url: str | None = Field(
+        None, description="Key set of a Supabase project or another issuer. Set: its tokens are accepted."
+    )
+    supabase_issuer: str | None = Field(None, description="Issuer that a Supabase token must name. Empty: not checked.")
+    supabase_audience: str = Field("authenticated", description="Audience that a Supabase token must name.")
+    allow_sign_up: bool = Field(True, description="Whether people may make themselves an account.")
+
+    # mail and push
+    smtp_url: SecretStr | None = Field(
+        None, description="Mail server: smtp://user:password@host:587 (STARTTLS) or smtps://…:465. Empty: local outbox."
+    )
+    mail_from: str = Field("Loom <loom@localhost>", description="Sender of mail.")
+    push_contact: str = Field("mailto:loom@localhost", description="Contact that push services are told (VAPID).")
+    push_allow_private: bool = Field(
+        False, description="Whether push endpoints on loopback and private addresses are allowed (demo and tests)."
+    )
+
+    # behaviour
+    max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body.")
+    worker_concurrency: int = Field(4, ge=1, description="Jobs that one worker runs at the same time.")
+    stalled_job_seconds: float = Field(
+        30.0, gt=0, description="Silence of a worker after which its jobs are given to others."
+    )
+    default_locale: Literal["en", "he"] = Field("en", description="Language for people who chose none.")
+    default_timezone: str = Field("Asia/Jerusalem", description="Zone for people who chose none.")
+    default_currency: str = Field("ILS", description="Currency of a new practice.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
+
+    @property
+    def keys_dir(self) -> Path:
+        """Generated keys and passwords, private to the user who runs Loom."""
+        return self.data_dir / "keys"
+
+    @property
+    def outbox_dir(self) -> Path:
+        """Mail that is not sent but kept, where no mail server is set."""
+        return self.data_dir / "outbox"
+
+    @property
+    def files_dir(self) -> Path:
+        """Attachments and documents."""
+        return self.data_dir / "files"
+
+    @property
+    def base_url(self) -> str:
+        """Address that links are built on, without a slash at the end."""
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"

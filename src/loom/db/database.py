@@ -1,0 +1,369 @@
+"""The door to PostgreSQL: connections, and transactions that run as an actor.
+
+A read is one round trip. The scope (role, claims, read-only) and the query travel together with one Sync, which makes
+them one implicit transaction: whatever happens, role and claims are gone after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, LiteralString, Self, TypeVar, cast
+
+import psycopg
+from psycopg import AsyncConnection, AsyncCursor
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from psycopg.rows import class_row, scalar_row, tuple_row
+from psycopg_pool import AsyncConnectionPool
+from pydantic import BaseModel
+
+from loom.core.errors import AppError, NotFound
+from loom.db.actor import Actor
+from loom.db.errors import RETRYABLE, is_connection_loss, translate
+from loom.db.executor import Params
+
+M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
+Row = AsyncCursor[Any]
+
+_SCOPE: LiteralString = "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)"
+_READ_SCOPE: LiteralString = _SCOPE + ", set_config('transaction_read_only', 'on', true)"
+_BEGIN: LiteralString = "begin isolation level read committed read write"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Timeouts of every connection of the application, in milliseconds; 0 is none."""
+
+    statement_ms: int = 15_000
+    idle_in_transaction_ms: int = 15_000
+    lock_ms: int = 5_000
+
+
+class _RawJson(Loader):
+    """JSON as the bytes that PostgreSQL sent."""
+
+    def load(self, data: Buffer) -> bytes:
+        return bytes(data)
+
+
+class Database:
+    """One process's connections. `reader`, `transaction`, `run` and `fetch_json` are the only ways in."""
+
+    def __init__(
+        self,
+        pool: AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]],
+        hot: AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]],
+        conninfo: str,
+    ) -> None:
+        self._pool = pool
+        self._hot = hot
+        self.conninfo = conninfo
+
+    @classmethod
+    async def open(
+        cls,
+        conninfo: str,
+        *,
+        min_size: int = 1,
+        max_size: int = 10,
+        hot_max_size: int = 4,
+        timeout: float = 3.0,  # noqa: ASYNC109
+        limits: Limits | None = None,
+    ) -> Self:
+        """Opens the pools without waiting: while PostgreSQL is away, calls answer `database_unavailable`."""
+        limits = limits or Limits()
+
+        async def configure(conn: AsyncConnection[Any]) -> None:
+            await conn.execute(
+                "select set_config('statement_timeout', %s, false),"
+                " set_config('idle_in_transaction_session_timeout', %s, false),"
+                " set_config('lock_timeout', %s, false), set_config('timezone', 'UTC', false)",
+                [str(limits.statement_ms), str(limits.idle_in_transaction_ms), str(limits.lock_ms)],
+            )
+
+        async def configure_hot(conn: AsyncConnection[Any]) -> None:
+            await configure(conn)
+            # Hot reads keep the role for good and bring only the claims, so that one prepared call does all.
+            # Without claims the policies show nothing, and nothing can be written.
+            await conn.execute("set role authenticated; set default_transaction_read_only = on")
+            for kind in ("json", "jsonb"):
+                conn.adapters.register_loader(kind, _RawJson)
+
+        def pool(
+            low: int, high: int, setup: Callable[[AsyncConnection[Any]], Awaitable[None]]
+        ) -> AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]:
+            return AsyncConnectionPool(
+                conninfo,
+                kwargs={"autocommit": True, "application_name": "loom"},
+                min_size=low,
+                max_size=high,
+                configure=setup,
+                timeout=timeout,
+                # After this long without success the pool stops trying by itself; the next request tries anew, so
+                # recovery never waits for a long back-off.
+                reconnect_timeout=2.0,
+                open=False,
+            )
+
+        self = cls(pool(min_size, max_size, configure), pool(0, hot_max_size, configure_hot), conninfo)
+        await self._pool.open()
+        await self._hot.open()
+        return self
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        await self._pool.close()
+        await self._hot.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.close()
+
+    def reader(self, actor: Actor) -> Reader:
+        """Read-only; each call is its own round trip and its own snapshot."""
+        return Reader(self, actor)
+
+    @asynccontextmanager
+    async def transaction(self, actor: Actor) -> AsyncGenerator[Tx]:
+        """BEGIN with the first statement, COMMIT on leaving, ROLLBACK on any exception."""
+        async with self.connection() as conn:
+            tx = Tx(conn, actor)
+            try:
+                yield tx
+            except BaseException:
+                await tx.rollback()
+                raise
+            await tx.commit()
+
+    async def run(self, actor: Actor, work: Callable[[Tx], Awaitable[T]], attempts: int = 3) -> T:
+        """Runs `work` in a transaction, again from the start if it lost to others (deadlock, lock wait, serialisation).
+
+        `work` must not touch anything outside the transaction. After the last attempt: 409 `busy`.
+        """
+        for attempt in range(1, attempts + 1):
+            try:
+                async with self.transaction(actor) as tx:
+                    return await work(tx)
+            except AppError as error:
+                if attempt == attempts or not _lost_to_others(error):
+                    raise
+        raise AssertionError("unreachable")
+
+    async def fetch_json(self, actor: Actor, function: LiteralString, params: Sequence[object]) -> bytes | None:
+        """JSON of a `*_json` function (schema-qualified name) as PostgreSQL wrote it; None for SQL null.
+
+        For signed-in users this is one prepared call. Others take the ordinary way with the same answer.
+        """
+        if actor.db_role != "authenticated":
+            return await self.reader(actor).fetch_raw_json(_call(function, len(params)), params)
+
+        async def call(conn: AsyncConnection[Any]) -> bytes | None:
+            cursor = conn.cursor(row_factory=scalar_row)
+            await cursor.execute(_hot_call(function, len(params)), [actor.claims, *params], prepare=True)
+            return cast("bytes | None", await cursor.fetchone())
+
+        return await self._read(self._hot, call)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncGenerator[AsyncConnection[tuple[Any, ...]]]:
+        """A connection without any scope: for Tx, and for LISTEN. The login role has no rights of its own."""
+        try:
+            context = self._pool.connection()
+            conn = await context.__aenter__()
+        except Exception as exc:
+            raise translate(exc) from exc
+        try:
+            yield conn
+        except BaseException as exc:
+            if not await context.__aexit__(type(exc), exc, exc.__traceback__):
+                raise
+        else:
+            await context.__aexit__(None, None, None)
+
+    async def read(self, call: Callable[[AsyncConnection[Any]], Awaitable[T]]) -> T:
+        """Runs a read-only call, once more on another connection if the first turned out to be dead."""
+        return await self._read(self._pool, call)
+
+    async def _read(self, pool: AsyncConnectionPool[Any], call: Callable[[AsyncConnection[Any]], Awaitable[T]]) -> T:
+        for again in (True, False):
+            try:
+                async with pool.connection() as conn:
+                    return await call(conn)
+            except psycopg.Error as exc:
+                if not (again and is_connection_loss(exc)):
+                    raise translate(exc) from exc
+                # The server went away and came back, or is away: drop every dead connection at once.
+                await pool.check()
+        raise AssertionError("unreachable")
+
+
+class Reader:
+    """Executor whose every call is one read-only round trip as the actor."""
+
+    def __init__(self, database: Database, actor: Actor) -> None:
+        self._database = database
+        self.actor = actor
+
+    async def _run(self, query: LiteralString, params: Any, factory: Any, take: Callable[[Row], Awaitable[T]]) -> T:
+        async def call(conn: AsyncConnection[Any]) -> T:
+            async with conn.pipeline():
+                await conn.execute(_READ_SCOPE, [self.actor.db_role, self.actor.claims], prepare=True)
+                cursor = conn.cursor(row_factory=factory)
+                await cursor.execute(query, params)
+            return await take(cursor)
+
+        return await self._database.read(call)
+
+    async def fetch_all(self, query: LiteralString, params: Params, row: type[M]) -> list[M]:
+        """All rows."""
+        return await self._run(query, params, class_row(row), _all)
+
+    async def find_one(self, query: LiteralString, params: Params, row: type[M]) -> M | None:
+        """The first row or None."""
+        return await self._run(query, params, class_row(row), _first)
+
+    async def fetch_one(self, query: LiteralString, params: Params, row: type[M]) -> M:
+        """The first row; NotFound when there is none."""
+        return _found(await self.find_one(query, params, row))
+
+    async def fetch_value(self, query: LiteralString, params: Params) -> Any:
+        """The first column of the first row; None when there is no row."""
+        return await self._run(query, params, scalar_row, _first)
+
+    async def execute(self, query: LiteralString, params: Params) -> int:
+        """Rows that the query found; a write is refused by PostgreSQL."""
+        return await self._run(query, params, tuple_row, _count)
+
+    async def fetch_raw_json(self, query: LiteralString, params: Sequence[object]) -> bytes | None:
+        """The one JSON value as bytes."""
+
+        async def call(conn: AsyncConnection[Any]) -> bytes | None:
+            async with conn.pipeline():
+                await conn.execute(_READ_SCOPE, [self.actor.db_role, self.actor.claims], prepare=True)
+                cursor = conn.cursor(row_factory=scalar_row)
+                for kind in ("json", "jsonb"):
+                    cursor.adapters.register_loader(kind, _RawJson)
+                await cursor.execute(query, params)
+            return cast("bytes | None", await cursor.fetchone())
+
+        return await self._database.read(call)
+
+
+class Tx:
+    """Executor inside one transaction. The first statement carries BEGIN and the scope with it."""
+
+    def __init__(self, conn: AsyncConnection[Any], actor: Actor) -> None:
+        self._conn = conn
+        self.actor = actor
+        self._begun = False
+
+    async def _run(self, query: LiteralString, params: Any, factory: Any, take: Callable[[Row], Awaitable[T]]) -> T:
+        cursor = self._conn.cursor(row_factory=factory)
+        try:
+            if self._begun:
+                await cursor.execute(query, params)
+            else:
+                self._begun = True
+                async with self._conn.pipeline():
+                    await self._conn.execute(_BEGIN)
+                    await self._conn.execute(_SCOPE, [self.actor.db_role, self.actor.claims], prepare=True)
+                    await cursor.execute(query, params)
+            return await take(cursor)
+        except psycopg.Error as exc:
+            raise translate(exc) from exc
+
+    async def fetch_all(self, query: LiteralString, params: Params, row: type[M]) -> list[M]:
+        """All rows."""
+        return await self._run(query, params, class_row(row), _all)
+
+    async def find_one(self, query: LiteralString, params: Params, row: type[M]) -> M | None:
+        """The first row or None."""
+        return await self._run(query, params, class_row(row), _first)
+
+    async def fetch_one(self, query: LiteralString, params: Params, row: type[M]) -> M:
+        """The first row; NotFound when there is none."""
+        return _found(await self.find_one(query, params, row))
+
+    async def fetch_value(self, query: LiteralString, params: Params) -> Any:
+        """The first column of the first row; None when there is no row."""
+        return await self._run(query, params, scalar_row, _first)
+
+    async def execute(self, query: LiteralString, params: Params) -> int:
+        """Rows affected."""
+        return await self._run(query, params, tuple_row, _count)
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncGenerator[None]:
+        """What fails inside is undone by itself; the transaction can go on if the error is caught outside."""
+        await self.execute("savepoint loom", {})
+        try:
+            yield
+        except BaseException:
+            await self._conn.execute("rollback to savepoint loom; release savepoint loom")
+            raise
+        await self.execute("release savepoint loom", {})
+
+    async def commit(self) -> None:
+        """Ends the transaction; deferred constraints speak up here."""
+        try:
+            if self._conn.info.transaction_status == psycopg.pq.TransactionStatus.INERROR:
+                await self._conn.rollback()
+                raise RuntimeError("an error inside the transaction was swallowed; use savepoint()")
+            await self._conn.commit()
+        except psycopg.Error as exc:
+            raise translate(exc) from exc
+
+    async def rollback(self) -> None:
+        """Undoes everything. A lost connection has done so already."""
+        if not self._conn.closed:
+            try:
+                await self._conn.rollback()
+            except psycopg.Error:
+                await self._conn.close()
+
+
+def _lost_to_others(error: AppError) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, psycopg.Error) and cause.sqlstate in RETRYABLE
+
+
+def _found(row: M | None) -> M:
+    if row is None:
+        raise NotFound
+    return row
+
+
+async def _all(cursor: Row) -> Any:
+    return await cursor.fetchall()
+
+
+async def _first(cursor: Row) -> Any:
+    return await cursor.fetchone()
+
+
+async def _count(cursor: Row) -> int:
+    return cursor.rowcount
+
+
+@cache
+def _call(function: LiteralString, count: int) -> LiteralString:
+    return "select " + _invoke(function, count)
+
+
+@cache
+def _hot_call(function: LiteralString, count: int) -> LiteralString:
+    # CASE settles the order: the claims are there before the function runs.
+    start: LiteralString = "select case when set_config('request.jwt.claims', %s, true) is not null then "
+    return start + _invoke(function, count) + " end"
+
+
+def _invoke(function: LiteralString, count: int) -> LiteralString:
+    comma: LiteralString = ", "
+    placeholders: list[LiteralString] = ["%s"] * count
+    return function + "(" + comma.join(placeholders) + ")"

@@ -1,0 +1,83 @@
+"""Fixtures of the whole suite. Everything runs against a real PostgreSQL; nothing of it is mocked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg.rows import DictRow, dict_row
+
+from loom.db.database import Database
+from tests.support.acting import AsRole, AsUser, acting
+from tests.support.cluster import Cluster, open_cluster
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Loom runs on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One server for each process of the test run."""
+    with open_cluster(tmp_path_factory.mktemp("cluster")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def database_name(cluster: Cluster) -> Iterator[str]:
+    """A migrated database for each test module."""
+    name = cluster.create(cluster.template())
+    yield name
+    cluster.drop(name)
+
+
+@pytest.fixture(scope="module")
+def database_url(cluster: Cluster, database_name: str) -> str:
+    """Conninfo of the module's database as its owner."""
+    return cluster.url(database_name, "loom_owner")
+
+
+@pytest.fixture(scope="module")
+def api_url(cluster: Cluster, database_name: str) -> str:
+    """Conninfo of the module's database as the application signs in."""
+    return cluster.url(database_name, "loom_api")
+
+
+@pytest.fixture
+def owner(database_url: str) -> Iterator[psycopg.Connection[DictRow]]:
+    """An autocommit connection as the owner of the tables; rows are dicts."""
+    with psycopg.connect(database_url, autocommit=True, row_factory=dict_row) as conn:
+        yield conn
+
+
+@pytest.fixture(scope="module")
+def as_role(api_url: str) -> AsRole:
+    """Acts as anon, authenticated or service_role with the claims given."""
+
+    def act(role: str, **claims: Any) -> AbstractContextManager[psycopg.Connection[DictRow]]:
+        return acting(api_url, role, claims)
+
+    return act
+
+
+@pytest.fixture(scope="module")
+def as_user(api_url: str) -> AsUser:
+    """Acts as a signed-in user."""
+
+    def act(user_id: UUID | str) -> AbstractContextManager[psycopg.Connection[DictRow]]:
+        return acting(api_url, "authenticated", {"sub": str(user_id)})
+
+    return act
+
+
+@pytest.fixture
+async def db(api_url: str, anyio_backend: str) -> AsyncIterator[Database]:  # noqa: ARG001 - asks for the event loop
+    """The application's own door to the module's database."""
+    async with await Database.open(api_url, max_size=8) as opened:
+        yield opened
