@@ -51,10 +51,11 @@ class Settings(BaseSettings):
     access_token_minutes: int = Field(15, ge=1, description="Life of an access token of Loom's own issuer.")
     refresh_token_days: int = Field(30, ge=1, description="Life of a sign-in without use.")
     supabase_jwt_secret: SecretStr | None = Field(
-        None, description="Secret of a Supabase project (HS256). Set: its tokens are accepted beside Loom's own."
+        None, description="Secret of a Supabase project (HS256). Set: its tokens are accepted, and Loom issues none."
     )
     supabase_jwks_url: str | None = Field(
-        None, description="Key set of a Supabase project or another issuer. Set: its tokens are accepted."
+        None,
+        description="Key set of a Supabase project or other issuer. Set: its tokens are accepted, Loom issues none.",
     )
     supabase_issuer: str | None = Field(None, description="Issuer that a Supabase token must name. Empty: not checked.")
     supabase_audience: str = Field("authenticated", description="Audience that a Supabase token must name.")
@@ -71,6 +72,8 @@ class Settings(BaseSettings):
     )
 
     # behaviour
+    rate_limits: bool = Field(True, description="Whether sign-in and public routes refuse too many requests.")
+    metrics: bool = Field(False, description="Whether /metrics answers, to anyone who can reach it.")
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body.")
     worker_concurrency: int = Field(4, ge=1, description="Jobs that one worker runs at the same time.")
     stalled_job_seconds: float = Field(

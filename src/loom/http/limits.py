@@ -15,7 +15,7 @@ from loom.db.actor import Actor
 from loom.db.sql import load_queries
 from loom.http.services import AppServices, Services
 
-SQL = load_queries(__package__)
+SQL = load_queries("loom.http")
 
 
 class Limit:

@@ -25,7 +25,7 @@ from loom.db.sql import load_queries
 from loom.http.auth import AnyCaller, SignedIn
 from loom.http.services import AppServices
 
-SQL = load_queries(__package__)
+SQL = load_queries("loom.http")
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 R = TypeVar("R", bound=BaseModel | bytes | None)

@@ -36,7 +36,9 @@ def install(app: FastAPI) -> None:
 
 def _app_error(request: Request, exc: Exception) -> Response:
     error = cast("AppError", exc)
-    if error.status >= 500:
+    if error.status == 503:
+        log.warning("refused", code=error.code)
+    elif error.status >= 500:
         log.error("refused", code=error.code, exc_info=error.__cause__ or error)
     return problem_response(request, error.status, error.code, error.detail, hint=error.hint, extra=error.extra)
 

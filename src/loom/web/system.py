@@ -16,7 +16,7 @@ from loom.db.sql import load_queries
 from loom.http import AppServices, problems
 from loom.web.metrics import CONTENT_TYPE
 
-SQL = load_queries(__package__)
+SQL = load_queries("loom.web")
 
 router = APIRouter(tags=["system"])
 metrics_router = APIRouter(include_in_schema=False)
