@@ -24,6 +24,7 @@ def parse_queries(text: str, source: str = "queries.sql") -> dict[str, LiteralSt
     return queries
 
 
-def load_queries(package: str) -> dict[str, LiteralString]:
+def load_queries(package: str | None) -> dict[str, LiteralString]:
     """The queries of `queries.sql` in a package (pass `__package__`)."""
+    assert package is not None  # noqa: S101 - None only for a file that runs as a script
     return parse_queries(files(package).joinpath("queries.sql").read_text("utf-8"), f"{package}/queries.sql")
