@@ -1,0 +1,14 @@
+create table if not exists private.adoption_decisions (
+  kind text not null,
+  key text not null,
+  value text not null,
+  created_at timestamptz not null default now(),
+  primary key (kind, key)
+);
+comment on table private.adoption_decisions is
+  'What a person decided about old data when Loom took over their database, and values that had to be replaced. Read by migrations.';
+comment on column private.adoption_decisions.kind is 'payments.status: what an unknown status means. users.timezone: the unknown zone a profile had.';
+
+revoke all on private.adoption_decisions from public, anon, authenticated, service_role;
+grant select on private.adoption_decisions to service_role;
+alter table private.adoption_decisions enable row level security;
