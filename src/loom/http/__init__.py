@@ -6,7 +6,7 @@ async def draft_invoice(body: DraftInvoice, write: Write) -> Response:
 """
 
 from loom.http.auth import AnyCaller, SignedIn
-from loom.http.inputs import Input
+from loom.http.inputs import EmailAddress, Input
 from loom.http.limits import RateLimit
 from loom.http.pages import Cursor, Limit, Page, decode_cursor, encode_cursor, page_of
 from loom.http.problem import Problem, problems
@@ -17,6 +17,7 @@ __all__ = [
     "AnyCaller",
     "AppServices",
     "Cursor",
+    "EmailAddress",
     "Input",
     "Limit",
     "Page",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from email_validator import EmailNotValidError, validate_email
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 MAX_DEPTH = 32
@@ -42,6 +43,23 @@ def check_text(text: str) -> None:
         text.encode()
     except UnicodeEncodeError as bad:
         raise PydanticCustomError("text_surrogate", "Text must not hold half of a surrogate pair") from bad
+
+
+def _email(text: str) -> str:
+    try:
+        # Reserved domains such as .test are fine here: whether mail arrives is found out by mailing.
+        found = validate_email(text, check_deliverability=False, test_environment=True)
+    except EmailNotValidError as bad:
+        raise PydanticCustomError("email_address", "This is not an e-mail address") from bad
+    return found.normalized.lower()
+
+
+EmailAddress = Annotated[
+    str,
+    Field(max_length=254, json_schema_extra={"format": "email", "examples": ["dana@example.com"]}),
+    AfterValidator(_email),
+]
+"""An e-mail address, lower case."""
 
 
 class Input(BaseModel):
