@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import httpx
 import psycopg
 import pytest
+from fastapi import FastAPI
 from psycopg.rows import DictRow, dict_row
 
+from loom.core.settings import Settings
 from loom.db.database import Database
+from loom.web.app import create_app, use_database
 from tests.support.acting import AsRole, AsUser, acting
 from tests.support.cluster import Cluster, open_cluster
 
@@ -81,3 +85,40 @@ async def db(api_url: str, anyio_backend: str) -> AsyncIterator[Database]:  # no
     """The application's own door to the module's database."""
     async with await Database.open(api_url, max_size=8) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of the application under test: its own data folder, no limits on how often."""
+    return Settings(data_dir=tmp_path_factory.mktemp("data"), rate_limits=False)
+
+
+@pytest.fixture(scope="session")
+def built_app(settings: Settings) -> FastAPI:
+    """The application, built once; `app` ties it to the test's database."""
+    return create_app(settings, "")
+
+
+@pytest.fixture
+def app(built_app: FastAPI, db: Database) -> FastAPI:
+    """The application on the module's database."""
+    use_database(built_app, db)
+    return built_app
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """An HTTP client of the application, not signed in."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://loom.test") as http:
+        yield http
+
+
+@pytest.fixture
+def bearer(app: FastAPI) -> Callable[[UUID | str], dict[str, str]]:
+    """Headers of a signed-in user: `client.get("/v1/me", headers=bearer(user_id))`."""
+
+    def headers(user_id: UUID | str) -> dict[str, str]:
+        token = app.state.issuer.access_token(UUID(str(user_id)), uuid4(), second_factor=False)
+        return {"Authorization": f"Bearer {token}"}
+
+    return headers

@@ -546,6 +546,26 @@ revoke all on private.adoption_decisions from public, anon, authenticated, servi
 grant select on private.adoption_decisions to service_role;
 alter table private.adoption_decisions enable row level security;
 
+-- schemas/00_foundation/80_schema_version.sql
+create or replace function private.schema_version()
+returns text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  if to_regclass('supabase_migrations.schema_migrations') is null then
+    return null;
+  end if;
+  return (select max(m.version) from supabase_migrations.schema_migrations as m);
+end;
+$$;
+comment on function private.schema_version() is
+  'security definer: API roles may not read the bookkeeping of migrations. The newest migration applied, or null.';
+revoke execute on function private.schema_version() from public, anon, authenticated, service_role;
+grant execute on function private.schema_version() to service_role;
+
 -- schemas/70_jobs/enqueue.sql
 -- The one way to put work into the queue, inside the transaction that causes the work: rolled back with it, never lost.
 -- The queue's own tables (schema jobs) come from the installed procrastinate; `loom db migrate` brings them.
@@ -989,6 +1009,31 @@ revoke execute on function private.handle_new_user() from public, anon, authenti
 -- Replaced, not dropped: the owner of Loom's tables may put triggers on auth.users but does not own it.
 create or replace trigger on_auth_user_created after insert on auth.users
 for each row execute function private.handle_new_user();
+
+-- schemas/10_identity/85_create_account.sql
+create or replace function private.create_account(p_email text, p_profile jsonb default '{}')
+returns uuid
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  account uuid;
+begin
+  -- The trigger on auth.users makes the profile, always as a client.
+  insert into auth.users (id, aud, role, email, raw_app_meta_data, raw_user_meta_data, created_at, updated_at)
+  values (
+    gen_random_uuid(), 'authenticated', 'authenticated', lower(p_email),
+    '{"provider": "loom", "providers": ["loom"]}', p_profile, now(), now()
+  )
+  returning id into account;
+  return account;
+end;
+$$;
+comment on function private.create_account(text, jsonb) is
+  'An account of Loom''s own issuer with its profile; the caller''s own right to auth.users decides whether it may.';
+revoke execute on function private.create_account(text, jsonb) from public, anon, authenticated, service_role;
+grant execute on function private.create_account(text, jsonb) to service_role;
 
 -- schemas/10_identity/90_set_user_role.sql
 create or replace function private.keep_an_admin(p_user_id uuid)

@@ -25,7 +25,6 @@ def create_app(settings: Settings, database: Database | str) -> FastAPI:
     With a conninfo the connections open when the server starts and close when it stops; PostgreSQL need not be
     reachable by then: requests answer 503 until it is.
     """
-    issuer, verifier = tokens.from_settings(settings)
     metrics = Metrics()
 
     @asynccontextmanager
@@ -34,7 +33,7 @@ def create_app(settings: Settings, database: Database | str) -> FastAPI:
             yield
             return
         async with await open_database(settings, database) as opened:
-            app.state.services = Services(settings, opened, verifier, issuer)
+            use_database(app, opened)
             yield
 
     app = FastAPI(
@@ -46,9 +45,11 @@ def create_app(settings: Settings, database: Database | str) -> FastAPI:
         generate_unique_id_function=_operation_id,
         redirect_slashes=False,
     )
-    if isinstance(database, Database):
-        app.state.services = Services(settings, database, verifier, issuer)
+    app.state.settings = settings
     app.state.metrics = metrics
+    app.state.issuer, app.state.verifier = tokens.from_settings(settings)
+    if isinstance(database, Database):
+        use_database(app, database)
     errors.install(app)
     openapi.install(app)
     docs_pages.install(app)
@@ -61,6 +62,12 @@ def create_app(settings: Settings, database: Database | str) -> FastAPI:
         app.include_router(router)
     _add_middleware(app, settings, metrics)
     return app
+
+
+def use_database(app: FastAPI, database: Database) -> None:
+    """Let the requests of an application go to this database from now on."""
+    state = app.state
+    state.services = Services(state.settings, database, state.verifier, state.issuer)
 
 
 async def open_database(settings: Settings, conninfo: str) -> Database:

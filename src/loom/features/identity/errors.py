@@ -9,7 +9,7 @@ ERROR_CODES: dict[str, str] = {
     "account_inactive": "The account is suspended or switched off.",
     "invalid_link": "The link is unknown, used or too old.",
     "refresh_token_invalid": "The refresh token is unknown, expired or revoked: sign in again.",
-    "refresh_token_reused": "The refresh token was used before: the sign-in is ended, since somebody may have copied it.",
+    "refresh_token_reused": "The refresh token was used before; somebody may have copied it, so the sign-in is ended.",
     "sign_up_closed": "This server lets nobody make themselves an account.",
     "email_taken": "There is an account with this address.",
     "second_factor_on": "A second factor is set up already.",

@@ -1,0 +1,120 @@
+"""The server's own routes, and what surrounds every request."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from loom.core.settings import Settings
+from loom.db.database import Database
+from loom.web.app import create_app
+
+
+async def test_health_answers_without_a_database(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/health")
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "ok"
+
+
+async def test_ready_names_the_newest_migration(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/ready")
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "ok", "schema_version": "20261123090000"}
+
+
+async def test_every_answer_carries_a_request_id(client: httpx.AsyncClient) -> None:
+    made = (await client.get("/health")).headers["x-request-id"]
+    assert UUID(made)
+    sent = await client.get("/nowhere", headers={"X-Request-Id": "front-end-0042"})
+    assert sent.headers["x-request-id"] == "front-end-0042"
+    assert sent.json()["request_id"] == "front-end-0042"
+
+
+async def test_a_request_id_that_could_forge_log_lines_is_replaced(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/health", headers={"X-Request-Id": "x y;level=error"})
+    assert UUID(answer.headers["x-request-id"])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "not_found"),
+        ("DELETE", "/health", 405, "method_not_allowed"),
+        ("GET", "/nowhere%00", 400, "nul_byte"),
+        ("GET", "/health?x=%00", 400, "nul_byte"),
+    ],
+)
+async def test_what_the_framework_refuses_is_a_problem_too(
+    client: httpx.AsyncClient, method: str, path: str, status: int, code: str
+) -> None:
+    answer = await client.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["code"] == code
+    assert problem["status"] == status
+    assert problem["type"] == f"urn:loom:problem:{code}"
+
+
+async def test_the_documentation_pages_load_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
+    page = await client.get("/docs")
+    assert "http" not in page.text
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+    for asset in ("/docs/start.js", "/docs/assets/swagger-ui-bundle.js", "/docs/assets/swagger-ui.css"):
+        assert f'"{asset}"' in page.text
+        assert (await client.get(asset)).status_code == 200
+
+
+async def test_the_keys_in_the_key_set_are_public_halves(client: httpx.AsyncClient) -> None:
+    keys = (await client.get("/.well-known/jwks.json")).json()["keys"]
+    assert keys[0]["alg"] == "ES256"
+    assert all("d" not in key for key in keys)
+
+
+@pytest.fixture
+async def broken(settings: Settings, db: Database) -> AsyncIterator[httpx.AsyncClient]:
+    """An application with a route that fails."""
+    app = create_app(settings, db)
+    add_failing_route(app)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://loom.test") as http:
+        yield http
+
+
+def add_failing_route(app: FastAPI) -> None:
+    async def fail() -> None:
+        raise RuntimeError("the password is swordfish")
+
+    app.add_api_route("/fail", fail)
+
+
+async def test_what_nobody_handled_says_nothing_of_itself(broken: httpx.AsyncClient) -> None:
+    answer = await broken.get("/fail")
+    assert answer.status_code == 500
+    assert answer.json()["code"] == "internal"
+    assert "swordfish" not in answer.text
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+
+
+async def test_cors_is_off_until_an_origin_is_named(
+    client: httpx.AsyncClient, settings: Settings, db: Database
+) -> None:
+    ask = {"Origin": "https://front.example", "Access-Control-Request-Method": "POST"}
+    assert "access-control-allow-origin" not in (await client.options("/health", headers=ask)).headers
+    app = create_app(settings.model_copy(update={"cors_origins": ["https://front.example"]}), db)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://loom.test") as http:
+        allowed = await http.options("/health", headers=ask)
+        assert allowed.headers["access-control-allow-origin"] == "https://front.example"
+        other = await http.options("/health", headers=ask | {"Origin": "https://other.example"})
+        assert "access-control-allow-origin" not in other.headers
+
+
+async def test_metrics_count_by_route_pattern_where_switched_on(settings: Settings, db: Database) -> None:
+    app = create_app(settings.model_copy(update={"metrics": True}), db)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://loom.test") as http:
+        await http.get("/health")
+        text = (await http.get("/metrics")).text
+    assert 'loom_http_requests_total{method="GET",route="/health",status="200"} 1.0' in text
