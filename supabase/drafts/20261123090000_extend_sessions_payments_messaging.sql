@@ -250,6 +250,40 @@ $$;
 
 -- scheduling
 
+-- template_id gets its foreign key with the table that it points to, invoice_id likewise.
+alter table public.sessions
+  alter column client_id drop not null,
+  add column if not exists template_id uuid,
+  add column if not exists location text,
+  add column if not exists price_cents integer check (price_cents >= 0),
+  add column if not exists currency text not null default 'ILS',
+  add column if not exists billing_status public.session_billing_status not null default 'unbilled',
+  add column if not exists invoice_id uuid,
+  add column if not exists cancellation_reason text,
+  add column if not exists type text not null default 'individual',
+  add column if not exists capacity integer,
+  add column if not exists timezone text,
+  add column if not exists roster_visible boolean not null default false,
+  add column if not exists buffer_before_minutes integer not null default 0,
+  add column if not exists buffer_after_minutes integer not null default 0,
+  add column if not exists ends_at timestamptz,
+  add column if not exists started_at timestamptz,
+  add column if not exists completed_at timestamptz,
+  add column if not exists cancelled_at timestamptz,
+  add column if not exists cancelled_by uuid references public.users (id) on delete set null;
+-- From here on these come from the template; a default would hide that nothing was said.
+alter table public.sessions
+  alter column roster_visible drop default,
+  alter column buffer_before_minutes drop default,
+  alter column buffer_after_minutes drop default;
+update public.sessions as s
+set ends_at = s.scheduled_at + make_interval(mins => s.duration_minutes),
+  timezone = coalesce(s.timezone, (select u.timezone from public.users as u where u.id = s.coach_id), 'UTC')
+where s.ends_at is null;
+-- An earlier line of Loom had type, but every session had exactly one client whatever it said.
+update public.sessions as s set type = 'individual' where s.client_id is not null and s.type <> 'individual';
+alter table public.sessions alter column ends_at set not null;
+
 -- billing
 
 do $$
@@ -366,6 +400,60 @@ where s.client_id is not null and s.client_id <> s.coach_id
 group by s.coach_id, s.client_id;
 
 -- scheduling
+
+do $$
+declare
+  v_double text;
+begin
+  -- Two sessions at once cannot both stand ahead. Which one gives way is for people to say.
+  with ahead as (
+    select s.id, s.coach_id, s.title, s.scheduled_at, tstzrange(
+      s.scheduled_at - make_interval(mins => s.buffer_before_minutes),
+      s.ends_at + make_interval(mins => s.buffer_after_minutes)) as during
+    from public.sessions as s
+    where s.status in ('scheduled', 'in_progress') and s.ends_at + make_interval(mins => s.buffer_after_minutes) > now()
+      and not exists (select from public.coach_blocks as b where b.session_id = s.id)
+  ), taken as (
+    select a.id::text as id, a.coach_id, a.title, a.during from ahead as a
+    union all
+    select coalesce(b.session_id, b.id)::text, b.coach_id, b.kind, b.during
+    from public.coach_blocks as b where b.expires_at is null or b.expires_at > now()
+  )
+  select string_agg(pair, '; ') into v_double
+  from (
+    select format('%s "%s" (%s) and %s "%s"', a.id, a.title, a.scheduled_at, t.id, t.title) as pair
+    from ahead as a
+    join taken as t on t.coach_id = a.coach_id and t.during && a.during and t.id > a.id::text
+    order by a.scheduled_at
+    limit 20
+  ) as pairs;
+  if v_double is not null then
+    raise exception using
+      message = format('Sessions of one coach that lie ahead overlap: %s.', v_double),
+      hint = 'Nothing was changed. Move or cancel one of each pair, then run this again.';
+  end if;
+end;
+$$;
+
+insert into public.coach_blocks (coach_id, kind, session_id, during)
+select s.coach_id, 'session', s.id, tstzrange(
+  s.scheduled_at - make_interval(mins => s.buffer_before_minutes),
+  s.ends_at + make_interval(mins => s.buffer_after_minutes))
+from public.sessions as s
+where s.status in ('scheduled', 'in_progress') and s.ends_at + make_interval(mins => s.buffer_after_minutes) > now()
+  and not exists (select from public.coach_blocks as b where b.session_id = s.id);
+
+-- The coach's and the client's seats of sessions that are older than seats.
+insert into public.session_attendees (session_id, user_id, role, status, created_at)
+select s.id, s.coach_id, 'coach', 'confirmed', s.created_at
+from public.sessions as s
+where not exists (select from public.session_attendees as a where a.session_id = s.id and a.user_id = s.coach_id);
+
+insert into public.session_attendees (session_id, user_id, role, status, created_at, price_cents, billing_status)
+select s.id, s.client_id, 'client', 'confirmed', s.created_at, s.price_cents, s.billing_status
+from public.sessions as s
+where s.client_id is not null
+  and not exists (select from public.session_attendees as a where a.session_id = s.id and a.user_id = s.client_id);
 
 -- billing
 

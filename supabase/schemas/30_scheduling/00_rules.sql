@@ -1,0 +1,56 @@
+-- The small rules of sessions and seats that have no table of their own.
+
+create or replace function private.session_may_become(p_from public.session_status, p_to public.session_status)
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+  select case p_from
+    when 'scheduled' then p_to in ('in_progress', 'completed', 'cancelled', 'no_show')
+    when 'in_progress' then p_to in ('completed', 'cancelled', 'no_show')
+    else false
+  end;
+$$;
+revoke execute on function private.session_may_become(public.session_status, public.session_status)
+  from public, anon, authenticated, service_role;
+comment on function private.session_may_become(public.session_status, public.session_status) is
+  'The moves of a session. rescheduled is an old end state: it can be read and imported, never entered.';
+
+create or replace function private.seat_may_become(
+  p_from public.session_attendee_status, p_to public.session_attendee_status
+)
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+  select case p_from
+    when 'invited' then p_to in ('confirmed', 'declined', 'checked_in')
+    when 'confirmed' then p_to in ('invited', 'declined', 'checked_in')
+    when 'declined' then p_to in ('invited', 'confirmed')
+    when 'checked_in' then p_to in ('invited', 'confirmed')
+  end;
+$$;
+revoke execute on function private.seat_may_become(public.session_attendee_status, public.session_attendee_status)
+  from public, anon, authenticated, service_role;
+comment on function private.seat_may_become(public.session_attendee_status, public.session_attendee_status) is
+  'The moves of a seat. Nobody who declined is checked in; a check-in can be taken back.';
+
+-- A seat that counts against the capacity.
+create or replace function private.takes_a_place(
+  p_role public.session_attendee_role, p_status public.session_attendee_status, p_cancelled_at timestamptz
+)
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+  select p_role <> 'coach' and p_status <> 'declined' and p_cancelled_at is null;
+$$;
+revoke execute on function private.takes_a_place(
+  public.session_attendee_role, public.session_attendee_status, timestamptz
+) from public, anon, authenticated, service_role;
+comment on function private.takes_a_place(
+  public.session_attendee_role, public.session_attendee_status, timestamptz
+) is 'Whether a seat counts against the capacity: the coach never does, nor who declined or was taken out.';

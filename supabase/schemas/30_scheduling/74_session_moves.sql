@@ -1,0 +1,172 @@
+-- The moves of a session, each by whom it belongs to.
+
+create or replace function private.move_session(p_session_id uuid, p_to public.session_status, p_reason text)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  update public.sessions
+  set status = p_to, cancellation_reason = case when p_to = 'cancelled' then left(p_reason, 2000) else cancellation_reason end
+  where id = p_session_id and status <> p_to;
+  if not found then
+    perform private.fail(409, 'session_state_conflict', format('The session is %s already.', p_to));
+  end if;
+end;
+$$;
+revoke execute on function private.move_session(uuid, public.session_status, text) from public, anon, authenticated, service_role;
+comment on function private.move_session(uuid, public.session_status, text) is
+  'security definer: called by functions that know whose session it is. One move; the trigger says whether it is allowed.';
+
+create or replace function public.start_session(p_session_id uuid)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.coached_session(p_session_id);
+  perform private.move_session(p_session_id, 'in_progress', null);
+  return p_session_id;
+end;
+$$;
+revoke execute on function public.start_session(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.start_session(uuid) to authenticated;
+comment on function public.start_session(uuid) is
+  'security definer: nobody may update the status of a session. The coach starts it.';
+
+create or replace function public.complete_session(p_session_id uuid)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.coached_session(p_session_id);
+  perform private.move_session(p_session_id, 'completed', null);
+  return p_session_id;
+end;
+$$;
+revoke execute on function public.complete_session(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.complete_session(uuid) to authenticated;
+comment on function public.complete_session(uuid) is
+  'security definer: nobody may update the status of a session. The coach completes what is running, or what was never started and is past its start.';
+
+create or replace function public.mark_no_show(p_session_id uuid)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.coached_session(p_session_id);
+  perform private.move_session(p_session_id, 'no_show', null);
+  return p_session_id;
+end;
+$$;
+revoke execute on function public.mark_no_show(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.mark_no_show(uuid) to authenticated;
+comment on function public.mark_no_show(uuid) is
+  'security definer: nobody may update the status of a session. The coach records that nobody came, not before the start.';
+
+create or replace function private.session_of_party(p_session_id uuid)
+returns public.sessions
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_session public.sessions;
+begin
+  select * into v_session from public.sessions
+  where id = p_session_id and (coach_id = private.me() or client_id = private.me())
+  for no key update;
+  if v_session.id is null then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  end if;
+  return v_session;
+end;
+$$;
+revoke execute on function private.session_of_party(uuid) from public, anon, authenticated, service_role;
+comment on function private.session_of_party(uuid) is
+  'security definer: called by definer functions. A session of the caller as its coach or its one client, locked; 404 for every other.';
+
+create or replace function public.cancel_session(p_session_id uuid, p_reason text default null)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_session public.sessions := private.session_of_party(p_session_id);
+begin
+  if v_session.coach_id is distinct from private.me() and v_session.status = 'in_progress' then
+    perform private.fail(409, 'session_state_conflict', 'The session is running; ask the coach.');
+  end if;
+  perform private.move_session(p_session_id, 'cancelled', p_reason);
+  return p_session_id;
+end;
+$$;
+revoke execute on function public.cancel_session(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.cancel_session(uuid, text) to authenticated;
+comment on function public.cancel_session(uuid, text) is
+  'security definer: nobody may update the status of a session. The coach, or the client of an individual session, cancels it. Attendees of a group give up their seat instead.';
+
+create or replace function public.reschedule_session(
+  p_session_id uuid, p_starts_at timestamptz, p_duration_minutes integer default null
+)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_coach_id uuid;
+  v_session public.sessions;
+  v_template public.session_templates;
+begin
+  -- Two sessions that change places would wait for each other's old block. Moves of one coach go one at a time, and
+  -- this lock comes before that of the row.
+  select s.coach_id into v_coach_id from public.sessions as s
+  where s.id = p_session_id and (s.coach_id = private.me() or s.client_id = private.me());
+  perform pg_advisory_xact_lock(hashtextextended('loom.coach_time:' || v_coach_id, 0));
+  v_session := private.session_of_party(p_session_id);
+  if v_session.status <> 'scheduled' then
+    perform private.fail(409, 'session_state_conflict', format('A session that is %s cannot be moved.', v_session.status));
+  elsif p_starts_at is null then
+    perform private.fail(422, 'session_in_past', 'Say when the session starts.');
+  end if;
+  if v_session.coach_id is distinct from private.me() then
+    if v_session.scheduled_at <= now() then
+      perform private.fail(409, 'session_state_conflict', 'The session has started; ask the coach.');
+    elsif v_session.template_id is null or p_duration_minutes <> v_session.duration_minutes then
+      perform private.fail(422, 'slot_not_offered', 'Ask the coach for another time.');
+    end if;
+    v_template := private.bookable_template(v_session.template_id);
+    -- The session keeps the length it was booked with, whatever the template says by now.
+    v_template.default_duration_minutes := v_session.duration_minutes;
+    if not exists (
+      select from private.slot_starts(v_template, p_starts_at, p_starts_at + interval '1 second') as s (slot)
+      where s.slot = p_starts_at
+    ) then
+      perform private.fail(422, 'slot_not_offered', 'The coach does not offer a session at that time.');
+    end if;
+  end if;
+  update public.sessions
+  set scheduled_at = p_starts_at, duration_minutes = coalesce(p_duration_minutes, duration_minutes)
+  where id = p_session_id;
+  return p_session_id;
+end;
+$$;
+revoke execute on function public.reschedule_session(uuid, timestamptz, integer) from public, anon, authenticated, service_role;
+grant execute on function public.reschedule_session(uuid, timestamptz, integer) to authenticated;
+comment on function public.reschedule_session(uuid, timestamptz, integer) is
+  'security definer: nobody may update the time of a session. The coach moves it to any free time, the client of an individual session to a slot on offer. The row stays; session_events keeps where it was.';
