@@ -3689,6 +3689,127 @@ grant execute on function public.cancel_attendance(uuid, uuid, text) to authenti
 comment on function public.cancel_attendance(uuid, uuid, text) is
   'security definer: nobody may update seats. Somebody gives up their own seat in a session, or its coach takes a seat away. The place is free again; what was billed stays billed. Gives the seat''s id.';
 
+-- schemas/20_practice/70_coach_notes.sql
+create table if not exists public.coach_notes (
+  id uuid not null primary key default gen_random_uuid(),
+  coach_id uuid not null references public.users (id) on delete cascade,
+  client_id uuid not null references public.users (id) on delete cascade,
+  session_id uuid references public.sessions (id) on delete set null,
+  title text not null,
+  content text not null,
+  privacy_level public.privacy_level not null default 'private',
+  tags text[],
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+comment on table public.coach_notes is 'What a coach writes down about a client: private, unless shared with the client on purpose.';
+
+create index if not exists idx_coach_notes_client_id on public.coach_notes (client_id);
+create index if not exists idx_coach_notes_coach_id on public.coach_notes (coach_id);
+create index if not exists idx_coach_notes_session_id on public.coach_notes (session_id);
+create index if not exists coach_notes_coach_id_created_at_idx on public.coach_notes (coach_id, created_at desc, id desc);
+
+revoke all on public.coach_notes from public, anon, authenticated, service_role;
+grant select, delete on public.coach_notes to authenticated;
+grant insert (coach_id, client_id, session_id, title, content, privacy_level, tags) on public.coach_notes to authenticated;
+grant update (session_id, title, content, privacy_level, tags) on public.coach_notes to authenticated;
+grant select, insert, update, delete on public.coach_notes to service_role;
+alter table public.coach_notes enable row level security;
+
+drop policy if exists coach_notes_select_reader on public.coach_notes;
+create policy coach_notes_select_reader on public.coach_notes for select to authenticated
+using (
+  coach_id = (select private.me())
+  or (client_id = (select private.me()) and privacy_level = 'shared_with_client')
+  or (select private.i_am_admin())
+);
+comment on policy coach_notes_select_reader on public.coach_notes is 'The coach reads their notes, the client those shared with them, an admin all.';
+drop policy if exists coach_notes_insert_coach on public.coach_notes;
+create policy coach_notes_insert_coach on public.coach_notes for insert to authenticated
+with check (
+  coach_id = (select private.me())
+  and client_id = any ((select private.my_client_ids())::uuid[])
+  and (session_id is null or session_id = any ((select private.my_coached_session_ids())::uuid[]))
+);
+comment on policy coach_notes_insert_coach on public.coach_notes is 'A coach writes about present clients, tied to sessions of their own only.';
+drop policy if exists coach_notes_update_coach on public.coach_notes;
+create policy coach_notes_update_coach on public.coach_notes for update to authenticated
+using (coach_id = (select private.me()))
+with check (
+  coach_id = (select private.me())
+  and (session_id is null or session_id = any ((select private.my_coached_session_ids())::uuid[]))
+);
+comment on policy coach_notes_update_coach on public.coach_notes is 'The coach changes their notes.';
+drop policy if exists coach_notes_delete_coach on public.coach_notes;
+create policy coach_notes_delete_coach on public.coach_notes for delete to authenticated
+using (coach_id = (select private.me()));
+comment on policy coach_notes_delete_coach on public.coach_notes is 'The coach deletes their notes.';
+
+drop trigger if exists coach_notes_touch on public.coach_notes;
+create trigger coach_notes_touch before update on public.coach_notes
+for each row execute function private.touch_updated_at();
+
+-- schemas/20_practice/80_reflections.sql
+create table if not exists public.reflections (
+  id uuid not null primary key default gen_random_uuid(),
+  client_id uuid not null references public.users (id) on delete cascade,
+  session_id uuid references public.sessions (id) on delete set null,
+  content text not null,
+  mood_rating integer,
+  insights text,
+  goals_for_next_session text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint reflections_mood_rating_check check (mood_rating >= 1 and mood_rating <= 10)
+);
+comment on table public.reflections is 'What a client writes after a session, or between them. Read by the coach it concerns.';
+
+create index if not exists idx_reflections_client_id on public.reflections (client_id);
+create index if not exists idx_reflections_session_id on public.reflections (session_id);
+create index if not exists reflections_client_id_created_at_idx on public.reflections (client_id, created_at desc, id desc);
+
+revoke all on public.reflections from public, anon, authenticated, service_role;
+grant select, delete on public.reflections to authenticated;
+grant insert (client_id, session_id, content, mood_rating, insights, goals_for_next_session)
+on public.reflections to authenticated;
+grant update (session_id, content, mood_rating, insights, goals_for_next_session) on public.reflections to authenticated;
+grant select, insert, update, delete on public.reflections to service_role;
+alter table public.reflections enable row level security;
+
+drop policy if exists reflections_select_reader on public.reflections;
+create policy reflections_select_reader on public.reflections for select to authenticated
+using (
+  client_id = (select private.me())
+  or session_id = any ((select private.my_coached_session_ids())::uuid[])
+  or (session_id is null and client_id = any ((select private.my_client_ids())::uuid[]))
+  or (select private.i_am_admin())
+);
+comment on policy reflections_select_reader on public.reflections is
+  'The client reads their own; a coach those on sessions they gave, and of present clients those tied to no session; an admin all.';
+drop policy if exists reflections_insert_client on public.reflections;
+create policy reflections_insert_client on public.reflections for insert to authenticated
+with check (
+  client_id = (select private.me())
+  and (session_id is null or session_id = any ((select private.my_session_ids())::uuid[]))
+);
+comment on policy reflections_insert_client on public.reflections is 'Everybody writes reflections of their own, tied to sessions of their own only.';
+drop policy if exists reflections_update_client on public.reflections;
+create policy reflections_update_client on public.reflections for update to authenticated
+using (client_id = (select private.me()))
+with check (
+  client_id = (select private.me())
+  and (session_id is null or session_id = any ((select private.my_session_ids())::uuid[]))
+);
+comment on policy reflections_update_client on public.reflections is 'The client changes their own.';
+drop policy if exists reflections_delete_client on public.reflections;
+create policy reflections_delete_client on public.reflections for delete to authenticated
+using (client_id = (select private.me()));
+comment on policy reflections_delete_client on public.reflections is 'The client deletes their own.';
+
+drop trigger if exists reflections_touch on public.reflections;
+create trigger reflections_touch before update on public.reflections
+for each row execute function private.touch_updated_at();
+
 -- schemas/60_notifications/10_notifications.sql
 create table if not exists public.notifications (
   id uuid not null primary key default gen_random_uuid(),
