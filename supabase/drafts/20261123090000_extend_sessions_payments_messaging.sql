@@ -350,6 +350,37 @@ $$;
 create unique index if not exists payments_idempotency_unique on public.payments (idempotency_key);
 create unique index if not exists payments_provider_txn_unique on public.payments (provider, provider_transaction_id);
 
+do $$
+begin
+  if to_regtype('public.payment_method_type') is null then
+    create type public.payment_method_type as enum ('credit_card', 'bank_transfer', 'cash', 'voucher', 'other');
+  end if;
+end;
+$$;
+-- Foreign keys come with the tables that they point to.
+alter table public.payments
+  add column if not exists session_id uuid,
+  add column if not exists invoice_id uuid,
+  add column if not exists intent_id uuid,
+  add column if not exists method_id uuid,
+  add column if not exists practice_id uuid,
+  add column if not exists gateway_account_id uuid,
+  add column if not exists method_type public.payment_method_type,
+  add column if not exists reference text,
+  add column if not exists recorded_by uuid references public.users (id) on delete set null,
+  add column if not exists refunded_cents integer not null default 0,
+  add column if not exists refund_reserved_cents integer not null default 0,
+  add column if not exists allocated_cents integer not null default 0,
+  add column if not exists paid_at timestamptz,
+  add column if not exists failure_code text,
+  add column if not exists failure_message text,
+  add column if not exists provider_status text;
+-- What was called refunded went back whole: there was no way to say less.
+update public.payments as p set refunded_cents = p.amount_cents, refund_reserved_cents = p.amount_cents
+where p.status = 'refunded' and p.refunded_cents = 0;
+-- Spelling only; what is no currency then still stops the extension below.
+update public.payments as p set currency = upper(btrim(p.currency)) where p.currency <> upper(btrim(p.currency));
+
 -- messaging
 
 -- The schema as it is now ---------------------------------------------------------------------------------------------------

@@ -350,6 +350,37 @@ $$;
 create unique index if not exists payments_idempotency_unique on public.payments (idempotency_key);
 create unique index if not exists payments_provider_txn_unique on public.payments (provider, provider_transaction_id);
 
+do $$
+begin
+  if to_regtype('public.payment_method_type') is null then
+    create type public.payment_method_type as enum ('credit_card', 'bank_transfer', 'cash', 'voucher', 'other');
+  end if;
+end;
+$$;
+-- Foreign keys come with the tables that they point to.
+alter table public.payments
+  add column if not exists session_id uuid,
+  add column if not exists invoice_id uuid,
+  add column if not exists intent_id uuid,
+  add column if not exists method_id uuid,
+  add column if not exists practice_id uuid,
+  add column if not exists gateway_account_id uuid,
+  add column if not exists method_type public.payment_method_type,
+  add column if not exists reference text,
+  add column if not exists recorded_by uuid references public.users (id) on delete set null,
+  add column if not exists refunded_cents integer not null default 0,
+  add column if not exists refund_reserved_cents integer not null default 0,
+  add column if not exists allocated_cents integer not null default 0,
+  add column if not exists paid_at timestamptz,
+  add column if not exists failure_code text,
+  add column if not exists failure_message text,
+  add column if not exists provider_status text;
+-- What was called refunded went back whole: there was no way to say less.
+update public.payments as p set refunded_cents = p.amount_cents, refund_reserved_cents = p.amount_cents
+where p.status = 'refunded' and p.refunded_cents = 0;
+-- Spelling only; what is no currency then still stops the extension below.
+update public.payments as p set currency = upper(btrim(p.currency)) where p.currency <> upper(btrim(p.currency));
+
 -- messaging
 
 -- The schema as it is now ---------------------------------------------------------------------------------------------------
@@ -3809,6 +3840,2368 @@ comment on policy reflections_delete_client on public.reflections is 'The client
 drop trigger if exists reflections_touch on public.reflections;
 create trigger reflections_touch before update on public.reflections
 for each row execute function private.touch_updated_at();
+
+-- schemas/40_billing/00_functions.sql
+-- What several tables of billing share.
+
+create or replace function private.refuse_money_delete() returns trigger
+  language plpgsql set search_path = '' as $$
+begin
+  perform private.fail(409, 'money_is_kept', format('Rows of %s are never deleted.', tg_table_name),
+    'Cancel, void or refund instead; what happened stays on record.');
+  return null;
+end $$;
+comment on function private.refuse_money_delete() is
+  'Trigger: money is never deleted, although foreign keys of the review say cascade.';
+revoke execute on function private.refuse_money_delete() from public, anon, authenticated, service_role;
+
+create or replace function private.document_prefix(p_kind text) returns text
+  language sql immutable set search_path = '' as $$
+  select case p_kind
+    when 'invoice' then 'INV' when 'tax_invoice' then 'TAX' when 'receipt' then 'RCP'
+    when 'tax_invoice_receipt' then 'TIR' when 'credit_note' then 'CRN' end
+$$;
+comment on function private.document_prefix(text) is 'Letters before the number of a document of this kind.';
+revoke execute on function private.document_prefix(text) from public, anon, authenticated, service_role;
+
+create or replace function private.check_backoff(p_attempts integer) returns interval
+  language sql immutable set search_path = '' as $$
+  select (array['15 seconds', '1 minute', '5 minutes', '30 minutes', '2 hours', '6 hours']::interval[])
+    [least(greatest(p_attempts, 0), 5) + 1]
+$$;
+comment on function private.check_backoff(integer) is
+  'How long to wait before the gateway is asked again about an unknown outcome. Six checks fit in a day, the life of an idempotency key.';
+revoke execute on function private.check_backoff(integer) from public, anon, authenticated, service_role;
+
+create or replace function private.intent_rank(p_status public.payment_intent_status) returns integer
+  language sql immutable set search_path = '' as $$
+  select case p_status when 'requires_payment_method' then 1 when 'requires_confirmation' then 2
+    when 'processing' then 3 when 'canceled' then 4 else 5 end
+$$;
+comment on function private.intent_rank(public.payment_intent_status) is
+  'Order of the states of an intent: news of a lower rank needs proof, since events come late and out of order.';
+revoke execute on function private.intent_rank(public.payment_intent_status) from public, anon, authenticated, service_role;
+
+create or replace function private.refund_rank(p_status public.refund_status) returns integer
+  language sql immutable set search_path = '' as $$
+  select case p_status when 'pending' then 1 when 'processing' then 2 when 'succeeded' then 3 else 4 end
+$$;
+comment on function private.refund_rank(public.refund_status) is
+  'Order of the states of a refund. A refund may fail after it succeeded, never the other way, so failed ranks highest.';
+revoke execute on function private.refund_rank(public.refund_status) from public, anon, authenticated, service_role;
+
+-- schemas/40_billing/10_gateway_accounts.sql
+-- Where a practice receives card money: an account at a gateway. Its secrets lie apart, in private.gateway_secrets.
+create table if not exists public.gateway_accounts (
+  id uuid primary key default gen_random_uuid(),
+  practice_id uuid not null references public.practices (id) on delete restrict,
+  provider text not null,
+  display_name text not null,
+  external_id text,
+  public_key text,
+  is_live boolean not null default false,
+  is_default boolean not null default false,
+  webhook_token_hash text not null,
+  disabled_at timestamptz,
+  created_by uuid references public.users (id) on delete set null,
+  metadata jsonb not null default '{}'::jsonb,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint gateway_accounts_provider_known check (provider in ('sandbox', 'stripe', 'tranzila')),
+  constraint gateway_accounts_display_name_length check (char_length(display_name) between 1 and 120),
+  constraint gateway_accounts_metadata_object check (jsonb_typeof(metadata) = 'object')
+);
+comment on table public.gateway_accounts is
+  'Accounts of a practice at payment gateways. The address of a webhook carries the account, so no money reaches another practice.';
+comment on column public.gateway_accounts.external_id is 'What the gateway calls this account: its id, or the terminal.';
+comment on column public.gateway_accounts.webhook_token_hash is
+  'SHA-256 in hex of the token in the webhook address; the address itself is told once, when the account is made.';
+comment on column public.gateway_accounts.disabled_at is 'Set: takes no new payments. Webhooks and refunds of old ones still work.';
+
+create unique index if not exists gateway_accounts_webhook_token_key on public.gateway_accounts (webhook_token_hash);
+create unique index if not exists gateway_accounts_one_default
+  on public.gateway_accounts (practice_id) where is_default and disabled_at is null;
+create index if not exists gateway_accounts_practice_idx on public.gateway_accounts (practice_id, created_at);
+create index if not exists gateway_accounts_created_by_idx on public.gateway_accounts (created_by);
+
+revoke all on public.gateway_accounts from public, anon, authenticated, service_role;
+grant select, insert, update on public.gateway_accounts to service_role;
+grant select (id, practice_id, provider, display_name, external_id, public_key, is_live, is_default, disabled_at, created_at, updated_at)
+  on public.gateway_accounts to authenticated;
+
+alter table public.gateway_accounts enable row level security;
+drop policy if exists gateway_accounts_select_practice on public.gateway_accounts;
+create policy gateway_accounts_select_practice on public.gateway_accounts for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]));
+comment on policy gateway_accounts_select_practice on public.gateway_accounts is 'The people of a practice see its accounts, without secrets.';
+drop policy if exists gateway_accounts_select_admin on public.gateway_accounts;
+create policy gateway_accounts_select_admin on public.gateway_accounts for select to authenticated
+  using ((select private.i_am_admin()));
+comment on policy gateway_accounts_select_admin on public.gateway_accounts is 'An admin sees every account, without secrets.';
+
+drop trigger if exists gateway_accounts_touch on public.gateway_accounts;
+create trigger gateway_accounts_touch before update on public.gateway_accounts
+  for each row execute function private.touch_updated_at();
+
+-- schemas/40_billing/12_gateway_secrets.sql
+-- What signs and opens: never in a table that an API role may read.
+create table if not exists private.gateway_secrets (
+  account_id uuid primary key references public.gateway_accounts (id) on delete cascade,
+  api_key text,
+  webhook_secret text,
+  previous_webhook_secret text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+comment on table private.gateway_secrets is
+  'API key and webhook secrets of a gateway account. No webhook secret: the webhook address answers 404, as if it were not there.';
+comment on column private.gateway_secrets.previous_webhook_secret is 'Still accepted while a secret is being changed.';
+
+revoke all on private.gateway_secrets from public, anon, authenticated, service_role;
+grant select, insert, update, delete on private.gateway_secrets to service_role;
+alter table private.gateway_secrets enable row level security;
+
+drop trigger if exists gateway_secrets_touch on private.gateway_secrets;
+create trigger gateway_secrets_touch before update on private.gateway_secrets
+  for each row execute function private.touch_updated_at();
+
+-- schemas/40_billing/14_webhook_events.sql
+-- The inbox of gateways: each signed event once, stored before anything is done with it.
+create table if not exists public.webhook_events (
+  id uuid primary key default gen_random_uuid(),
+  gateway_account_id uuid not null references public.gateway_accounts (id) on delete restrict,
+  provider text not null,
+  event_id text not null,
+  event_type text not null,
+  occurred_at timestamptz,
+  payload jsonb not null,
+  status text not null default 'received',
+  attempts integer not null default 0,
+  outcome text,
+  error_message text,
+  received_at timestamptz not null default now(),
+  last_received_at timestamptz not null default now(),
+  times_received integer not null default 1,
+  handled_at timestamptz,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint webhook_events_once unique (gateway_account_id, event_id),
+  constraint webhook_events_status_known check (status in ('received', 'handled', 'ignored', 'failed')),
+  constraint webhook_events_handled_when_done check ((status in ('handled', 'ignored')) = (handled_at is not null)),
+  constraint webhook_events_payload_object check (jsonb_typeof(payload) = 'object')
+);
+comment on table public.webhook_events is
+  'Verified webhook events as they came, one row per account and event however often it was sent. Service only.';
+comment on column public.webhook_events.outcome is 'What handling it changed, in one word, for people who look for a reason.';
+comment on column public.webhook_events.times_received is 'How often the gateway sent it.';
+
+create index if not exists webhook_events_open_idx on public.webhook_events (received_at) where handled_at is null;
+
+revoke all on public.webhook_events from public, anon, authenticated, service_role;
+grant select, insert, update on public.webhook_events to service_role;
+alter table public.webhook_events enable row level security;
+
+drop trigger if exists webhook_events_touch on public.webhook_events;
+create trigger webhook_events_touch before update on public.webhook_events
+  for each row execute function private.touch_updated_at();
+drop trigger if exists webhook_events_keep on public.webhook_events;
+create trigger webhook_events_keep before delete on public.webhook_events
+  for each row execute function private.refuse_money_delete();
+
+-- schemas/40_billing/20_invoice_series.sql
+-- The last number given, per practice, kind of document and year. The row lock of the update makes numbers gap-less.
+create table if not exists public.invoice_series (
+  practice_id uuid not null references public.practices (id) on delete restrict,
+  document_kind text not null,
+  year integer not null,
+  last_number bigint not null default 0,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  primary key (practice_id, document_kind, year),
+  constraint invoice_series_number_not_negative check (last_number >= 0),
+  constraint invoice_series_year_sane check (year between 2000 and 2200)
+);
+comment on table public.invoice_series is
+  'Counters of document numbers. Moved only inside the transaction that finalises the document, so a rollback leaves no hole.';
+
+revoke all on public.invoice_series from public, anon, authenticated, service_role;
+grant select, insert, update on public.invoice_series to service_role;
+grant select on public.invoice_series to authenticated;
+
+alter table public.invoice_series enable row level security;
+drop policy if exists invoice_series_select_practice on public.invoice_series;
+create policy invoice_series_select_practice on public.invoice_series for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]));
+comment on policy invoice_series_select_practice on public.invoice_series is 'The people of a practice see where its numbers stand.';
+drop policy if exists invoice_series_select_admin on public.invoice_series;
+create policy invoice_series_select_admin on public.invoice_series for select to authenticated
+  using ((select private.i_am_admin()));
+comment on policy invoice_series_select_admin on public.invoice_series is 'An admin sees every series.';
+
+create or replace function private.keep_invoice_series() returns trigger
+  language plpgsql set search_path = '' as $$
+begin
+  if tg_op = 'DELETE' or new.last_number < old.last_number
+     or (new.practice_id, new.document_kind, new.year) is distinct from (old.practice_id, old.document_kind, old.year) then
+    perform private.fail(409, 'series_only_rises', 'The counter of a document series never falls and is never deleted.');
+  end if;
+  return new;
+end $$;
+comment on function private.keep_invoice_series() is 'Trigger: counters only rise.';
+revoke execute on function private.keep_invoice_series() from public, anon, authenticated, service_role;
+drop trigger if exists invoice_series_keep on public.invoice_series;
+create trigger invoice_series_keep before update or delete on public.invoice_series
+  for each row execute function private.keep_invoice_series();
+drop trigger if exists invoice_series_touch on public.invoice_series;
+create trigger invoice_series_touch before update on public.invoice_series
+  for each row execute function private.touch_updated_at();
+
+-- schemas/40_billing/22_invoices.sql
+-- Documents that ask for money. A draft until finalized_at is set; from then on only money and endings move.
+create table if not exists public.invoices (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid references public.users (id) on delete set null,
+  status public.payment_status not null default 'pending',
+  due_date timestamptz,
+  total_amount_cents integer not null check (total_amount_cents >= 0),
+  currency text not null default 'ILS',
+  issued_at timestamptz not null default now(),
+  paid_at timestamptz,
+  metadata jsonb not null default '{}'::jsonb,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  practice_id uuid not null references public.practices (id) on delete restrict,
+  coach_id uuid references public.users (id) on delete set null,
+  coach_client_id uuid references public.coach_clients (id) on delete restrict,
+  document_kind text not null default 'invoice',
+  number bigint,
+  series_year integer,
+  document_number text,
+  finalized_at timestamptz,
+  issued_elsewhere boolean not null default false,
+  subtotal_cents bigint not null default 0,
+  tax_rate_bp integer not null default 0,
+  tax_cents bigint not null default 0,
+  amount_paid_cents bigint not null default 0,
+  amount_refunded_cents bigint not null default 0,
+  buyer_name text,
+  buyer_email text,
+  seller_name text,
+  notes text,
+  voided_at timestamptz,
+  voided_by uuid references public.users (id) on delete set null,
+  void_reason text,
+  written_off_at timestamptz,
+  written_off_by uuid references public.users (id) on delete set null,
+  write_off_reason text,
+  constraint invoices_never_failed check (status <> 'failed'),
+  constraint invoices_currency_known check (private.is_currency(currency)),
+  constraint invoices_metadata_object check (jsonb_typeof(metadata) = 'object'),
+  constraint invoices_document_kind_known
+    check (document_kind in ('invoice', 'tax_invoice', 'receipt', 'tax_invoice_receipt', 'credit_note')),
+  constraint invoices_number_whole check (num_nulls(number, series_year) in (0, 2) and number > 0),
+  constraint invoices_final_has_number
+    check (case when finalized_at is null then number is null and document_number is null
+                else issued_elsewhere or (number is not null and document_number is not null) end),
+  constraint invoices_draft_has_no_money
+    check (finalized_at is not null or (status in ('pending', 'canceled') and amount_paid_cents = 0 and paid_at is null)),
+  constraint invoices_void_is_canceled check ((voided_at is not null) = (status = 'canceled')),
+  constraint invoices_tax_rate_sane check (tax_rate_bp between 0 and 10000),
+  constraint invoices_amounts_not_negative check (least(subtotal_cents, tax_cents, amount_paid_cents, amount_refunded_cents) >= 0),
+  constraint invoices_not_overpaid check (finalized_at is null or amount_paid_cents + amount_refunded_cents <= total_amount_cents)
+);
+do $$
+begin
+  if not exists (
+    select from pg_catalog.pg_constraint where conname = 'sessions_invoice_id_fkey' and conrelid = 'public.sessions'::regclass
+  ) then
+    -- Sessions stand before invoices, so their half of the tie comes here.
+    alter table public.sessions
+      add constraint sessions_invoice_id_fkey foreign key (invoice_id) references public.invoices (id) on delete set null;
+  end if;
+end
+$$;
+
+comment on table public.invoices is
+  'Documents of a practice that ask for money. Draft while finalized_at is null; final ones never change but for payments and endings.';
+comment on column public.invoices.user_id is 'Who pays. Null while the client has not signed up.';
+comment on column public.invoices.status is 'pending = draft or open, paid, canceled = void, refunded = all of it went back. Never failed.';
+comment on column public.invoices.practice_id is 'The issuer: the legal entity that asks for the money.';
+comment on column public.invoices.issued_at is 'Means something once finalized_at is set; until then when the draft was made.';
+comment on column public.invoices.issued_elsewhere is 'Imported from another system: may have no number of ours and no lines.';
+comment on column public.invoices.amount_paid_cents is 'Sum of allocations, kept by trigger.';
+comment on column public.invoices.amount_refunded_cents is 'What was paid and went back, kept by trigger. Open balance = total - paid - refunded.';
+comment on column public.invoices.number is 'Without holes per practice, kind and year (series_year, by the practice''s time zone).';
+
+create unique index if not exists invoices_number_key on public.invoices (practice_id, document_kind, series_year, number);
+create unique index if not exists invoices_document_number_key
+  on public.invoices (practice_id, document_number) where not issued_elsewhere;
+create index if not exists invoices_practice_idx on public.invoices (practice_id, created_at desc, id desc);
+create index if not exists invoices_user_idx on public.invoices (user_id, created_at desc, id desc);
+create index if not exists invoices_coach_idx on public.invoices (coach_id);
+create index if not exists invoices_coach_client_idx on public.invoices (coach_client_id);
+create index if not exists invoices_voided_by_idx on public.invoices (voided_by);
+create index if not exists invoices_written_off_by_idx on public.invoices (written_off_by);
+
+revoke all on public.invoices from public, anon, authenticated, service_role;
+grant select, insert, update, delete on public.invoices to service_role;
+grant select on public.invoices to authenticated;
+
+alter table public.invoices enable row level security;
+drop policy if exists invoices_select_payer on public.invoices;
+create policy invoices_select_payer on public.invoices for select to authenticated
+  using (user_id = (select private.me()) and finalized_at is not null);
+comment on policy invoices_select_payer on public.invoices is 'A client sees what was issued to the client; drafts are the coach''s.';
+drop policy if exists invoices_select_practice on public.invoices;
+create policy invoices_select_practice on public.invoices for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]));
+comment on policy invoices_select_practice on public.invoices is 'The people of the issuing practice see its documents.';
+drop policy if exists invoices_select_admin on public.invoices;
+create policy invoices_select_admin on public.invoices for select to authenticated
+  using ((select private.i_am_admin()));
+comment on policy invoices_select_admin on public.invoices is 'An admin sees every document.';
+
+create or replace function private.my_invoice_ids() returns uuid[]
+  language sql stable security definer set search_path = '' as $$
+  select coalesce(array_agg(i.id), '{}') from public.invoices i
+  where i.user_id = (select private.me()) and i.finalized_at is not null
+$$;
+comment on function private.my_invoice_ids() is
+  'security definer: policies of lines and allocations ask for the invoices issued to me without reading another guarded table.';
+revoke execute on function private.my_invoice_ids() from public, anon, authenticated, service_role;
+grant execute on function private.my_invoice_ids() to authenticated;
+
+drop trigger if exists invoices_touch on public.invoices;
+create trigger invoices_touch before update on public.invoices
+  for each row execute function private.touch_updated_at();
+
+-- schemas/40_billing/28_invoices_rules.sql
+-- Guards of documents: what is filled in, what may never change, and that totals equal lines.
+
+create or replace function private.fill_invoice() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  if new.practice_id is null and new.coach_id is not null then
+    new.practice_id := (select m.practice_id from public.practice_members m where m.user_id = new.coach_id);
+  end if;
+  -- A paid or refunded row that was never finalised here is history from elsewhere: it keeps its own truth.
+  if new.finalized_at is null and new.status in ('paid', 'refunded') then
+    new.issued_elsewhere := true;
+    new.finalized_at := new.issued_at;
+    new.amount_paid_cents := case when new.status = 'paid' then new.total_amount_cents else 0 end;
+    new.amount_refunded_cents := case when new.status = 'refunded' then new.total_amount_cents else 0 end;
+    new.paid_at := coalesce(new.paid_at, new.issued_at);
+  end if;
+  if new.status = 'canceled' then new.voided_at := coalesce(new.voided_at, now()); end if;
+  if new.subtotal_cents = 0 and new.tax_rate_bp = 0 then new.subtotal_cents := new.total_amount_cents; end if;
+  return new;
+end $$;
+comment on function private.fill_invoice() is
+  'security definer: a plain insert of the review''s columns by the service reads the coach''s practice.';
+revoke execute on function private.fill_invoice() from public, anon, authenticated, service_role;
+drop trigger if exists invoices_fill on public.invoices;
+create trigger invoices_fill before insert on public.invoices for each row execute function private.fill_invoice();
+
+create or replace function private.keep_invoice() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+declare
+  -- What may still move on a final document. user_id may be filled once, when the client signs up.
+  v_movable text[] := array['status', 'paid_at', 'amount_paid_cents', 'amount_refunded_cents', 'voided_at', 'voided_by',
+    'void_reason', 'written_off_at', 'written_off_by', 'write_off_reason', 'metadata', 'updated_at'];
+begin
+  if tg_op = 'DELETE' then
+    if old.finalized_at is not null then
+      perform private.fail(409, 'invoice_final', 'A finalised invoice is never deleted.', 'Void it, or refund its payment.');
+    end if;
+    return old;
+  end if;
+  if old.finalized_at is not null then
+    if old.user_id is null then v_movable := v_movable || array['user_id']; end if;
+    if (to_jsonb(new) - v_movable) is distinct from (to_jsonb(old) - v_movable) then
+      perform private.fail(409, 'invoice_final', 'A finalised invoice never changes.', 'Void it and make another.');
+    end if;
+    if old.status = 'canceled' and new.status <> 'canceled' then
+      perform private.fail(409, 'invoice_voided', 'A void invoice stays void.');
+    end if;
+  else
+    if new.currency <> old.currency and exists (select from public.invoice_line_items l where l.invoice_id = old.id) then
+      perform private.fail(409, 'currency_mismatch', 'The lines are in another currency.', 'Remove the lines first.');
+    end if;
+    if new.practice_id <> old.practice_id then
+      perform private.fail(409, 'issuer_fixed', 'An invoice keeps its issuer.');
+    end if;
+  end if;
+  if new.number is not null and old.number is null and not exists (
+       select from public.invoice_series s where s.practice_id = new.practice_id and s.document_kind = new.document_kind
+         and s.year = new.series_year and s.last_number >= new.number) then
+    perform private.fail(409, 'number_not_given', 'That number was not given by the series.');
+  end if;
+  return new;
+end $$;
+comment on function private.keep_invoice() is
+  'security definer: checks lines and series whoever writes. Trigger: final documents are immutable and undeletable.';
+revoke execute on function private.keep_invoice() from public, anon, authenticated, service_role;
+drop trigger if exists invoices_keep on public.invoices;
+create trigger invoices_keep before update or delete on public.invoices for each row execute function private.keep_invoice();
+
+create or replace function private.recompute_draft(p_invoice_id uuid) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice public.invoices;
+  v_sums record;
+begin
+  select * into v_invoice from public.invoices i where i.id = p_invoice_id for no key update;
+  if not found or v_invoice.finalized_at is not null then return; end if;
+  select * into v_sums from private.invoice_sums(p_invoice_id, v_invoice.tax_rate_bp);
+  if v_sums.subtotal + v_sums.tax > 2147483647 then
+    perform private.fail(422, 'amount_out_of_range', 'The total is larger than an invoice can hold.', 'Split it into several.');
+  end if;
+  update public.invoices set subtotal_cents = v_sums.subtotal, tax_cents = v_sums.tax, total_amount_cents = v_sums.subtotal + v_sums.tax
+  where id = p_invoice_id and (subtotal_cents, tax_cents, total_amount_cents::bigint)
+    is distinct from (v_sums.subtotal, v_sums.tax, v_sums.subtotal + v_sums.tax);
+end $$;
+comment on function private.recompute_draft(uuid) is 'security definer: totals of a draft follow its lines whoever writes them.';
+revoke execute on function private.recompute_draft(uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.recompute_draft_on_rate() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  perform private.recompute_draft(new.id);
+  return null;
+end $$;
+comment on function private.recompute_draft_on_rate() is 'security definer: a changed tax rate changes the totals of a draft.';
+revoke execute on function private.recompute_draft_on_rate() from public, anon, authenticated, service_role;
+drop trigger if exists invoices_recompute on public.invoices;
+create trigger invoices_recompute after update of tax_rate_bp on public.invoices
+  for each row when (old.tax_rate_bp <> new.tax_rate_bp) execute function private.recompute_draft_on_rate();
+
+create or replace function private.check_invoice_totals() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice public.invoices;
+  v_sums record;
+begin
+  -- Deferred: what counts is the document as it stands at commit.
+  select * into v_invoice from public.invoices i where i.id = (to_jsonb(new) ->> tg_argv[0])::uuid;
+  if not found or v_invoice.finalized_at is null then return null; end if;
+  if not exists (select from public.invoice_line_items l where l.invoice_id = v_invoice.id) then
+    if v_invoice.issued_elsewhere then return null; end if;
+    perform private.fail(409, 'invoice_without_lines', 'A finalised invoice needs a line.');
+  end if;
+  select * into v_sums from private.invoice_sums(v_invoice.id, v_invoice.tax_rate_bp);
+  if (v_invoice.subtotal_cents, v_invoice.tax_cents, v_invoice.total_amount_cents::bigint)
+     is distinct from (v_sums.subtotal, v_sums.tax, v_sums.subtotal + v_sums.tax) then
+    perform private.fail(409, 'invoice_total_wrong', 'The total of a finalised invoice must equal its lines.');
+  end if;
+  return null;
+end $$;
+comment on function private.check_invoice_totals() is
+  'security definer: constraint trigger, checks at commit that a final document equals its lines, whoever wrote it.';
+revoke execute on function private.check_invoice_totals() from public, anon, authenticated, service_role;
+drop trigger if exists invoices_totals on public.invoices;
+create constraint trigger invoices_totals after insert or update on public.invoices deferrable initially deferred
+  for each row when (new.finalized_at is not null) execute function private.check_invoice_totals('id');
+
+create or replace function private.tie_invoices_to_user() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  update public.invoices set user_id = new.client_id where coach_client_id = new.id and user_id is null;
+  return null;
+end $$;
+comment on function private.tie_invoices_to_user() is
+  'security definer: when a client signs up, the invoices made for the client before become visible to the client.';
+revoke execute on function private.tie_invoices_to_user() from public, anon, authenticated, service_role;
+drop trigger if exists coach_clients_tie_invoices on public.coach_clients;
+create trigger coach_clients_tie_invoices after update of client_id on public.coach_clients
+  for each row when (old.client_id is null and new.client_id is not null) execute function private.tie_invoices_to_user();
+
+-- schemas/40_billing/30_invoice_line_items.sql
+-- Lines of invoices. amount_cents is the price of one; the total of a line is generated in bigint.
+create table if not exists public.invoice_line_items (
+  id uuid primary key default gen_random_uuid(),
+  invoice_id uuid not null references public.invoices (id) on delete cascade,
+  session_id uuid references public.sessions (id) on delete set null,
+  description text not null,
+  quantity integer not null default 1 check (quantity > 0),
+  amount_cents integer not null check (amount_cents >= 0),
+  metadata jsonb not null default '{}'::jsonb,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  practice_id uuid not null references public.practices (id) on delete restrict,
+  attendee_id uuid references public.session_attendees (id) on delete restrict,
+  currency text not null,
+  discount_cents integer not null default 0,
+  line_total_cents bigint generated always as (quantity::bigint * amount_cents - discount_cents) stored,
+  position integer not null,
+  released_at timestamptz,
+  constraint invoice_line_items_discount_within check (discount_cents >= 0 and discount_cents <= quantity::bigint * amount_cents),
+  constraint invoice_line_items_description_length check (char_length(description) between 1 and 500),
+  constraint invoice_line_items_metadata_object check (jsonb_typeof(metadata) = 'object')
+);
+comment on table public.invoice_line_items is 'Lines of an invoice: a seat at a session, or anything else.';
+comment on column public.invoice_line_items.amount_cents is 'Price of one, in minor units of the invoice''s currency.';
+comment on column public.invoice_line_items.line_total_cents is 'quantity times price less discount, in bigint.';
+comment on column public.invoice_line_items.attendee_id is 'The seat that this line bills. A seat is on at most one line that is not released.';
+comment on column public.invoice_line_items.released_at is 'Set when the invoice was voided: the seat may be billed again.';
+
+create unique index if not exists invoice_line_items_seat_once
+  on public.invoice_line_items (attendee_id) where attendee_id is not null and released_at is null;
+create index if not exists invoice_line_items_invoice_idx on public.invoice_line_items (invoice_id, position, id);
+create index if not exists invoice_line_items_session_idx on public.invoice_line_items (session_id);
+create index if not exists invoice_line_items_attendee_idx on public.invoice_line_items (attendee_id);
+create index if not exists invoice_line_items_practice_idx on public.invoice_line_items (practice_id);
+
+revoke all on public.invoice_line_items from public, anon, authenticated, service_role;
+grant select, insert, update, delete on public.invoice_line_items to service_role;
+grant select on public.invoice_line_items to authenticated;
+
+alter table public.invoice_line_items enable row level security;
+drop policy if exists invoice_line_items_select_payer on public.invoice_line_items;
+create policy invoice_line_items_select_payer on public.invoice_line_items for select to authenticated
+  using (invoice_id = any ((select private.my_invoice_ids())::uuid[]));
+comment on policy invoice_line_items_select_payer on public.invoice_line_items is 'A client sees the lines of what was issued to the client.';
+drop policy if exists invoice_line_items_select_practice on public.invoice_line_items;
+create policy invoice_line_items_select_practice on public.invoice_line_items for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]));
+comment on policy invoice_line_items_select_practice on public.invoice_line_items is 'The people of the issuing practice see its lines.';
+drop policy if exists invoice_line_items_select_admin on public.invoice_line_items;
+create policy invoice_line_items_select_admin on public.invoice_line_items for select to authenticated
+  using ((select private.i_am_admin()));
+comment on policy invoice_line_items_select_admin on public.invoice_line_items is 'An admin sees every line.';
+
+create or replace function private.invoice_sums(p_invoice_id uuid, p_tax_rate_bp integer, out subtotal bigint, out tax bigint)
+  language sql stable set search_path = '' as $$
+  select coalesce(sum(l.line_total_cents), 0)::bigint,
+         round(coalesce(sum(l.line_total_cents), 0) * p_tax_rate_bp / 10000.0)::bigint
+  from public.invoice_line_items l where l.invoice_id = p_invoice_id
+$$;
+comment on function private.invoice_sums(uuid, integer) is 'Net of all lines and its tax, rounded once per document, half away from zero.';
+revoke execute on function private.invoice_sums(uuid, integer) from public, anon, authenticated, service_role;
+
+create or replace function private.keep_invoice_line() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice public.invoices;
+begin
+  if tg_op = 'UPDATE' and new.invoice_id <> old.invoice_id then
+    perform private.fail(409, 'line_stays', 'A line stays on its invoice.');
+  end if;
+  -- The lock keeps a line from slipping in while the invoice is being finalised.
+  select * into v_invoice from public.invoices i
+    where i.id = case when tg_op = 'DELETE' then old.invoice_id else new.invoice_id end for no key update;
+  if not found then return case when tg_op = 'DELETE' then old else new end; end if;
+  if v_invoice.finalized_at is not null and not (v_invoice.issued_elsewhere and tg_op = 'INSERT') then
+    if tg_op <> 'UPDATE' or (to_jsonb(new) - array['released_at', 'updated_at']) is distinct from
+                            (to_jsonb(old) - array['released_at', 'updated_at']) then
+      perform private.fail(409, 'invoice_final', 'The lines of a finalised invoice never change.', 'Void it and make another.');
+    end if;
+    return new;
+  end if;
+  if tg_op = 'DELETE' then return old; end if;
+  new.practice_id := v_invoice.practice_id;
+  new.currency := coalesce(new.currency, v_invoice.currency);
+  if new.currency <> v_invoice.currency then
+    perform private.fail(422, 'currency_mismatch', format('The invoice is in %s, the line in %s.', v_invoice.currency, new.currency));
+  end if;
+  if new.attendee_id is null and tg_op = 'INSERT' then
+    new.attendee_id := private.seat_for_line(v_invoice, new.session_id);
+  elsif new.attendee_id is not null then
+    new.session_id := (select a.session_id from public.session_attendees a where a.id = new.attendee_id);
+  end if;
+  if new.position is null then
+    new.position := (select coalesce(max(l.position), 0) + 1 from public.invoice_line_items l where l.invoice_id = new.invoice_id);
+  end if;
+  return new;
+end $$;
+comment on function private.keep_invoice_line() is
+  'security definer: fills practice, currency, seat and position, holds lines to the invoice''s currency, and refuses changes of final documents.';
+revoke execute on function private.keep_invoice_line() from public, anon, authenticated, service_role;
+
+create or replace function private.seat_for_line(p_invoice public.invoices, p_session_id uuid) returns uuid
+  language sql stable security definer set search_path = '' as $$
+  select min(a.id::text)::uuid from public.session_attendees a
+  where a.session_id = p_session_id and a.role <> 'coach'
+    and (a.user_id = p_invoice.user_id or a.coach_client_id = p_invoice.coach_client_id)
+    and not exists (select from public.invoice_line_items l where l.attendee_id = a.id and l.released_at is null)
+  having count(*) = 1
+$$;
+comment on function private.seat_for_line(public.invoices, uuid) is
+  'security definer: the seat that a line with only the review''s session_id bills, if it is plain which.';
+revoke execute on function private.seat_for_line(public.invoices, uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.recompute_draft_on_line() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  perform private.recompute_draft(case when tg_op = 'DELETE' then old.invoice_id else new.invoice_id end);
+  return null;
+end $$;
+comment on function private.recompute_draft_on_line() is 'security definer: totals of a draft follow its lines.';
+revoke execute on function private.recompute_draft_on_line() from public, anon, authenticated, service_role;
+
+drop trigger if exists invoice_line_items_keep on public.invoice_line_items;
+create trigger invoice_line_items_keep before insert or update or delete on public.invoice_line_items
+  for each row execute function private.keep_invoice_line();
+drop trigger if exists invoice_line_items_recompute on public.invoice_line_items;
+create trigger invoice_line_items_recompute after insert or update or delete on public.invoice_line_items
+  for each row execute function private.recompute_draft_on_line();
+drop trigger if exists invoice_line_items_totals on public.invoice_line_items;
+create constraint trigger invoice_line_items_totals after insert or update on public.invoice_line_items deferrable initially deferred
+  for each row execute function private.check_invoice_totals('invoice_id');
+drop trigger if exists invoice_line_items_touch on public.invoice_line_items;
+create trigger invoice_line_items_touch before update on public.invoice_line_items
+  for each row execute function private.touch_updated_at();
+
+-- schemas/40_billing/40_payment_methods.sql
+-- Ways to pay that a person saved. Card numbers are never here: only what the gateway calls the card.
+create table if not exists public.payment_methods (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references public.users (id) on delete cascade,
+  type public.payment_method_type not null,
+  provider text not null,
+  provider_method_id text,
+  last4 text,
+  exp_month integer check (exp_month between 1 and 12),
+  exp_year integer,
+  brand text,
+  is_default boolean not null default false,
+  metadata jsonb not null default '{}'::jsonb,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  practice_id uuid references public.practices (id) on delete restrict,
+  gateway_account_id uuid references public.gateway_accounts (id) on delete restrict,
+  detached_at timestamptz,
+  unique (user_id, provider, provider_method_id),
+  constraint payment_methods_last4_digits check (last4 ~ '^[0-9]{4}$'),
+  constraint payment_methods_exp_year_sane check (exp_year between 2000 and 2200),
+  constraint payment_methods_metadata_object check (jsonb_typeof(metadata) = 'object')
+);
+comment on table public.payment_methods is 'Saved ways to pay of a person, at one gateway account each.';
+comment on column public.payment_methods.provider_method_id is 'The gateway''s token for it. API roles cannot read it.';
+comment on column public.payment_methods.detached_at is 'Set when its owner removed it; the row stays, since payments name it.';
+
+create unique index if not exists payment_methods_nameless_once
+  on public.payment_methods (user_id, provider, type) where provider_method_id is null and detached_at is null;
+create unique index if not exists payment_methods_one_default
+  on public.payment_methods (user_id) where is_default and detached_at is null;
+create index if not exists payment_methods_practice_idx on public.payment_methods (practice_id);
+create index if not exists payment_methods_gateway_account_idx on public.payment_methods (gateway_account_id);
+
+revoke all on public.payment_methods from public, anon, authenticated, service_role;
+grant select, insert, update on public.payment_methods to service_role;
+grant select (id, user_id, type, provider, last4, exp_month, exp_year, brand, is_default, created_at, updated_at, practice_id,
+  gateway_account_id, detached_at) on public.payment_methods to authenticated;
+grant update (is_default, detached_at) on public.payment_methods to authenticated;
+
+alter table public.payment_methods enable row level security;
+drop policy if exists payment_methods_select_owner on public.payment_methods;
+create policy payment_methods_select_owner on public.payment_methods for select to authenticated
+  using (user_id = (select private.me()));
+comment on policy payment_methods_select_owner on public.payment_methods is 'A person sees the person''s own ways to pay.';
+drop policy if exists payment_methods_select_practice on public.payment_methods;
+create policy payment_methods_select_practice on public.payment_methods for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]));
+comment on policy payment_methods_select_practice on public.payment_methods is
+  'The people of a practice see brand and last digits of what was saved with the practice''s own gateway account.';
+drop policy if exists payment_methods_select_admin on public.payment_methods;
+create policy payment_methods_select_admin on public.payment_methods for select to authenticated
+  using ((select private.i_am_admin()));
+comment on policy payment_methods_select_admin on public.payment_methods is 'An admin sees every saved way to pay, without tokens.';
+drop policy if exists payment_methods_update_owner on public.payment_methods;
+create policy payment_methods_update_owner on public.payment_methods for update to authenticated
+  using (user_id = (select private.me())) with check (user_id = (select private.me()));
+comment on policy payment_methods_update_owner on public.payment_methods is 'Its owner may make it the default or remove it; nothing else is granted.';
+
+create or replace function private.keep_payment_method() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  if tg_op = 'INSERT' and new.gateway_account_id is not null then
+    new.practice_id := (select g.practice_id from public.gateway_accounts g where g.id = new.gateway_account_id);
+  end if;
+  if tg_op = 'UPDATE' then
+    if old.detached_at is not null and new.detached_at is distinct from old.detached_at and private.acting_as_api() then
+      perform private.fail(409, 'method_detached', 'A way to pay that was removed does not come back.', 'Save it again.');
+    end if;
+    if new.detached_at is not null and old.detached_at is null then
+      new.detached_at := case when private.acting_as_api() then now() else new.detached_at end;
+      perform private.enqueue('billing.detach_method', jsonb_build_object('method_id', new.id));
+    end if;
+  end if;
+  if new.detached_at is not null then new.is_default := false; end if;
+  if new.is_default then
+    update public.payment_methods set is_default = false
+    where user_id = new.user_id and id <> new.id and is_default;
+  end if;
+  return new;
+end $$;
+comment on function private.keep_payment_method() is
+  'security definer: reads the account''s practice, keeps one default per person, and has a removed method detached at the gateway.';
+revoke execute on function private.keep_payment_method() from public, anon, authenticated, service_role;
+drop trigger if exists payment_methods_keep on public.payment_methods;
+create trigger payment_methods_keep before insert or update on public.payment_methods
+  for each row execute function private.keep_payment_method();
+drop trigger if exists payment_methods_touch on public.payment_methods;
+create trigger payment_methods_touch before update on public.payment_methods
+  for each row execute function private.touch_updated_at();
+
+-- schemas/40_billing/42_payment_intents.sql
+-- The plan to collect an amount; may see several attempts, succeeds at most once.
+create table if not exists public.payment_intents (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid references public.users (id) on delete set null,
+  amount_cents integer not null check (amount_cents > 0),
+  currency text not null default 'ILS',
+  status public.payment_intent_status not null default 'requires_payment_method',
+  payment_method_id uuid references public.payment_methods (id) on delete set null,
+  client_secret text,
+  metadata jsonb not null default '{}'::jsonb,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  practice_id uuid references public.practices (id) on delete restrict,
+  invoice_id uuid references public.invoices (id) on delete restrict,
+  gateway_account_id uuid references public.gateway_accounts (id) on delete restrict,
+  provider text,
+  provider_intent_id text,
+  idempotency_key text,
+  requested_by uuid references public.users (id) on delete set null,
+  next_action jsonb,
+  provider_status text,
+  provider_version bigint,
+  last_error_code text,
+  last_error_message text,
+  outcome_unknown_since timestamptz,
+  next_check_at timestamptz,
+  check_attempts integer not null default 0,
+  succeeded_at timestamptz,
+  canceled_at timestamptz,
+  constraint payment_intents_currency_known check (private.is_currency(currency)),
+  constraint payment_intents_metadata_object check (jsonb_typeof(metadata) = 'object'),
+  constraint payment_intents_secret_dies check (client_secret is null or status not in ('succeeded', 'canceled')),
+  constraint payment_intents_unknown_is_checked
+    check (outcome_unknown_since is null or (status = 'processing' and next_check_at is not null))
+);
+comment on table public.payment_intents is 'Plans to collect the balance of an invoice through a gateway. At most one is open per invoice.';
+comment on column public.payment_intents.client_secret is
+  'Lets its holder pay. No API role can read the column; payment_intent_secret() tells the payer only. Emptied at the end.';
+comment on column public.payment_intents.status is
+  'requires_confirmation covers the gateway''s requires_action (next_action is then set), processing its requires_capture and any unknown outcome.';
+comment on column public.payment_intents.provider_status is 'What the gateway itself calls the state.';
+comment on column public.payment_intents.provider_version is 'Grows with each change at the gateway, where it tells; older news is not believed.';
+comment on column public.payment_intents.outcome_unknown_since is 'A call was sent and its answer lost. Never retried blindly: looked up at next_check_at.';
+
+create unique index if not exists payment_intents_one_open_per_invoice on public.payment_intents (invoice_id)
+  where invoice_id is not null and status in ('requires_payment_method', 'requires_confirmation', 'processing');
+create unique index if not exists payment_intents_provider_key on public.payment_intents (gateway_account_id, provider_intent_id);
+create unique index if not exists payment_intents_idempotency_key on public.payment_intents (practice_id, idempotency_key);
+create index if not exists payment_intents_user_idx on public.payment_intents (user_id, created_at desc);
+create index if not exists payment_intents_invoice_idx on public.payment_intents (invoice_id);
+create index if not exists payment_intents_payment_method_idx on public.payment_intents (payment_method_id);
+create index if not exists payment_intents_requested_by_idx on public.payment_intents (requested_by);
+create index if not exists payment_intents_due_idx on public.payment_intents (next_check_at) where next_check_at is not null;
+
+revoke all on public.payment_intents from public, anon, authenticated, service_role;
+grant select, insert, update on public.payment_intents to service_role;
+grant select (id, user_id, amount_cents, currency, status, payment_method_id, created_at, updated_at, practice_id, invoice_id,
+  gateway_account_id, provider, next_action, last_error_code, last_error_message, outcome_unknown_since, succeeded_at, canceled_at)
+  on public.payment_intents to authenticated;
+
+alter table public.payment_intents enable row level security;
+drop policy if exists payment_intents_select_payer on public.payment_intents;
+create policy payment_intents_select_payer on public.payment_intents for select to authenticated
+  using (user_id = (select private.me()));
+comment on policy payment_intents_select_payer on public.payment_intents is 'A client sees the client''s own intents.';
+drop policy if exists payment_intents_select_practice on public.payment_intents;
+create policy payment_intents_select_practice on public.payment_intents for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]));
+comment on policy payment_intents_select_practice on public.payment_intents is 'The people of a practice see intents to pay it, never their secrets.';
+drop policy if exists payment_intents_select_admin on public.payment_intents;
+create policy payment_intents_select_admin on public.payment_intents for select to authenticated
+  using ((select private.i_am_admin()));
+comment on policy payment_intents_select_admin on public.payment_intents is 'An admin sees every intent, never its secret.';
+
+create or replace function private.keep_payment_intent() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice public.invoices;
+begin
+  if tg_op = 'DELETE' then
+    perform private.fail(409, 'money_is_kept', 'Payment intents are never deleted.', 'Cancel it instead.');
+  end if;
+  if new.invoice_id is not null and (tg_op = 'INSERT' or new.invoice_id is distinct from old.invoice_id) then
+    select * into v_invoice from public.invoices i where i.id = new.invoice_id;
+    new.practice_id := v_invoice.practice_id;
+    new.user_id := coalesce(new.user_id, v_invoice.user_id);
+    if new.currency <> v_invoice.currency then
+      perform private.fail(422, 'currency_mismatch', format('The invoice is in %s, the intent in %s.', v_invoice.currency, new.currency));
+    end if;
+  end if;
+  if tg_op = 'UPDATE' then
+    if (new.amount_cents, new.currency) is distinct from (old.amount_cents, old.currency) and old.provider_intent_id is not null then
+      perform private.fail(409, 'intent_fixed', 'The amount of an intent that the gateway knows never changes.', 'Begin another.');
+    end if;
+    if old.status <> new.status and (old.status = 'succeeded' or (old.status = 'canceled' and new.status <> 'succeeded')) then
+      perform private.fail(409, 'illegal_transition', format('An intent does not go from %s to %s.', old.status, new.status));
+    end if;
+  end if;
+  if new.status in ('succeeded', 'canceled') then
+    new.client_secret := null;
+    new.next_action := null;
+    new.outcome_unknown_since := null;
+    new.next_check_at := null;
+    if new.status = 'succeeded' then new.succeeded_at := coalesce(new.succeeded_at, now());
+    else new.canceled_at := coalesce(new.canceled_at, now()); end if;
+  end if;
+  return new;
+end $$;
+comment on function private.keep_payment_intent() is
+  'security definer: fills practice and payer from the invoice, holds the currency, and refuses moves out of an end state.';
+revoke execute on function private.keep_payment_intent() from public, anon, authenticated, service_role;
+drop trigger if exists payment_intents_keep on public.payment_intents;
+create trigger payment_intents_keep before insert or update or delete on public.payment_intents
+  for each row execute function private.keep_payment_intent();
+drop trigger if exists payment_intents_touch on public.payment_intents;
+create trigger payment_intents_touch before update on public.payment_intents
+  for each row execute function private.touch_updated_at();
+
+-- schemas/40_billing/44_payments.sql
+-- Money that came in, or an attempt at it. The first thirteen columns are those of the existing database, in its order.
+create table if not exists public.payments (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid references public.users (id) on delete set null,
+  amount_cents integer not null check (amount_cents > 0),
+  currency text not null default 'ILS',
+  description text,
+  status public.payment_status not null default 'pending',
+  provider text not null default 'tranzila',
+  provider_transaction_id text,
+  idempotency_key text,
+  metadata jsonb not null default '{}'::jsonb,
+  raw_payload jsonb,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  session_id uuid,
+  invoice_id uuid,
+  intent_id uuid,
+  method_id uuid,
+  practice_id uuid,
+  gateway_account_id uuid,
+  method_type public.payment_method_type,
+  reference text,
+  recorded_by uuid references public.users (id) on delete set null,
+  refunded_cents integer not null default 0,
+  refund_reserved_cents integer not null default 0,
+  allocated_cents integer not null default 0,
+  paid_at timestamptz,
+  failure_code text,
+  failure_message text,
+  provider_status text
+);
+
+do $$
+declare
+  unknown text;
+begin
+  if not exists (
+    select from pg_catalog.pg_constraint where conname = 'payments_currency_known' and conrelid = 'public.payments'::regclass
+  ) then
+    select string_agg(format('%L (%s)', c.currency, c.times), ', ' order by c.currency) into unknown
+    from (select p.currency, count(*) as times from public.payments p where not private.is_currency(p.currency) group by 1) c;
+    if unknown is not null then
+      raise exception using message = format('Payments have currencies that do not exist, with their counts: %s.', unknown),
+        hint = 'Nothing was changed. Correct them to ISO 4217 codes such as ILS, then run this again.';
+    end if;
+    alter table public.payments
+      add constraint payments_session_id_fkey foreign key (session_id) references public.sessions (id) on delete set null,
+      add constraint payments_invoice_id_fkey foreign key (invoice_id) references public.invoices (id) on delete set null,
+      add constraint payments_intent_id_fkey foreign key (intent_id) references public.payment_intents (id) on delete set null,
+      add constraint payments_method_id_fkey foreign key (method_id) references public.payment_methods (id) on delete set null,
+      add constraint payments_practice_id_fkey foreign key (practice_id) references public.practices (id) on delete restrict,
+      add constraint payments_gateway_account_id_fkey
+        foreign key (gateway_account_id) references public.gateway_accounts (id) on delete restrict,
+      add constraint payments_currency_known check (private.is_currency(currency)),
+      add constraint payments_metadata_object check (jsonb_typeof(metadata) = 'object'),
+      add constraint payments_refunds_within
+        check (refunded_cents >= 0 and refund_reserved_cents between refunded_cents and amount_cents),
+      add constraint payments_allocated_within check (allocated_cents between 0 and amount_cents - refunded_cents),
+      add constraint payments_refunded_is_all check ((status = 'refunded') = (refunded_cents = amount_cents)),
+      add constraint payments_refunds_need_money check (refunded_cents = 0 or status in ('paid', 'refunded')),
+      add constraint payments_reference_length check (char_length(reference) between 1 and 200);
+  end if;
+end
+$$;
+
+comment on table public.payments is 'Movements of money in, one row per attempt. A payment that was partly refunded stays paid.';
+comment on column public.payments.status is 'pending = attempt under way or unknown, paid, failed, canceled, refunded = all of it went back.';
+comment on column public.payments.refunded_cents is 'Sum of succeeded refunds, kept by trigger.';
+comment on column public.payments.refund_reserved_cents is
+  'Sum of refunds under way or succeeded. A counter, and so a row that concurrent refunds must change, whatever their isolation level.';
+comment on column public.payments.allocated_cents is 'Sum of what invoices have of it now; the rest is the client''s credit.';
+comment on column public.payments.raw_payload is 'What the gateway sent. API roles cannot read it.';
+comment on column public.payments.practice_id is 'Who received it. Null on payments from before practices whose receiver the data does not tell.';
+comment on column public.payments.reference is 'For transfers, vouchers and the like: what names them in the world outside.';
+
+-- Both were partial before; whole ones still allow many nulls, and an upsert can name them.
+create unique index if not exists payments_idempotency_unique on public.payments (idempotency_key);
+create unique index if not exists payments_provider_txn_unique on public.payments (provider, provider_transaction_id);
+create index if not exists payments_status_idx on public.payments (status);
+create index if not exists payments_user_idx on public.payments (user_id);
+create index if not exists payments_session_idx on public.payments (session_id);
+create index if not exists payments_invoice_idx on public.payments (invoice_id);
+create index if not exists payments_intent_idx on public.payments (intent_id);
+create index if not exists payments_method_idx on public.payments (method_id);
+create index if not exists payments_practice_idx on public.payments (practice_id, created_at desc, id desc);
+create index if not exists payments_gateway_account_idx on public.payments (gateway_account_id);
+create index if not exists payments_recorded_by_idx on public.payments (recorded_by);
+
+revoke all on public.payments from public, anon, authenticated, service_role;
+grant select, insert, update on public.payments to service_role;
+grant select (id, user_id, amount_cents, currency, description, status, provider, provider_transaction_id, created_at, updated_at,
+  session_id, invoice_id, intent_id, method_id, practice_id, gateway_account_id, method_type, reference, recorded_by, refunded_cents,
+  refund_reserved_cents, allocated_cents, paid_at, failure_code, failure_message) on public.payments to authenticated;
+
+alter table public.payments enable row level security;
+drop policy if exists payments_select_payer on public.payments;
+create policy payments_select_payer on public.payments for select to authenticated
+  using (user_id = (select private.me()));
+comment on policy payments_select_payer on public.payments is 'A client sees what the client paid.';
+drop policy if exists payments_select_practice on public.payments;
+create policy payments_select_practice on public.payments for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]));
+comment on policy payments_select_practice on public.payments is 'The people of a practice see what it received.';
+drop policy if exists payments_select_admin on public.payments;
+create policy payments_select_admin on public.payments for select to authenticated
+  using ((select private.i_am_admin()));
+comment on policy payments_select_admin on public.payments is 'An admin sees every payment.';
+
+create or replace function private.my_payment_ids() returns uuid[]
+  language sql stable security definer set search_path = '' as $$
+  select coalesce(array_agg(p.id), '{}') from public.payments p where p.user_id = (select private.me())
+$$;
+comment on function private.my_payment_ids() is
+  'security definer: policies of refunds and payment lines ask for my payments without reading another guarded table.';
+revoke execute on function private.my_payment_ids() from public, anon, authenticated, service_role;
+grant execute on function private.my_payment_ids() to authenticated;
+
+drop trigger if exists payments_touch on public.payments;
+create trigger payments_touch before update on public.payments
+  for each row execute function private.touch_updated_at();
+
+-- schemas/40_billing/45_payments_rules.sql
+-- Guards of payments: what is filled in, which moves are legal, and that none is deleted.
+
+create or replace function private.fill_payment(inout p public.payments)
+  language plpgsql stable security definer set search_path = '' as $$
+declare
+  v record;
+begin
+  if p.intent_id is not null then
+    select i.practice_id, i.user_id, i.invoice_id, i.gateway_account_id, i.currency, i.payment_method_id
+      into v from public.payment_intents i where i.id = p.intent_id;
+    if p.currency <> v.currency then
+      perform private.fail(422, 'currency_mismatch', format('The intent is in %s, the payment in %s.', v.currency, p.currency));
+    end if;
+    p.practice_id := coalesce(p.practice_id, v.practice_id);
+    p.user_id := coalesce(p.user_id, v.user_id);
+    p.invoice_id := coalesce(p.invoice_id, v.invoice_id);
+    p.gateway_account_id := coalesce(p.gateway_account_id, v.gateway_account_id);
+    p.method_id := coalesce(p.method_id, v.payment_method_id);
+  end if;
+  if p.invoice_id is not null then
+    select i.practice_id, i.user_id, i.currency into v from public.invoices i where i.id = p.invoice_id;
+    if p.currency <> v.currency then
+      perform private.fail(422, 'currency_mismatch', format('The invoice is in %s, the payment in %s.', v.currency, p.currency));
+    end if;
+    p.practice_id := coalesce(p.practice_id, v.practice_id);
+    p.user_id := coalesce(p.user_id, v.user_id);
+  end if;
+  if p.session_id is not null and p.practice_id is null then
+    p.practice_id := (select m.practice_id from public.sessions s join public.practice_members m on m.user_id = s.coach_id
+                      where s.id = p.session_id);
+  end if;
+  if p.method_id is not null and p.method_type is null then
+    p.method_type := (select m.type from public.payment_methods m where m.id = p.method_id);
+  end if;
+end $$;
+comment on function private.fill_payment(public.payments) is
+  'security definer: practice, payer and the rest follow from the intent, invoice or session that a plain insert names.';
+revoke execute on function private.fill_payment(public.payments) from public, anon, authenticated, service_role;
+
+create or replace function private.keep_payment() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  if tg_op = 'DELETE' then
+    perform private.fail(409, 'money_is_kept', 'Payments are never deleted.', 'Cancel or refund it instead.');
+  end if;
+  if tg_op = 'INSERT' or (new.intent_id, new.invoice_id, new.session_id, new.method_id)
+       is distinct from (old.intent_id, old.invoice_id, old.session_id, old.method_id) then
+    new := private.fill_payment(new);
+  end if;
+  if tg_op = 'INSERT' then
+    if new.status = 'refunded' then
+      new.refunded_cents := new.amount_cents;
+      new.refund_reserved_cents := new.amount_cents;
+    end if;
+    if new.status in ('paid', 'refunded') then new.paid_at := coalesce(new.paid_at, now()); end if;
+    return new;
+  end if;
+  if new.status <> old.status and not (
+       (old.status = 'pending' and new.status in ('paid', 'failed', 'canceled'))
+       -- Money that came late is money: the gateway proves it.
+       or (old.status in ('failed', 'canceled') and new.status = 'paid')
+       or (old.status = 'paid' and new.status = 'refunded' and new.refunded_cents = new.amount_cents)
+       or (old.status = 'refunded' and new.status = 'paid' and new.refunded_cents < new.amount_cents)) then
+    perform private.fail(409, 'illegal_transition', format('A payment does not go from %s to %s.', old.status, new.status));
+  end if;
+  if old.status in ('paid', 'refunded') and (new.amount_cents, new.currency, new.provider, new.practice_id)
+       is distinct from (old.amount_cents, old.currency, old.provider, coalesce(old.practice_id, new.practice_id)) then
+    perform private.fail(409, 'payment_final', 'The amount of a payment that was made never changes.', 'Refund it instead.');
+  end if;
+  if old.user_id is not null and new.user_id is null and new.status in ('paid', 'refunded', 'pending') then
+    perform private.fail(409, 'person_has_money', 'Someone who paid cannot be deleted.', 'Deactivate or anonymise the account instead.');
+  end if;
+  if new.status = 'paid' and old.status <> 'refunded' then
+    new.paid_at := coalesce(new.paid_at, now());
+    new.failure_code := null;
+    new.failure_message := null;
+  end if;
+  return new;
+end $$;
+comment on function private.keep_payment() is
+  'security definer: fills what follows from intent, invoice or session, whoever writes; holds payments to their legal moves.';
+revoke execute on function private.keep_payment() from public, anon, authenticated, service_role;
+drop trigger if exists payments_keep on public.payments;
+create trigger payments_keep before insert or update or delete on public.payments
+  for each row execute function private.keep_payment();
+
+-- schemas/40_billing/46_payment_line_items.sql
+-- What a payment was for, as it was at that time.
+create table if not exists public.payment_line_items (
+  id uuid primary key default gen_random_uuid(),
+  payment_id uuid not null references public.payments (id) on delete cascade,
+  description text not null,
+  quantity integer not null default 1 check (quantity > 0),
+  amount_cents integer not null check (amount_cents >= 0),
+  session_id uuid references public.sessions (id) on delete set null,
+  metadata jsonb not null default '{}'::jsonb,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  practice_id uuid references public.practices (id) on delete restrict,
+  currency text not null,
+  line_total_cents bigint generated always as (quantity::bigint * amount_cents) stored,
+  constraint payment_line_items_metadata_object check (jsonb_typeof(metadata) = 'object')
+);
+comment on table public.payment_line_items is 'What a payment was for. amount_cents is the price of one.';
+create index if not exists payment_line_items_payment_idx on public.payment_line_items (payment_id);
+create index if not exists payment_line_items_session_idx on public.payment_line_items (session_id);
+create index if not exists payment_line_items_practice_idx on public.payment_line_items (practice_id);
+
+revoke all on public.payment_line_items from public, anon, authenticated, service_role;
+grant select, insert, update on public.payment_line_items to service_role;
+grant select on public.payment_line_items to authenticated;
+
+alter table public.payment_line_items enable row level security;
+drop policy if exists payment_line_items_select_payer on public.payment_line_items;
+create policy payment_line_items_select_payer on public.payment_line_items for select to authenticated
+  using (payment_id = any ((select private.my_payment_ids())::uuid[]));
+comment on policy payment_line_items_select_payer on public.payment_line_items is 'A client sees what the client''s payments were for.';
+drop policy if exists payment_line_items_select_practice on public.payment_line_items;
+create policy payment_line_items_select_practice on public.payment_line_items for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]));
+comment on policy payment_line_items_select_practice on public.payment_line_items is 'The people of a practice see what they were paid for.';
+drop policy if exists payment_line_items_select_admin on public.payment_line_items;
+create policy payment_line_items_select_admin on public.payment_line_items for select to authenticated
+  using ((select private.i_am_admin()));
+comment on policy payment_line_items_select_admin on public.payment_line_items is 'An admin sees every line.';
+
+create or replace function private.fill_payment_line() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_payment record;
+begin
+  select p.practice_id, p.currency into v_payment from public.payments p where p.id = new.payment_id;
+  new.practice_id := v_payment.practice_id;
+  new.currency := coalesce(new.currency, v_payment.currency);
+  if new.currency <> v_payment.currency then
+    perform private.fail(422, 'currency_mismatch', format('The payment is in %s, the line in %s.', v_payment.currency, new.currency));
+  end if;
+  return new;
+end $$;
+comment on function private.fill_payment_line() is 'security definer: practice and currency of a line are those of its payment.';
+revoke execute on function private.fill_payment_line() from public, anon, authenticated, service_role;
+drop trigger if exists payment_line_items_fill on public.payment_line_items;
+create trigger payment_line_items_fill before insert or update on public.payment_line_items
+  for each row execute function private.fill_payment_line();
+drop trigger if exists payment_line_items_keep on public.payment_line_items;
+create trigger payment_line_items_keep before delete on public.payment_line_items
+  for each row execute function private.refuse_money_delete();
+drop trigger if exists payment_line_items_touch on public.payment_line_items;
+create trigger payment_line_items_touch before update on public.payment_line_items
+  for each row execute function private.touch_updated_at();
+
+-- schemas/40_billing/48_payment_allocations.sql
+-- Which invoice a payment pays, and how much of it. amount_cents is what is there now, refunded_cents what went back.
+create table if not exists public.payment_allocations (
+  id uuid primary key default gen_random_uuid(),
+  payment_id uuid not null references public.payments (id) on delete restrict,
+  invoice_id uuid not null references public.invoices (id) on delete restrict,
+  amount_cents integer not null,
+  refunded_cents integer not null default 0,
+  currency text not null,
+  practice_id uuid not null references public.practices (id) on delete restrict,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint payment_allocations_pair_key unique (payment_id, invoice_id),
+  constraint payment_allocations_not_negative check (amount_cents >= 0 and refunded_cents >= 0),
+  constraint payment_allocations_not_empty check (amount_cents::bigint + refunded_cents > 0)
+);
+comment on table public.payment_allocations is
+  'Parts of payments given to invoices. Their sum never exceeds the payment less its refunds, nor the invoice; kept under row locks.';
+comment on column public.payment_allocations.amount_cents is 'Net: falls when the payment is refunded, by what moves to refunded_cents.';
+create index if not exists payment_allocations_invoice_idx on public.payment_allocations (invoice_id);
+create index if not exists payment_allocations_practice_idx on public.payment_allocations (practice_id);
+
+revoke all on public.payment_allocations from public, anon, authenticated, service_role;
+grant select, insert, update on public.payment_allocations to service_role;
+grant select on public.payment_allocations to authenticated;
+
+alter table public.payment_allocations enable row level security;
+drop policy if exists payment_allocations_select_payer on public.payment_allocations;
+create policy payment_allocations_select_payer on public.payment_allocations for select to authenticated
+  using (invoice_id = any ((select private.my_invoice_ids())::uuid[]));
+comment on policy payment_allocations_select_payer on public.payment_allocations is 'A client sees how the client''s invoices were paid.';
+drop policy if exists payment_allocations_select_practice on public.payment_allocations;
+create policy payment_allocations_select_practice on public.payment_allocations for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]));
+comment on policy payment_allocations_select_practice on public.payment_allocations is 'The people of a practice see how its invoices were paid.';
+drop policy if exists payment_allocations_select_admin on public.payment_allocations;
+create policy payment_allocations_select_admin on public.payment_allocations for select to authenticated
+  using ((select private.i_am_admin()));
+comment on policy payment_allocations_select_admin on public.payment_allocations is 'An admin sees every allocation.';
+
+create or replace function private.keep_allocation() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice public.invoices;
+  v_payment public.payments;
+  v_others bigint;
+begin
+  if tg_op = 'UPDATE' and (new.payment_id, new.invoice_id) <> (old.payment_id, old.invoice_id) then
+    perform private.fail(409, 'allocation_stays', 'An allocation keeps its payment and its invoice.');
+  end if;
+  -- Always the invoice first, then the payment: whoever moves money takes the locks in this order.
+  select * into v_invoice from public.invoices i where i.id = new.invoice_id for no key update;
+  select * into v_payment from public.payments p where p.id = new.payment_id for no key update;
+  new.practice_id := v_invoice.practice_id;
+  new.currency := coalesce(new.currency, v_invoice.currency);
+  if new.currency <> v_invoice.currency or new.currency <> v_payment.currency then
+    perform private.fail(422, 'currency_mismatch', format('The payment is in %s, the invoice in %s.', v_payment.currency, v_invoice.currency));
+  end if;
+  if v_payment.practice_id is distinct from v_invoice.practice_id then
+    perform private.fail(409, 'other_practice', 'The payment was made to another practice than the one that issued the invoice.');
+  end if;
+  if v_invoice.finalized_at is null or v_invoice.status = 'canceled' then
+    perform private.fail(409, 'invoice_not_open', 'Only an issued invoice that is not void takes money.');
+  end if;
+  if v_payment.status not in ('paid', 'refunded') then
+    perform private.fail(409, 'payment_not_made', 'Only money that came in can pay an invoice.');
+  end if;
+  select coalesce(sum(a.amount_cents), 0) into v_others from public.payment_allocations a
+    where a.payment_id = new.payment_id and a.id <> new.id;
+  if v_others + new.amount_cents > v_payment.amount_cents - v_payment.refunded_cents then
+    perform private.fail(409, 'allocation_exceeds_payment', 'More would be given out than the payment holds.');
+  end if;
+  select coalesce(sum(a.amount_cents::bigint + a.refunded_cents), 0) into v_others from public.payment_allocations a
+    where a.invoice_id = new.invoice_id and a.id <> new.id;
+  if v_others + new.amount_cents + new.refunded_cents > v_invoice.total_amount_cents then
+    perform private.fail(409, 'allocation_exceeds_invoice', 'The invoice would be paid more than once.');
+  end if;
+  return new;
+end $$;
+comment on function private.keep_allocation() is
+  'security definer: locks invoice and payment, then holds the sums of allocations within both, whoever writes.';
+revoke execute on function private.keep_allocation() from public, anon, authenticated, service_role;
+
+create or replace function private.allocation_moves_invoice() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  update public.payments p set allocated_cents =
+    (select coalesce(sum(a.amount_cents), 0) from public.payment_allocations a where a.payment_id = p.id)
+  where p.id = new.payment_id;
+  perform private.settle_invoice(new.invoice_id);
+  return null;
+end $$;
+comment on function private.allocation_moves_invoice() is 'security definer: payment, invoice and its seats follow what was allocated.';
+revoke execute on function private.allocation_moves_invoice() from public, anon, authenticated, service_role;
+
+drop trigger if exists payment_allocations_keep on public.payment_allocations;
+create trigger payment_allocations_keep before insert or update on public.payment_allocations
+  for each row execute function private.keep_allocation();
+drop trigger if exists payment_allocations_kept on public.payment_allocations;
+create trigger payment_allocations_kept before delete on public.payment_allocations
+  for each row execute function private.refuse_money_delete();
+drop trigger if exists payment_allocations_settle on public.payment_allocations;
+create trigger payment_allocations_settle after insert or update on public.payment_allocations
+  for each row execute function private.allocation_moves_invoice();
+drop trigger if exists payment_allocations_touch on public.payment_allocations;
+create trigger payment_allocations_touch before update on public.payment_allocations
+  for each row execute function private.touch_updated_at();
+
+-- schemas/40_billing/50_payment_refunds.sql
+-- Money that goes back. What is under way reserves its amount, so that refunds together never exceed the payment.
+create table if not exists public.payment_refunds (
+  id uuid primary key default gen_random_uuid(),
+  payment_id uuid not null references public.payments (id) on delete cascade,
+  amount_cents integer not null check (amount_cents > 0),
+  status public.refund_status not null default 'pending',
+  reason text,
+  provider_refund_id text,
+  metadata jsonb not null default '{}'::jsonb,
+  created_at timestamptz not null default now(),
+  processed_at timestamptz,
+  updated_at timestamptz not null default now(),
+  practice_id uuid references public.practices (id) on delete restrict,
+  currency text not null,
+  idempotency_key text,
+  requested_by uuid references public.users (id) on delete set null,
+  failure_reason text,
+  provider_status text,
+  provider_version bigint,
+  outcome_unknown_since timestamptz,
+  next_check_at timestamptz,
+  check_attempts integer not null default 0,
+  constraint payment_refunds_metadata_object check (jsonb_typeof(metadata) = 'object'),
+  constraint payment_refunds_reason_length check (char_length(reason) <= 500)
+);
+comment on table public.payment_refunds is 'Refunds of payments: pending = decided, not sent; processing = sent or unknown. May fail after it succeeded.';
+comment on column public.payment_refunds.processed_at is 'When it came to succeeded or failed.';
+
+create unique index if not exists payment_refunds_provider_key on public.payment_refunds (payment_id, provider_refund_id);
+create unique index if not exists payment_refunds_idempotency_key on public.payment_refunds (payment_id, idempotency_key);
+create index if not exists payment_refunds_payment_idx on public.payment_refunds (payment_id, created_at);
+create index if not exists payment_refunds_practice_idx on public.payment_refunds (practice_id);
+create index if not exists payment_refunds_requested_by_idx on public.payment_refunds (requested_by);
+create index if not exists payment_refunds_due_idx on public.payment_refunds (next_check_at) where next_check_at is not null;
+
+revoke all on public.payment_refunds from public, anon, authenticated, service_role;
+grant select, insert, update on public.payment_refunds to service_role;
+grant select (id, payment_id, amount_cents, status, reason, created_at, processed_at, updated_at, practice_id, currency, requested_by,
+  failure_reason, outcome_unknown_since) on public.payment_refunds to authenticated;
+
+alter table public.payment_refunds enable row level security;
+drop policy if exists payment_refunds_select_payer on public.payment_refunds;
+create policy payment_refunds_select_payer on public.payment_refunds for select to authenticated
+  using (payment_id = any ((select private.my_payment_ids())::uuid[]));
+comment on policy payment_refunds_select_payer on public.payment_refunds is 'A client sees what goes back to the client.';
+drop policy if exists payment_refunds_select_practice on public.payment_refunds;
+create policy payment_refunds_select_practice on public.payment_refunds for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]));
+comment on policy payment_refunds_select_practice on public.payment_refunds is 'The people of a practice see what it gives back.';
+drop policy if exists payment_refunds_select_admin on public.payment_refunds;
+create policy payment_refunds_select_admin on public.payment_refunds for select to authenticated
+  using ((select private.i_am_admin()));
+comment on policy payment_refunds_select_admin on public.payment_refunds is 'An admin sees every refund.';
+
+drop trigger if exists payment_refunds_touch on public.payment_refunds;
+create trigger payment_refunds_touch before update on public.payment_refunds
+  for each row execute function private.touch_updated_at();
+
+-- schemas/40_billing/51_payment_refunds_rules.sql
+-- Guards of refunds, by row lock on the payment, so that plain inserts obey too.
+
+create or replace function private.lock_money_of(p_payment_id uuid) returns public.payments
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_payment public.payments;
+begin
+  -- Invoices before payments, everywhere: one order, no deadlock.
+  perform from public.invoices i where i.id in
+    (select a.invoice_id from public.payment_allocations a where a.payment_id = p_payment_id) order by i.id for no key update;
+  select * into v_payment from public.payments p where p.id = p_payment_id for no key update;
+  return v_payment;
+end $$;
+comment on function private.lock_money_of(uuid) is 'security definer: locks a payment and the invoices it pays, whoever writes.';
+revoke execute on function private.lock_money_of(uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.keep_refund() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_payment public.payments;
+  v_others bigint;
+begin
+  if tg_op = 'DELETE' then
+    perform private.fail(409, 'money_is_kept', 'Refunds are never deleted.');
+  end if;
+  v_payment := private.lock_money_of(new.payment_id);
+  if v_payment.id is null then return new; end if; -- the foreign key says so better
+  if tg_op = 'UPDATE' then
+    if (new.payment_id, new.amount_cents, new.currency) is distinct from (old.payment_id, old.amount_cents, old.currency) then
+      perform private.fail(409, 'refund_fixed', 'A refund keeps its payment and its amount.');
+    end if;
+    if new.status <> old.status and not (
+         (old.status = 'pending') or (old.status = 'processing' and new.status in ('succeeded', 'failed'))
+         or (old.status = 'succeeded' and new.status = 'failed') or (old.status = 'failed' and new.status = 'succeeded')) then
+      perform private.fail(409, 'illegal_transition', format('A refund does not go from %s to %s.', old.status, new.status));
+    end if;
+  end if;
+  new.practice_id := v_payment.practice_id;
+  new.currency := coalesce(new.currency, v_payment.currency);
+  if new.currency <> v_payment.currency then
+    perform private.fail(422, 'currency_mismatch', format('The payment is in %s, the refund in %s.', v_payment.currency, new.currency));
+  end if;
+  if new.status <> 'failed' then
+    if v_payment.status not in ('paid', 'refunded') then
+      perform private.fail(409, 'payment_not_made', 'Only money that came in can go back.');
+    end if;
+    select coalesce(sum(r.amount_cents), 0) into v_others from public.payment_refunds r
+      where r.payment_id = new.payment_id and r.id <> new.id and r.status <> 'failed';
+    if v_others + new.amount_cents > v_payment.amount_cents then
+      perform private.fail(409, 'refund_exceeds_payment', 'That is more than is left of the payment.',
+        format('%s of %s can still be refunded.', v_payment.amount_cents - v_others, v_payment.amount_cents));
+    end if;
+  end if;
+  if new.status in ('succeeded', 'failed') then
+    if tg_op = 'INSERT' or new.status <> old.status then new.processed_at := coalesce(new.processed_at, now()); end if;
+    new.outcome_unknown_since := null;
+    new.next_check_at := null;
+  end if;
+  return new;
+end $$;
+comment on function private.keep_refund() is
+  'security definer: locks the payment, then holds the sum of refunds within it, whoever writes; fills practice and currency.';
+revoke execute on function private.keep_refund() from public, anon, authenticated, service_role;
+
+create or replace function private.refund_moves_payment() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  perform private.settle_refunds(new.payment_id);
+  return null;
+end $$;
+comment on function private.refund_moves_payment() is 'security definer: payment, allocations, invoices and seats follow the refunds.';
+revoke execute on function private.refund_moves_payment() from public, anon, authenticated, service_role;
+
+create or replace function private.settle_refunds(p_payment_id uuid) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_payment public.payments := private.lock_money_of(p_payment_id);
+  v_reserved bigint;
+  v_refunded bigint;
+  v_left bigint;
+  v_part bigint;
+  v_row record;
+begin
+  select coalesce(sum(r.amount_cents) filter (where r.status <> 'failed'), 0),
+         coalesce(sum(r.amount_cents) filter (where r.status = 'succeeded'), 0)
+    into v_reserved, v_refunded from public.payment_refunds r where r.payment_id = p_payment_id;
+  -- A refund that failed after all gives the payment its money back before invoices take it.
+  if v_refunded < v_payment.refunded_cents then
+    perform private.set_refunded(p_payment_id, v_refunded, v_reserved);
+  end if;
+  -- What goes back comes first out of what no invoice has, then out of invoices, the last paid first. Worked out anew each
+  -- time, so the result depends on the refunds alone and not on the order in which they were heard of.
+  v_left := v_refunded - (v_payment.amount_cents - (select coalesce(sum(a.amount_cents::bigint + a.refunded_cents), 0)
+    from public.payment_allocations a where a.payment_id = p_payment_id));
+  for v_row in select a.id, a.amount_cents + a.refunded_cents as gross, a.refunded_cents from public.payment_allocations a
+               where a.payment_id = p_payment_id order by a.created_at desc, a.id desc loop
+    v_part := least(greatest(v_left, 0), v_row.gross);
+    v_left := v_left - v_part;
+    if v_part <> v_row.refunded_cents then
+      update public.payment_allocations set amount_cents = v_row.gross - v_part, refunded_cents = v_part where id = v_row.id;
+    end if;
+  end loop;
+  perform private.set_refunded(p_payment_id, v_refunded, v_reserved);
+end $$;
+comment on function private.settle_refunds(uuid) is
+  'security definer: derives from the refunds what a payment still holds and what its invoices have of it. Idempotent.';
+revoke execute on function private.settle_refunds(uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.set_refunded(p_payment_id uuid, p_refunded bigint, p_reserved bigint) returns void
+  language sql security definer set search_path = '' as $$
+  update public.payments p set refunded_cents = p_refunded, refund_reserved_cents = p_reserved,
+    status = case when p_refunded = p.amount_cents then 'refunded'::public.payment_status
+                  when p.status = 'refunded' then 'paid' else p.status end
+  where p.id = p_payment_id and (p.refunded_cents, p.refund_reserved_cents) is distinct from (p_refunded::integer, p_reserved::integer)
+$$;
+comment on function private.set_refunded(uuid, bigint, bigint) is 'security definer: the only writer of what went back of a payment.';
+revoke execute on function private.set_refunded(uuid, bigint, bigint) from public, anon, authenticated, service_role;
+
+drop trigger if exists payment_refunds_keep on public.payment_refunds;
+create trigger payment_refunds_keep before insert or update or delete on public.payment_refunds
+  for each row execute function private.keep_refund();
+drop trigger if exists payment_refunds_settle on public.payment_refunds;
+create trigger payment_refunds_settle after insert or update of status on public.payment_refunds
+  for each row execute function private.refund_moves_payment();
+
+-- schemas/40_billing/55_settle_invoice.sql
+-- What follows from money: the state of an invoice, and the billing state of the seats on it.
+
+create or replace function private.set_seat_billing(p_attendee_id uuid, p_status public.session_billing_status) returns void
+  language sql security definer set search_path = '' as $$
+  update public.session_attendees set billing_status = p_status where id = p_attendee_id and billing_status <> p_status
+$$;
+comment on function private.set_seat_billing(uuid, public.session_billing_status) is
+  'security definer: the only writer of the billing state of a seat; the session''s own follows by trigger.';
+revoke execute on function private.set_seat_billing(uuid, public.session_billing_status) from public, anon, authenticated, service_role;
+
+create or replace function private.sync_seats(p_invoice_id uuid) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice public.invoices;
+  v_wanted public.session_billing_status;
+  v_seat record;
+begin
+  select * into v_invoice from public.invoices i where i.id = p_invoice_id;
+  if v_invoice.finalized_at is null then return; end if;
+  v_wanted := case
+    when v_invoice.status = 'canceled' then 'unbilled'
+    when v_invoice.status = 'paid' then 'paid'
+    when v_invoice.status = 'refunded' then 'written_off' -- nothing more is expected
+    when v_invoice.written_off_at is not null then 'written_off'
+    else 'awaiting_payment' end;
+  -- Ordered, so that two invoices over the same sessions take their locks in one order.
+  for v_seat in
+    select l.attendee_id, l.session_id, s.type = 'individual' as alone
+    from public.invoice_line_items l join public.sessions s on s.id = l.session_id
+    where l.invoice_id = p_invoice_id and l.attendee_id is not null
+      -- A seat that was released and billed again belongs to the newer line.
+      and (l.released_at is null or not exists (select from public.invoice_line_items o
+             where o.attendee_id = l.attendee_id and o.released_at is null))
+    order by l.session_id, l.attendee_id
+  loop
+    perform private.set_seat_billing(v_seat.attendee_id, v_wanted);
+    -- A session of one client names its invoice; those of groups have one per seat.
+    if v_seat.alone then
+      update public.sessions s set invoice_id = nullif(p_invoice_id, case when v_wanted = 'unbilled' then p_invoice_id end)
+      where s.id = v_seat.session_id and s.invoice_id is distinct from nullif(p_invoice_id, case when v_wanted = 'unbilled' then p_invoice_id end);
+    end if;
+  end loop;
+end $$;
+comment on function private.sync_seats(uuid) is
+  'security definer: billing states of the seats on an invoice are derived from it, whoever moved it.';
+revoke execute on function private.sync_seats(uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.settle_invoice(p_invoice_id uuid) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice public.invoices;
+  v_paid bigint;
+  v_refunded bigint;
+  v_status public.payment_status;
+begin
+  select * into v_invoice from public.invoices i where i.id = p_invoice_id for no key update;
+  if v_invoice.finalized_at is null then return; end if;
+  select coalesce(sum(a.amount_cents), 0), coalesce(sum(a.refunded_cents), 0) into v_paid, v_refunded
+    from public.payment_allocations a where a.invoice_id = p_invoice_id;
+  v_status := case
+    when v_invoice.status = 'canceled' then 'canceled'
+    when v_paid + v_refunded < v_invoice.total_amount_cents then 'pending'
+    when v_paid = 0 and v_refunded > 0 then 'refunded'
+    else 'paid' end;
+  update public.invoices set status = v_status, amount_paid_cents = v_paid, amount_refunded_cents = v_refunded,
+    paid_at = case when v_status in ('paid', 'refunded') then coalesce(paid_at, now()) end
+  where id = p_invoice_id and (status, amount_paid_cents, amount_refunded_cents) is distinct from (v_status, v_paid, v_refunded);
+  perform private.sync_seats(p_invoice_id);
+end $$;
+comment on function private.settle_invoice(uuid) is
+  'security definer: an invoice is open, paid or refunded by the sums of its allocations alone. Idempotent.';
+revoke execute on function private.settle_invoice(uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.allocate_payment(p_payment_id uuid) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_payment public.payments;
+  v_invoice public.invoices;
+  v_amount bigint;
+begin
+  select p.* into v_payment from public.payments p where p.id = p_payment_id;
+  if v_payment.invoice_id is null then return; end if;
+  select * into v_invoice from public.invoices i where i.id = v_payment.invoice_id for no key update;
+  select * into v_payment from public.payments p where p.id = p_payment_id for no key update;
+  if v_payment.status <> 'paid' or v_invoice.finalized_at is null or v_invoice.status = 'canceled'
+     or exists (select from public.payment_allocations a where a.payment_id = p_payment_id and a.invoice_id = v_invoice.id) then
+    return;
+  end if;
+  v_amount := least(v_payment.amount_cents - v_payment.refunded_cents - v_payment.allocated_cents,
+    v_invoice.total_amount_cents - v_invoice.amount_paid_cents - v_invoice.amount_refunded_cents);
+  -- What the invoice no longer needs stays with the payment, as the client's credit.
+  if v_amount <= 0 then return; end if;
+  insert into public.payment_allocations (payment_id, invoice_id, amount_cents, currency)
+  values (p_payment_id, v_invoice.id, v_amount, v_payment.currency);
+  insert into public.payment_line_items (payment_id, description, amount_cents)
+  values (p_payment_id, coalesce(v_invoice.document_number, 'Invoice'), v_amount);
+end $$;
+comment on function private.allocate_payment(uuid) is
+  'security definer: gives a payment that was made to the invoice it was meant for, at most its open balance. Idempotent.';
+revoke execute on function private.allocate_payment(uuid) from public, anon, authenticated, service_role;
+
+-- schemas/40_billing/60_draft_invoice.sql
+-- The coach bundles seats and add-ons of one client into a draft.
+
+create or replace function private.lock_my_invoice(p_invoice_id uuid, p_draft boolean) returns public.invoices
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice public.invoices;
+begin
+  select * into v_invoice from public.invoices i where i.id = p_invoice_id
+    and (not private.acting_as_api() or i.practice_id = any ((select private.my_practice_ids())::uuid[])) for no key update;
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  if p_draft and v_invoice.finalized_at is not null then
+    perform private.fail(409, 'invoice_final', 'The invoice is finalised and never changes.', 'Void it and make another.');
+  elsif not p_draft and v_invoice.finalized_at is null then
+    perform private.fail(409, 'invoice_draft', 'The invoice is still a draft.', 'Finalise it first.');
+  end if;
+  return v_invoice;
+end $$;
+comment on function private.lock_my_invoice(uuid, boolean) is
+  'security definer: locks an invoice of the caller''s practice, which the caller may see but not write.';
+revoke execute on function private.lock_my_invoice(uuid, boolean) from public, anon, authenticated, service_role;
+
+create or replace function private.put_line(p_invoice public.invoices, p_line jsonb) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_line record;
+  v_seat record;
+  v_id uuid;
+  v_key text;
+begin
+  if jsonb_typeof(p_line) <> 'object' then
+    perform private.fail(422, 'invalid_line', 'A line is an object.');
+  end if;
+  select k into v_key from jsonb_object_keys(p_line) k
+    where k not in ('attendee_id', 'session_id', 'description', 'quantity', 'amount_cents', 'discount_cents') limit 1;
+  if v_key is not null then perform private.fail(422, 'invalid_line', format('A line has no %L.', v_key)); end if;
+  select * into v_line from jsonb_to_record(p_line) as x
+    (attendee_id uuid, session_id uuid, description text, quantity integer, amount_cents integer, discount_cents integer);
+  if num_nonnulls(v_line.attendee_id, v_line.session_id) > 0 then
+    v_seat := private.seat_to_bill(p_invoice, v_line.attendee_id, v_line.session_id);
+    if coalesce(v_line.quantity, 1) <> 1 then
+      perform private.fail(422, 'invalid_line', 'A seat is billed once.');
+    end if;
+    v_line.attendee_id := v_seat.attendee_id;
+    v_line.session_id := v_seat.session_id;
+    v_line.amount_cents := coalesce(v_line.amount_cents, v_seat.price_cents);
+    v_line.description := coalesce(v_line.description, v_seat.description);
+    if v_line.amount_cents is null then
+      perform private.fail(422, 'seat_without_price', 'The seat has no price yet.', 'Give amount_cents with the line.');
+    end if;
+    if v_line.amount_cents <> 0 and v_seat.currency <> p_invoice.currency then
+      perform private.fail(422, 'currency_mismatch', format('The invoice is in %s, the seat in %s.', p_invoice.currency, v_seat.currency));
+    end if;
+  elsif v_line.description is null or v_line.amount_cents is null then
+    perform private.fail(422, 'invalid_line', 'A line needs a seat, or a description and an amount.');
+  end if;
+  if (select count(*) from public.invoice_line_items l where l.invoice_id = p_invoice.id) >= 200 then
+    perform private.fail(422, 'too_many_lines', 'An invoice has at most 200 lines.', 'Make another.');
+  end if;
+  insert into public.invoice_line_items (invoice_id, session_id, attendee_id, description, quantity, amount_cents, discount_cents)
+  values (p_invoice.id, v_line.session_id, v_line.attendee_id, v_line.description, coalesce(v_line.quantity, 1), v_line.amount_cents,
+    coalesce(v_line.discount_cents, 0))
+  returning id into v_id;
+  return v_id;
+end $$;
+comment on function private.put_line(public.invoices, jsonb) is
+  'security definer: writes a line for API functions, after they have locked an invoice of the caller''s own.';
+revoke execute on function private.put_line(public.invoices, jsonb) from public, anon, authenticated, service_role;
+
+create or replace function private.seat_to_bill(p_invoice public.invoices, p_attendee_id uuid, p_session_id uuid,
+  out attendee_id uuid, out session_id uuid, out price_cents integer, out currency text, out description text)
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_seat public.session_attendees;
+  v_session public.sessions;
+begin
+  select a.* into v_seat
+  from public.session_attendees a
+  join public.sessions s on s.id = a.session_id
+  join public.practice_members m on m.user_id = s.coach_id and m.practice_id = p_invoice.practice_id
+  where a.role <> 'coach' and (p_session_id is null or a.session_id = p_session_id)
+    and case when p_attendee_id is not null then a.id = p_attendee_id
+             else a.user_id = p_invoice.user_id or a.coach_client_id = p_invoice.coach_client_id end
+  for no key update of a;
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  if v_seat.user_id is distinct from p_invoice.user_id and v_seat.coach_client_id is distinct from p_invoice.coach_client_id then
+    perform private.fail(422, 'seat_of_other_client', 'That seat is not this client''s.');
+  end if;
+  if v_seat.billing_status <> 'unbilled' then
+    perform private.fail(409, 'seat_already_billed', 'That seat is already billed or settled.');
+  end if;
+  select * into v_session from public.sessions s where s.id = v_seat.session_id;
+  attendee_id := v_seat.id;
+  session_id := v_seat.session_id;
+  price_cents := coalesce(v_seat.price_cents, v_session.price_cents);
+  currency := coalesce(v_seat.currency, v_session.currency);
+  description := left(v_session.title, 480) || ', ' || to_char(v_session.scheduled_at at time zone
+    (select p.timezone from public.practices p where p.id = p_invoice.practice_id), 'YYYY-MM-DD');
+end $$;
+comment on function private.seat_to_bill(public.invoices, uuid, uuid) is
+  'security definer: finds and locks the seat of a client at a session of the issuing practice, and refuses one that is billed.';
+revoke execute on function private.seat_to_bill(public.invoices, uuid, uuid) from public, anon, authenticated, service_role;
+
+create or replace function public.draft_invoice(p_client_id uuid default null, p_coach_client_id uuid default null,
+  p_lines jsonb default '[]', p_due_date timestamptz default null, p_currency text default null,
+  p_tax_rate_bp integer default null, p_notes text default null) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_me constant uuid := private.me();
+  v_client public.coach_clients;
+  v_practice public.practices;
+  v_invoice public.invoices;
+  v_line jsonb;
+begin
+  select p.* into v_practice from public.practices p join public.practice_members m on m.practice_id = p.id where m.user_id = v_me;
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  if num_nonnulls(p_client_id, p_coach_client_id) <> 1 then
+    perform private.fail(422, 'one_client', 'An invoice is for one client.', 'Give either client_id or coach_client_id.');
+  end if;
+  select * into v_client from public.coach_clients c
+    where c.coach_id = v_me and (c.id = p_coach_client_id or c.client_id = p_client_id);
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  if jsonb_typeof(p_lines) <> 'array' then perform private.fail(422, 'invalid_line', 'Lines are a list.'); end if;
+  insert into public.invoices (practice_id, coach_id, coach_client_id, user_id, total_amount_cents, due_date, currency, tax_rate_bp,
+    notes, buyer_name, buyer_email)
+  select v_practice.id, v_me, v_client.id, v_client.client_id, 0, p_due_date,
+    coalesce(p_currency, private.currency_of_lines(p_lines), v_practice.currency), coalesce(p_tax_rate_bp, v_practice.tax_rate_bp),
+    p_notes, b.name, b.email
+  from private.buyer_of(v_client) b
+  returning * into v_invoice;
+  for v_line in select value from jsonb_array_elements(p_lines) loop
+    perform private.put_line(v_invoice, v_line);
+  end loop;
+  return v_invoice.id;
+end $$;
+comment on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text) is
+  'security definer: a coach makes a draft for a client of hers, signed up or not, with lines: {attendee_id | session_id} for a seat, or {description, quantity, amount_cents, discount_cents}. Returns its id.';
+revoke execute on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text) from public, anon, authenticated, service_role;
+grant execute on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text) to authenticated;
+
+create or replace function private.buyer_of(p_client public.coach_clients, out name text, out email text)
+  language sql stable security definer set search_path = '' as $$
+  select coalesce(nullif(btrim(concat_ws(' ', u.first_name, u.last_name)), ''), p_client.display_name, p_client.email, u.email),
+         coalesce(u.email, p_client.email)
+  from (select 1) one left join public.users u on u.id = p_client.client_id
+$$;
+comment on function private.buyer_of(public.coach_clients) is 'security definer: name and address of a client as an invoice shows them.';
+revoke execute on function private.buyer_of(public.coach_clients) from public, anon, authenticated, service_role;
+
+create or replace function private.currency_of_lines(p_lines jsonb) returns text
+  language sql stable security definer set search_path = '' as $$
+  -- Of the first seat among the lines. An id that is none of the caller's is refused when the line is put.
+  select s.currency
+  from (select x.place, case when x.line ->> 'attendee_id' ~* '^[0-9a-f-]{36}$' then (x.line ->> 'attendee_id')::uuid end as attendee_id,
+               case when x.line ->> 'session_id' ~* '^[0-9a-f-]{36}$' then (x.line ->> 'session_id')::uuid end as session_id
+        from jsonb_array_elements(p_lines) with ordinality x (line, place) where jsonb_typeof(x.line) = 'object') l
+  left join public.session_attendees a on a.id = l.attendee_id
+  join public.sessions s on s.id = coalesce(a.session_id, l.session_id)
+  order by l.place limit 1
+$$;
+comment on function private.currency_of_lines(jsonb) is 'security definer: the currency that a new invoice takes from its seats.';
+revoke execute on function private.currency_of_lines(jsonb) from public, anon, authenticated, service_role;
+
+-- schemas/40_billing/62_edit_draft.sql
+-- Changes of a draft, line by line.
+
+create or replace function public.add_invoice_line(p_invoice_id uuid, p_line jsonb) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+begin
+  return private.put_line(private.lock_my_invoice(p_invoice_id, true), p_line);
+end $$;
+comment on function public.add_invoice_line(uuid, jsonb) is 'security definer: a coach adds a line to a draft of her practice. Returns its id.';
+
+create or replace function public.remove_invoice_line(p_line_id uuid) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice_id uuid;
+begin
+  select l.invoice_id into v_invoice_id from public.invoice_line_items l where l.id = p_line_id;
+  perform private.lock_my_invoice(v_invoice_id, true);
+  delete from public.invoice_line_items where id = p_line_id;
+end $$;
+comment on function public.remove_invoice_line(uuid) is 'security definer: a coach takes a line off a draft of her practice.';
+
+create or replace function public.edit_draft_invoice(p_invoice_id uuid, p_changes jsonb) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, true);
+  v_new record;
+begin
+  -- Only what is named changes; a name with null empties it.
+  select * into v_new from jsonb_populate_record(v_invoice, p_changes);
+  update public.invoices set due_date = v_new.due_date, notes = v_new.notes, tax_rate_bp = v_new.tax_rate_bp,
+    buyer_name = v_new.buyer_name, buyer_email = v_new.buyer_email
+  where id = p_invoice_id;
+end $$;
+comment on function public.edit_draft_invoice(uuid, jsonb) is
+  'security definer: a coach changes due_date, notes, tax_rate_bp, buyer_name or buyer_email of a draft; other names are ignored.';
+
+create or replace function public.delete_draft_invoice(p_invoice_id uuid) returns void
+  language plpgsql security definer set search_path = '' as $$
+begin
+  perform private.lock_my_invoice(p_invoice_id, true);
+  delete from public.invoices where id = p_invoice_id;
+end $$;
+comment on function public.delete_draft_invoice(uuid) is 'security definer: a coach throws a draft away; its seats are free again. It never had a number.';
+
+revoke execute on function public.add_invoice_line(uuid, jsonb), public.remove_invoice_line(uuid),
+  public.edit_draft_invoice(uuid, jsonb), public.delete_draft_invoice(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.add_invoice_line(uuid, jsonb), public.remove_invoice_line(uuid),
+  public.edit_draft_invoice(uuid, jsonb), public.delete_draft_invoice(uuid) to authenticated, service_role;
+
+-- schemas/40_billing/64_finalize_invoice.sql
+-- The moment a draft becomes a document: number, date, buyer and seats are fixed in one transaction.
+
+create or replace function private.take_number(p_practice_id uuid, p_kind text, p_year integer) returns bigint
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_number bigint;
+begin
+  insert into public.invoice_series (practice_id, document_kind, year) values (p_practice_id, p_kind, p_year) on conflict do nothing;
+  -- The row lock is held until the end of the transaction: a rollback gives the number to the next one, so there are no holes.
+  update public.invoice_series set last_number = last_number + 1
+  where practice_id = p_practice_id and document_kind = p_kind and year = p_year
+  returning last_number into v_number;
+  return v_number;
+end $$;
+comment on function private.take_number(uuid, text, integer) is
+  'security definer: the next number of a series, without holes. Only inside the transaction that uses it.';
+revoke execute on function private.take_number(uuid, text, integer) from public, anon, authenticated, service_role;
+
+create or replace function public.finalize_invoice(p_invoice_id uuid) returns text
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice public.invoices := private.lock_my_invoice(p_invoice_id, true);
+  v_practice public.practices;
+  v_year integer;
+  v_number bigint;
+  v_document text;
+begin
+  if v_invoice.status = 'canceled' then perform private.fail(409, 'invoice_voided', 'A void invoice stays void.'); end if;
+  if not exists (select from public.invoice_line_items l where l.invoice_id = p_invoice_id) then
+    perform private.fail(422, 'invoice_without_lines', 'An invoice needs a line.');
+  end if;
+  if exists (select from public.invoice_line_items l join public.session_attendees a on a.id = l.attendee_id
+             where l.invoice_id = p_invoice_id and a.billing_status <> 'unbilled') then
+    perform private.fail(409, 'seat_already_billed', 'A seat on this draft was billed or settled otherwise.', 'Take its line off.');
+  end if;
+  perform private.recompute_draft(p_invoice_id);
+  select * into v_practice from public.practices p where p.id = v_invoice.practice_id;
+  v_year := extract(year from now() at time zone v_practice.timezone);
+  v_number := private.take_number(v_invoice.practice_id, v_invoice.document_kind, v_year);
+  v_document := format('%s-%s-%s', private.document_prefix(v_invoice.document_kind), v_year, lpad(v_number::text, greatest(4, length(v_number::text)), '0'));
+  update public.invoices set number = v_number, series_year = v_year, document_number = v_document,
+    finalized_at = now(), issued_at = now(), seller_name = coalesce(v_practice.legal_name, v_practice.name),
+    due_date = coalesce(due_date, now() + make_interval(days => v_practice.invoice_due_days)),
+    buyer_name = coalesce(buyer_name, b.name), buyer_email = coalesce(buyer_email, b.email)
+  from (select 1) one left join lateral (select x.name, x.email from public.coach_clients c, private.buyer_of(c) x
+    where c.id = v_invoice.coach_client_id) b on true
+  where id = p_invoice_id;
+  -- A total of 0 is paid as it stands.
+  perform private.settle_invoice(p_invoice_id);
+  return v_document;
+end $$;
+comment on function public.finalize_invoice(uuid) is
+  'security definer: a coach issues a draft of her practice: it gets its number and never changes again. Returns the document number.';
+revoke execute on function public.finalize_invoice(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.finalize_invoice(uuid) to authenticated, service_role;
+
+create or replace function private.drop_open_intent(p_invoice_id uuid) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_intent public.payment_intents;
+begin
+  select * into v_intent from public.payment_intents i where i.invoice_id = p_invoice_id
+    and i.status in ('requires_payment_method', 'requires_confirmation', 'processing') for no key update;
+  if not found then return; end if;
+  if v_intent.status = 'processing' then
+    perform private.fail(409, 'payment_in_progress', 'A card payment of this invoice is under way.', 'Wait for its outcome.');
+  end if;
+  update public.payments set status = 'canceled' where intent_id = v_intent.id and status = 'pending';
+  update public.payment_intents set status = 'canceled' where id = v_intent.id;
+  if v_intent.provider_intent_id is not null then
+    perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', v_intent.id));
+  end if;
+end $$;
+comment on function private.drop_open_intent(uuid) is
+  'security definer: cancels the open intent of an invoice that no longer needs it, here and (by job) at the gateway. Refuses while money may be moving.';
+revoke execute on function private.drop_open_intent(uuid) from public, anon, authenticated, service_role;
+
+create or replace function public.void_invoice(p_invoice_id uuid, p_reason text default null) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, false);
+begin
+  if v_invoice.status = 'canceled' then return; end if;
+  if v_invoice.amount_paid_cents + v_invoice.amount_refunded_cents > 0 then
+    perform private.fail(409, 'invoice_paid', 'Money was paid on this invoice.', 'Refund the payment instead.');
+  end if;
+  perform private.drop_open_intent(p_invoice_id);
+  update public.invoices set status = 'canceled', voided_at = now(), voided_by = private.me(), void_reason = p_reason, paid_at = null
+  where id = p_invoice_id;
+  update public.invoice_line_items set released_at = now() where invoice_id = p_invoice_id;
+  perform private.sync_seats(p_invoice_id);
+end $$;
+comment on function public.void_invoice(uuid, text) is
+  'security definer: a coach voids an issued, unpaid invoice of her practice; it keeps its number, its seats may be billed again. Repeating it changes nothing.';
+revoke execute on function public.void_invoice(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.void_invoice(uuid, text) to authenticated, service_role;
+
+create or replace function public.write_off_invoice(p_invoice_id uuid, p_reason text) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, false);
+begin
+  if v_invoice.status <> 'pending' then
+    perform private.fail(409, 'invoice_not_open', 'Only an open invoice is written off.');
+  end if;
+  if v_invoice.written_off_at is not null then return; end if;
+  if nullif(btrim(p_reason), '') is null then
+    perform private.fail(422, 'reason_needed', 'Say why the invoice is written off.');
+  end if;
+  perform private.drop_open_intent(p_invoice_id);
+  update public.invoices set written_off_at = now(), written_off_by = private.me(), write_off_reason = p_reason where id = p_invoice_id;
+  perform private.sync_seats(p_invoice_id);
+end $$;
+comment on function public.write_off_invoice(uuid, text) is
+  'security definer: a coach gives up on an open invoice of her practice. Money that comes later is still taken.';
+revoke execute on function public.write_off_invoice(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.write_off_invoice(uuid, text) to authenticated, service_role;
+
+-- schemas/40_billing/70_begin_payment.sql
+-- The two steps before a gateway is called: the plan, and the attempt. Both are committed before anything is sent.
+
+create or replace function public.begin_payment_intent(p_invoice_id uuid, p_idempotency_key text default null) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_me constant uuid := private.me();
+  v_invoice public.invoices;
+  v_open public.payment_intents;
+  v_account public.gateway_accounts;
+  v_balance bigint;
+  v_id uuid;
+begin
+  select * into v_invoice from public.invoices i where i.id = p_invoice_id
+    and (not private.acting_as_api() or i.practice_id = any ((select private.my_practice_ids())::uuid[])
+         or (i.user_id = v_me and i.finalized_at is not null)) for no key update;
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  select * into v_open from public.payment_intents i
+    where i.practice_id = v_invoice.practice_id and i.idempotency_key = p_idempotency_key;
+  if found then
+    if v_open.invoice_id = p_invoice_id then return v_open.id; end if;
+    perform private.fail(409, 'idempotency_key_reused', 'That key was used for another invoice.');
+  end if;
+  if v_invoice.finalized_at is null then
+    perform private.fail(409, 'invoice_draft', 'The invoice is still a draft.', 'Finalise it first.');
+  end if;
+  v_balance := v_invoice.total_amount_cents - v_invoice.amount_paid_cents - v_invoice.amount_refunded_cents;
+  if v_invoice.status <> 'pending' or v_balance <= 0 then
+    perform private.fail(409, 'invoice_not_open', 'Nothing is to be paid on this invoice.');
+  end if;
+  select * into v_account from public.gateway_accounts g where g.practice_id = v_invoice.practice_id and g.disabled_at is null
+    order by g.is_default desc, g.created_at, g.id limit 1;
+  if not found then
+    perform private.fail(409, 'no_gateway', 'The practice takes no card payments yet.', 'Pay in another way, or ask the coach.');
+  end if;
+  -- Two tabs, or payer and coach, share one intent: it can succeed only once.
+  select * into v_open from public.payment_intents i where i.invoice_id = p_invoice_id
+    and i.status in ('requires_payment_method', 'requires_confirmation', 'processing');
+  if found then
+    if v_open.amount_cents = v_balance and v_open.gateway_account_id = v_account.id then return v_open.id; end if;
+    perform private.drop_open_intent(p_invoice_id);
+  end if;
+  insert into public.payment_intents (user_id, amount_cents, currency, practice_id, invoice_id, gateway_account_id, provider,
+    idempotency_key, requested_by, next_check_at)
+  values (v_invoice.user_id, v_balance, v_invoice.currency, v_invoice.practice_id, p_invoice_id, v_account.id, v_account.provider,
+    p_idempotency_key, v_me, now() + private.check_backoff(0))
+  returning id into v_id;
+  return v_id;
+end $$;
+comment on function public.begin_payment_intent(uuid, text) is
+  'security definer: payer or coach begins to pay the balance of an issued invoice. Returns the intent: the open one if there is one.';
+revoke execute on function public.begin_payment_intent(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.begin_payment_intent(uuid, text) to authenticated, service_role;
+
+create or replace function public.payment_intent_secret(p_intent_id uuid) returns text
+  language sql stable security definer set search_path = '' as $$
+  select i.client_secret from public.payment_intents i where i.id = p_intent_id and i.user_id = private.me()
+$$;
+comment on function public.payment_intent_secret(uuid) is
+  'security definer: the column is closed to API roles. Tells the payer, and nobody else, what lets the payer pay.';
+revoke execute on function public.payment_intent_secret(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.payment_intent_secret(uuid) to authenticated;
+
+create or replace function private.lock_intent(p_intent_id uuid) returns public.payment_intents
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_intent public.payment_intents;
+begin
+  perform from public.invoices i where i.id = (select x.invoice_id from public.payment_intents x where x.id = p_intent_id) for no key update;
+  select * into v_intent from public.payment_intents i where i.id = p_intent_id for no key update;
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  return v_intent;
+end $$;
+comment on function private.lock_intent(uuid) is 'security definer: locks the invoice, then the intent, in the order that everybody keeps.';
+revoke execute on function private.lock_intent(uuid) from public, anon, authenticated, service_role;
+
+create or replace function public.begin_payment_attempt(p_intent_id uuid, p_method_id uuid default null) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_intent public.payment_intents;
+  v_invoice public.invoices;
+  v_id constant uuid := gen_random_uuid();
+begin
+  perform from public.payment_intents i where i.id = p_intent_id and (not private.acting_as_api() or i.user_id = private.me());
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  v_intent := private.lock_intent(p_intent_id);
+  case
+    when v_intent.status = 'processing' then
+      perform private.fail(409, 'payment_in_progress', 'A payment is under way.', 'Wait for its outcome.');
+    when v_intent.status in ('succeeded', 'canceled') then
+      perform private.fail(409, 'intent_closed', 'This intent is over.', 'Begin another.');
+    when v_intent.next_action is not null then
+      perform private.fail(409, 'action_required', 'The payer must first answer the card issuer.', 'Follow next_action.');
+    when v_intent.provider_intent_id is null then
+      perform private.fail(409, 'intent_not_ready', 'The gateway has not answered yet.', 'Try again shortly.');
+    else
+  end case;
+  if p_method_id is not null and not exists (select from public.payment_methods m where m.id = p_method_id
+       and m.user_id = v_intent.user_id and m.gateway_account_id = v_intent.gateway_account_id and m.detached_at is null) then
+    perform private.fail(404, 'not_found', 'There is no such thing here.');
+  end if;
+  select * into v_invoice from public.invoices i where i.id = v_intent.invoice_id;
+  if found and (v_invoice.status <> 'pending'
+       or v_invoice.total_amount_cents - v_invoice.amount_paid_cents - v_invoice.amount_refunded_cents < v_intent.amount_cents) then
+    perform private.fail(409, 'invoice_not_open', 'The invoice no longer needs this amount.', 'Begin another payment.');
+  end if;
+  -- Each attempt has a key of its own: the same key would give back the answer to the last one.
+  insert into public.payments (id, user_id, amount_cents, currency, description, status, provider, idempotency_key, intent_id, method_id,
+    method_type)
+  values (v_id, v_intent.user_id, v_intent.amount_cents, v_intent.currency, v_invoice.document_number, 'pending', v_intent.provider,
+    'attempt:' || v_id, p_intent_id, p_method_id, 'credit_card');
+  update public.payment_intents set status = 'processing', payment_method_id = coalesce(p_method_id, payment_method_id),
+    last_error_code = null, last_error_message = null, check_attempts = 0, next_check_at = now() + private.check_backoff(0)
+  where id = p_intent_id;
+  return v_id;
+end $$;
+comment on function public.begin_payment_attempt(uuid, uuid) is
+  'security definer: the payer is about to be charged. The pending payment is there before the gateway is called; returns its id.';
+revoke execute on function public.begin_payment_attempt(uuid, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.begin_payment_attempt(uuid, uuid) to authenticated, service_role;
+
+-- schemas/40_billing/72_record_intent.sql
+-- What the gateway says about an intent, from an answer, an event or a look-up. Never "the last event wins".
+-- A snapshot: {status, provider_status, version, currency, amount_received_cents, charge_id, next_action, error_code, error_message}
+
+create or replace function public.record_intent_sent(p_intent_id uuid, p_provider_intent_id text, p_client_secret text,
+  p_provider_status text, p_provider_version bigint default null) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_intent constant public.payment_intents := private.lock_intent(p_intent_id);
+  v_over constant boolean := v_intent.status in ('succeeded', 'canceled');
+begin
+  if v_intent.provider_intent_id = p_provider_intent_id then return; end if;
+  if v_intent.provider_intent_id is not null then
+    perform private.fail(409, 'intent_fixed', 'The gateway knows this intent under another name.');
+  end if;
+  update public.payment_intents set provider_intent_id = p_provider_intent_id, provider_status = p_provider_status,
+    provider_version = p_provider_version, check_attempts = 0,
+    client_secret = case when not v_over then p_client_secret end,
+    next_check_at = case when not v_over then now() + interval '30 minutes' end
+  where id = p_intent_id;
+  -- Canceled here while the gateway was making it.
+  if v_intent.status = 'canceled' then
+    perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', p_intent_id));
+  end if;
+end $$;
+comment on function public.record_intent_sent(uuid, text, text, text, bigint) is
+  'security definer: moves guarded rows for the service. The gateway has made the intent. Repeating it changes nothing.';
+
+create or replace function public.record_intent_unknown(p_intent_id uuid, p_message text) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_intent constant public.payment_intents := private.lock_intent(p_intent_id);
+begin
+  if v_intent.status in ('succeeded', 'canceled') then return; end if;
+  update public.payment_intents set check_attempts = check_attempts + 1,
+    next_check_at = now() + private.check_backoff(check_attempts), last_error_message = left(p_message, 500),
+    outcome_unknown_since = case when status = 'processing' then coalesce(outcome_unknown_since, now()) end
+  where id = p_intent_id;
+end $$;
+comment on function public.record_intent_unknown(uuid, text) is
+  'security definer: moves guarded rows for the service. A call was sent and its answer is lost: look it up later, never send it again.';
+
+create or replace function private.intent_news(p_intent public.payment_intents, p_snapshot jsonb, p_looked_up boolean) returns text
+  language sql stable set search_path = '' as $$
+  select case
+    when p_intent.status = 'succeeded' then 'unchanged'
+    when p_snapshot ->> 'status' = 'succeeded' then 'news' -- money that moved is always believed
+    when p_intent.status = 'canceled' then 'unchanged'
+    when (p_snapshot ->> 'version')::bigint < p_intent.provider_version then case when p_looked_up then 'unchanged' else 'stale' end
+    when (p_snapshot ->> 'version')::bigint > p_intent.provider_version then 'news'
+    when private.intent_rank((p_snapshot ->> 'status')::public.payment_intent_status) > private.intent_rank(p_intent.status) then 'news'
+    when (p_snapshot ->> 'status') = p_intent.status::text then
+      case when p_looked_up or p_snapshot ->> 'provider_status' is distinct from p_intent.provider_status then 'news' else 'unchanged' end
+    -- The gateway stands where it stood before the attempt: the call may be still on its way. Believed at the third look.
+    when p_looked_up then case when p_intent.check_attempts >= 2 then 'news' else 'wait' end
+    else 'stale' end
+$$;
+comment on function private.intent_news(public.payment_intents, jsonb, boolean) is
+  'Whether a snapshot is news: news, unchanged, stale (look the object up first) or wait (look again later).';
+revoke execute on function private.intent_news(public.payment_intents, jsonb, boolean) from public, anon, authenticated, service_role;
+
+create or replace function public.record_intent_outcome(p_intent_id uuid, p_snapshot jsonb, p_looked_up boolean default false) returns text
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_intent constant public.payment_intents := private.lock_intent(p_intent_id);
+  v_status constant public.payment_intent_status := p_snapshot ->> 'status';
+  v_news constant text := private.intent_news(v_intent, p_snapshot, p_looked_up);
+begin
+  if v_news = 'wait' then
+    perform public.record_intent_unknown(p_intent_id, 'The gateway does not know of the attempt yet.');
+  end if;
+  if v_news <> 'news' then return v_news; end if;
+  if p_snapshot ->> 'currency' <> v_intent.currency then
+    perform private.fail(409, 'currency_mismatch',
+      format('The gateway speaks of %s, the intent is in %s.', p_snapshot ->> 'currency', v_intent.currency));
+  end if;
+  update public.payment_intents set status = v_status, provider_status = p_snapshot ->> 'provider_status',
+    provider_version = greatest(provider_version, (p_snapshot ->> 'version')::bigint),
+    next_action = nullif(p_snapshot -> 'next_action', 'null'::jsonb),
+    last_error_code = p_snapshot ->> 'error_code', last_error_message = left(p_snapshot ->> 'error_message', 500),
+    outcome_unknown_since = null,
+    check_attempts = case when v_status = status then check_attempts + 1 else 0 end,
+    next_check_at = now() + case when v_status = 'processing' then private.check_backoff(check_attempts) else interval '30 minutes' end
+  where id = p_intent_id;
+  if v_status = 'succeeded' then
+    perform private.book_charge(v_intent, p_snapshot);
+  elsif v_status in ('requires_payment_method', 'canceled') then
+    update public.payments set
+      status = case when v_status = 'canceled' then 'canceled' else 'failed' end::public.payment_status,
+      failure_code = coalesce(p_snapshot ->> 'error_code', case when v_status = 'canceled' then 'canceled' else 'not_received' end),
+      failure_message = left(p_snapshot ->> 'error_message', 500)
+    where intent_id = p_intent_id and status = 'pending';
+  end if;
+  return 'applied';
+end $$;
+comment on function public.record_intent_outcome(uuid, jsonb, boolean) is
+  'security definer: moves guarded rows for the service. Applies what the gateway says, once however often it is said. Returns applied, unchanged, stale (look it up, then say p_looked_up) or wait.';
+
+create or replace function private.book_charge(p_intent public.payment_intents, p_snapshot jsonb) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_charge constant text := p_snapshot ->> 'charge_id';
+  v_amount constant integer := coalesce((p_snapshot ->> 'amount_received_cents')::integer, p_intent.amount_cents);
+  v_id uuid;
+begin
+  select p.id into v_id from public.payments p where p.provider = p_intent.provider and p.provider_transaction_id = v_charge for no key update;
+  if v_id is null then
+    select p.id into v_id from public.payments p where p.intent_id = p_intent.id and p.status = 'pending'
+      order by p.created_at desc limit 1 for no key update;
+  end if;
+  if v_id is null then
+    -- Paid at the gateway directly, or an attempt that was taken for failed: a movement of its own.
+    insert into public.payments (amount_cents, currency, status, provider, provider_transaction_id, intent_id, method_type, provider_status)
+    values (v_amount, p_intent.currency, 'paid', p_intent.provider, v_charge, p_intent.id, 'credit_card', p_snapshot ->> 'provider_status')
+    returning id into v_id;
+  else
+    update public.payments set amount_cents = v_amount, status = 'paid', provider_transaction_id = v_charge,
+      provider_status = p_snapshot ->> 'provider_status'
+    where id = v_id and status not in ('paid', 'refunded');
+  end if;
+  perform private.allocate_payment(v_id);
+end $$;
+comment on function private.book_charge(public.payment_intents, jsonb) is
+  'security definer: makes the one payment of an intent that succeeded, under the lock of the intent, and gives it to the invoice.';
+revoke execute on function private.book_charge(public.payment_intents, jsonb) from public, anon, authenticated, service_role;
+
+create or replace function public.cancel_payment_intent(p_intent_id uuid) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_intent public.payment_intents;
+begin
+  perform from public.payment_intents i where i.id = p_intent_id and (not private.acting_as_api() or i.user_id = private.me()
+    or i.practice_id = any ((select private.my_practice_ids())::uuid[]));
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  v_intent := private.lock_intent(p_intent_id);
+  if v_intent.status = 'canceled' then return; end if;
+  if v_intent.status = 'succeeded' then perform private.fail(409, 'intent_closed', 'This intent was paid.', 'Refund the payment instead.'); end if;
+  if v_intent.status = 'processing' then
+    perform private.fail(409, 'payment_in_progress', 'A payment is under way.', 'Wait for its outcome.');
+  end if;
+  update public.payments set status = 'canceled' where intent_id = p_intent_id and status = 'pending';
+  update public.payment_intents set status = 'canceled' where id = p_intent_id;
+  if v_intent.provider_intent_id is not null then
+    perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', p_intent_id));
+  end if;
+end $$;
+comment on function public.cancel_payment_intent(uuid) is 'security definer: payer or coach gives an intent up, here and (by job) at the gateway.';
+revoke execute on function public.record_intent_sent(uuid, text, text, text, bigint), public.record_intent_unknown(uuid, text),
+  public.record_intent_outcome(uuid, jsonb, boolean), public.cancel_payment_intent(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.record_intent_sent(uuid, text, text, text, bigint), public.record_intent_unknown(uuid, text),
+  public.record_intent_outcome(uuid, jsonb, boolean) to service_role;
+grant execute on function public.cancel_payment_intent(uuid) to authenticated, service_role;
+
+-- schemas/40_billing/74_refund.sql
+-- Refunds: decided by the coach, sent by the service, and told by the gateway as late as it likes.
+-- A snapshot: {provider_refund_id, reference, status, provider_status, version, currency, amount_cents, charge_id, failure_reason}
+
+create or replace function public.request_refund(p_payment_id uuid, p_amount_cents integer default null, p_reason text default null,
+  p_idempotency_key text default null) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_payment public.payments;
+  v_earlier public.payment_refunds;
+  v_id uuid;
+begin
+  perform from public.payments p where p.id = p_payment_id
+    and (not private.acting_as_api() or p.practice_id = any ((select private.my_practice_ids())::uuid[]));
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  v_payment := private.lock_money_of(p_payment_id);
+  select * into v_earlier from public.payment_refunds r where r.payment_id = p_payment_id and r.idempotency_key = p_idempotency_key;
+  if found then
+    if v_earlier.amount_cents = coalesce(p_amount_cents, v_earlier.amount_cents) then return v_earlier.id; end if;
+    perform private.fail(409, 'idempotency_key_reused', 'That key was used for another amount.');
+  end if;
+  if v_payment.status not in ('paid', 'refunded') then
+    perform private.fail(409, 'payment_not_made', 'Only money that came in can go back.');
+  end if;
+  if p_amount_cents is null and v_payment.refund_reserved_cents = v_payment.amount_cents then
+    perform private.fail(409, 'refund_exceeds_payment', 'Nothing is left of the payment.');
+  end if;
+  if v_payment.gateway_account_id is null and nullif(btrim(p_reason), '') is null then
+    perform private.fail(422, 'reason_needed', 'Say how and why the money went back; no gateway has a record of it.');
+  end if;
+  insert into public.payment_refunds (payment_id, amount_cents, status, reason, idempotency_key, requested_by, next_check_at)
+  values (p_payment_id, coalesce(p_amount_cents, v_payment.amount_cents - v_payment.refund_reserved_cents),
+    -- Cash and the like went back by hand: there is nobody to wait for.
+    case when v_payment.gateway_account_id is null then 'succeeded' else 'pending' end::public.refund_status,
+    p_reason, p_idempotency_key, private.me(), now() + private.check_backoff(0))
+  returning id into v_id;
+  return v_id;
+end $$;
+comment on function public.request_refund(uuid, integer, text, text) is
+  'security definer: a coach gives money back, the whole rest if no amount is said. The pending row reserves the amount before the gateway is called. Returns its id.';
+
+create or replace function public.begin_refund_call(p_refund_id uuid) returns boolean
+  language plpgsql security definer set search_path = '' as $$
+begin
+  -- Whoever gets true calls the gateway. Another may only after the lease, and then with the same key.
+  update public.payment_refunds set status = 'processing', outcome_unknown_since = coalesce(outcome_unknown_since, now()),
+    check_attempts = check_attempts + 1, next_check_at = now() + private.check_backoff(check_attempts)
+  where id = p_refund_id and provider_refund_id is null
+    and (status = 'pending' or (status = 'processing' and next_check_at <= now()));
+  return found;
+end $$;
+comment on function public.begin_refund_call(uuid) is
+  'security definer: moves guarded rows for the service. True for the one caller that may now send this refund.';
+
+create or replace function public.record_refund_outcome(p_refund_id uuid, p_snapshot jsonb) returns text
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_refund public.payment_refunds;
+  v_status constant public.refund_status := p_snapshot ->> 'status';
+begin
+  perform private.lock_money_of((select r.payment_id from public.payment_refunds r where r.id = p_refund_id));
+  select * into v_refund from public.payment_refunds r where r.id = p_refund_id for no key update;
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  if p_snapshot ->> 'currency' <> v_refund.currency or (p_snapshot ->> 'amount_cents')::integer <> v_refund.amount_cents then
+    perform private.fail(409, 'refund_mismatch', 'The gateway speaks of another amount or currency.');
+  end if;
+  if private.refund_rank(v_status) <= private.refund_rank(v_refund.status)
+     and (v_refund.provider_refund_id is not null or p_snapshot ->> 'provider_refund_id' is null) then
+    if v_refund.status = 'processing' and v_status = 'processing' then
+      update public.payment_refunds set check_attempts = check_attempts + 1, outcome_unknown_since = null,
+        next_check_at = now() + private.check_backoff(check_attempts) where id = p_refund_id;
+    end if;
+    return 'unchanged';
+  end if;
+  update public.payment_refunds set
+    status = case when private.refund_rank(v_status) > private.refund_rank(status) then v_status else status end,
+    provider_refund_id = coalesce(provider_refund_id, p_snapshot ->> 'provider_refund_id'),
+    provider_status = p_snapshot ->> 'provider_status', provider_version = (p_snapshot ->> 'version')::bigint,
+    failure_reason = coalesce(p_snapshot ->> 'failure_reason', failure_reason),
+    processed_at = case when v_status in ('succeeded', 'failed') then now() else processed_at end,
+    outcome_unknown_since = null, next_check_at = now() + private.check_backoff(check_attempts)
+  where id = p_refund_id;
+  return 'applied';
+end $$;
+comment on function public.record_refund_outcome(uuid, jsonb) is
+  'security definer: moves guarded rows for the service. Only a higher state is news, so order and repetition do not matter.';
+
+create or replace function public.record_refund_news(p_account_id uuid, p_snapshot jsonb) returns text
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_payment_id uuid;
+  v_refund_id uuid;
+begin
+  select p.id into v_payment_id from public.payments p
+    where p.gateway_account_id = p_account_id and p.provider_transaction_id = p_snapshot ->> 'charge_id';
+  if not found then return 'unknown_payment'; end if;
+  perform private.lock_money_of(v_payment_id);
+  select r.id into v_refund_id from public.payment_refunds r where r.payment_id = v_payment_id
+    and (r.provider_refund_id = p_snapshot ->> 'provider_refund_id'
+         or (r.provider_refund_id is null and r.id::text = p_snapshot ->> 'reference'))
+    order by r.provider_refund_id nulls last limit 1;
+  if not found then
+    -- Made by hand at the gateway, or our row was lost: the money went back all the same.
+    insert into public.payment_refunds (payment_id, amount_cents, status, reason, provider_refund_id, provider_status, failure_reason)
+    values (v_payment_id, (p_snapshot ->> 'amount_cents')::integer, (p_snapshot ->> 'status')::public.refund_status,
+      'Made at the gateway.', p_snapshot ->> 'provider_refund_id', p_snapshot ->> 'provider_status', p_snapshot ->> 'failure_reason');
+    return 'applied';
+  end if;
+  return public.record_refund_outcome(v_refund_id, p_snapshot);
+end $$;
+comment on function public.record_refund_news(uuid, jsonb) is
+  'security definer: moves guarded rows for the service. News of a refund from the gateway; the row is made if it is missing.';
+
+revoke execute on function public.request_refund(uuid, integer, text, text), public.begin_refund_call(uuid),
+  public.record_refund_outcome(uuid, jsonb), public.record_refund_news(uuid, jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.request_refund(uuid, integer, text, text) to authenticated, service_role;
+grant execute on function public.begin_refund_call(uuid), public.record_refund_outcome(uuid, jsonb),
+  public.record_refund_news(uuid, jsonb) to service_role;
+
+-- schemas/40_billing/76_record_manual_payment.sql
+create or replace function public.record_manual_payment(p_invoice_id uuid, p_amount_cents integer, p_method public.payment_method_type,
+  p_reference text default null, p_received_at timestamptz default null, p_idempotency_key text default null) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, false);
+  v_key constant text := 'manual:' || v_invoice.practice_id || ':' || p_idempotency_key;
+  v_earlier public.payments;
+  v_id uuid;
+begin
+  if p_method = 'credit_card' then
+    perform private.fail(422, 'not_manual', 'Card payments come through the gateway.');
+  end if;
+  if p_method <> 'cash' and nullif(btrim(p_reference), '') is null then
+    perform private.fail(422, 'reference_needed', 'Say what names this payment outside, such as the transfer''s number.');
+  end if;
+  if p_received_at > now() + interval '1 day' then
+    perform private.fail(422, 'received_in_future', 'Money that has not come yet cannot be recorded.');
+  end if;
+  select * into v_earlier from public.payments p where p.idempotency_key = v_key;
+  if found then
+    if (v_earlier.invoice_id, v_earlier.amount_cents) = (p_invoice_id, p_amount_cents) then return v_earlier.id; end if;
+    perform private.fail(409, 'idempotency_key_reused', 'That key was used for another payment.');
+  end if;
+  if v_invoice.status <> 'pending' then
+    perform private.fail(409, 'invoice_not_open', 'Nothing is to be paid on this invoice.');
+  end if;
+  if p_amount_cents > v_invoice.total_amount_cents - v_invoice.amount_paid_cents - v_invoice.amount_refunded_cents then
+    perform private.fail(422, 'payment_exceeds_balance', 'That is more than is open on the invoice.',
+      format('%s is open.', v_invoice.total_amount_cents - v_invoice.amount_paid_cents - v_invoice.amount_refunded_cents));
+  end if;
+  perform private.drop_open_intent(p_invoice_id);
+  insert into public.payments (user_id, amount_cents, currency, description, status, provider, idempotency_key, invoice_id, method_type,
+    reference, recorded_by, paid_at)
+  values (v_invoice.user_id, p_amount_cents, v_invoice.currency, v_invoice.document_number, 'paid', 'manual', v_key, p_invoice_id,
+    p_method, nullif(btrim(p_reference), ''), private.me(), coalesce(p_received_at, now()))
+  returning id into v_id;
+  perform private.allocate_payment(v_id);
+  return v_id;
+end $$;
+comment on function public.record_manual_payment(uuid, integer, public.payment_method_type, text, timestamptz, text) is
+  'security definer: a coach records cash, a transfer, a voucher or the like for an open invoice of her practice, at most its balance. Returns the payment.';
+revoke execute on function public.record_manual_payment(uuid, integer, public.payment_method_type, text, timestamptz, text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.record_manual_payment(uuid, integer, public.payment_method_type, text, timestamptz, text)
+  to authenticated, service_role;
+
+-- schemas/40_billing/78_inbox.sql
+-- The inbox of webhooks and the list of what must be asked again.
+
+create or replace function public.receive_webhook(p_account_id uuid, p_event_id text, p_event_type text, p_occurred_at timestamptz,
+  p_payload jsonb) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_event public.webhook_events;
+begin
+  insert into public.webhook_events as e (gateway_account_id, provider, event_id, event_type, occurred_at, payload)
+  select g.id, g.provider, p_event_id, p_event_type, p_occurred_at, p_payload from public.gateway_accounts g where g.id = p_account_id
+  on conflict (gateway_account_id, event_id) do update
+    set times_received = e.times_received + 1, last_received_at = now(),
+      status = case when e.status = 'failed' then 'received' else e.status end
+  returning * into v_event;
+  -- The first time, and again when it failed before: the gateway gives another chance.
+  if v_event.id is not null and v_event.status = 'received' and (v_event.times_received = 1 or v_event.attempts > 0) then
+    perform private.enqueue('billing.handle_webhook', jsonb_build_object('event_id', v_event.id));
+  end if;
+  return v_event.id;
+end $$;
+comment on function public.receive_webhook(uuid, text, text, timestamptz, jsonb) is
+  'security definer: enqueues. Stores a verified event once and has it handled, in one transaction. Returns its row.';
+
+create or replace function public.finish_webhook(p_id uuid, p_status text, p_outcome text default null, p_error text default null)
+  returns void
+  language sql security definer set search_path = '' as $$
+  update public.webhook_events set status = p_status, outcome = p_outcome, error_message = left(p_error, 500), attempts = attempts + 1,
+    handled_at = case when p_status in ('handled', 'ignored') then now() end
+  where id = p_id and handled_at is null
+$$;
+comment on function public.finish_webhook(uuid, text, text, text) is
+  'security definer: moves guarded rows for the service. How the handling of an event ended: handled, ignored or failed.';
+
+create or replace function public.take_due_checks(p_limit integer default 50) returns table (kind text, id uuid)
+  language sql security definer set search_path = '' as $$
+  with intents as (
+    update public.payment_intents i set next_check_at = now() + interval '1 minute'
+    where i.id in (select x.id from public.payment_intents x where x.next_check_at <= now() and x.gateway_account_id is not null
+                   order by x.next_check_at limit p_limit for no key update skip locked)
+    returning 'intent', i.id
+  ), refunds as (
+    -- Not pushed on: begin_refund_call takes the lease of those that were never answered.
+    select 'refund', r.id from public.payment_refunds r
+    join public.payments p on p.id = r.payment_id and p.gateway_account_id is not null
+    where r.next_check_at <= now() order by r.next_check_at limit p_limit
+  ), events as (
+    select 'event', e.id from public.webhook_events e
+    where e.handled_at is null and e.received_at < now() - interval '2 minutes' and e.attempts < 20
+    order by e.received_at limit p_limit
+  )
+  select * from intents union all select * from refunds union all select * from events
+$$;
+comment on function public.take_due_checks(integer) is
+  'security definer: moves guarded rows for the service. What the repair has to ask the gateway about now, and events that nobody handled.';
+
+revoke execute on function public.receive_webhook(uuid, text, text, timestamptz, jsonb), public.finish_webhook(uuid, text, text, text),
+  public.take_due_checks(integer) from public, anon, authenticated, service_role;
+grant execute on function public.receive_webhook(uuid, text, text, timestamptz, jsonb), public.finish_webhook(uuid, text, text, text),
+  public.take_due_checks(integer) to service_role;
+
+-- schemas/40_billing/80_gateway_account_functions.sql
+create or replace function public.add_gateway_account(p_provider text, p_display_name text, p_webhook_token_hash text,
+  p_api_key text, p_webhook_secret text, p_external_id text default null, p_public_key text default null,
+  p_is_live boolean default false) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_practice_id uuid := (select m.practice_id from public.practice_members m where m.user_id = private.me() and m.role = 'owner');
+  v_id uuid;
+begin
+  if v_practice_id is null then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  perform from public.practices p where p.id = v_practice_id for no key update;
+  insert into public.gateway_accounts (practice_id, provider, display_name, external_id, public_key, is_live, webhook_token_hash,
+    created_by, is_default)
+  values (v_practice_id, p_provider, p_display_name, p_external_id, p_public_key, p_is_live, p_webhook_token_hash, private.me(),
+    not exists (select from public.gateway_accounts g where g.practice_id = v_practice_id and g.is_default and g.disabled_at is null))
+  returning id into v_id;
+  insert into private.gateway_secrets (account_id, api_key, webhook_secret)
+  values (v_id, nullif(p_api_key, ''), nullif(p_webhook_secret, ''));
+  return v_id;
+end $$;
+comment on function public.add_gateway_account(text, text, text, text, text, text, text, boolean) is
+  'security definer: writes secrets that nobody may read. The owner of a practice ties it to a gateway; the first one is the default.';
+
+create or replace function public.disable_gateway_account(p_account_id uuid) returns void
+  language plpgsql security definer set search_path = '' as $$
+begin
+  update public.gateway_accounts set disabled_at = coalesce(disabled_at, now()), is_default = false
+  where id = p_account_id and practice_id in (select m.practice_id from public.practice_members m
+    where m.user_id = private.me() and m.role = 'owner');
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+end $$;
+comment on function public.disable_gateway_account(uuid) is
+  'security definer: the owner of a practice takes no new payments through this account. Events and refunds of old ones still work.';
+
+revoke execute on function public.add_gateway_account(text, text, text, text, text, text, text, boolean),
+  public.disable_gateway_account(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.add_gateway_account(text, text, text, text, text, text, text, boolean),
+  public.disable_gateway_account(uuid) to authenticated;
 
 -- schemas/60_notifications/10_notifications.sql
 create table if not exists public.notifications (

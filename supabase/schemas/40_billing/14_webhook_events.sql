@@ -1,0 +1,41 @@
+-- The inbox of gateways: each signed event once, stored before anything is done with it.
+create table if not exists public.webhook_events (
+  id uuid primary key default gen_random_uuid(),
+  gateway_account_id uuid not null references public.gateway_accounts (id) on delete restrict,
+  provider text not null,
+  event_id text not null,
+  event_type text not null,
+  occurred_at timestamptz,
+  payload jsonb not null,
+  status text not null default 'received',
+  attempts integer not null default 0,
+  outcome text,
+  error_message text,
+  received_at timestamptz not null default now(),
+  last_received_at timestamptz not null default now(),
+  times_received integer not null default 1,
+  handled_at timestamptz,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint webhook_events_once unique (gateway_account_id, event_id),
+  constraint webhook_events_status_known check (status in ('received', 'handled', 'ignored', 'failed')),
+  constraint webhook_events_handled_when_done check ((status in ('handled', 'ignored')) = (handled_at is not null)),
+  constraint webhook_events_payload_object check (jsonb_typeof(payload) = 'object')
+);
+comment on table public.webhook_events is
+  'Verified webhook events as they came, one row per account and event however often it was sent. Service only.';
+comment on column public.webhook_events.outcome is 'What handling it changed, in one word, for people who look for a reason.';
+comment on column public.webhook_events.times_received is 'How often the gateway sent it.';
+
+create index if not exists webhook_events_open_idx on public.webhook_events (received_at) where handled_at is null;
+
+revoke all on public.webhook_events from public, anon, authenticated, service_role;
+grant select, insert, update on public.webhook_events to service_role;
+alter table public.webhook_events enable row level security;
+
+drop trigger if exists webhook_events_touch on public.webhook_events;
+create trigger webhook_events_touch before update on public.webhook_events
+  for each row execute function private.touch_updated_at();
+drop trigger if exists webhook_events_keep on public.webhook_events;
+create trigger webhook_events_keep before delete on public.webhook_events
+  for each row execute function private.refuse_money_delete();

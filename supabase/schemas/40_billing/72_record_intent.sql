@@ -1,0 +1,151 @@
+-- What the gateway says about an intent, from an answer, an event or a look-up. Never "the last event wins".
+-- A snapshot: {status, provider_status, version, currency, amount_received_cents, charge_id, next_action, error_code, error_message}
+
+create or replace function public.record_intent_sent(p_intent_id uuid, p_provider_intent_id text, p_client_secret text,
+  p_provider_status text, p_provider_version bigint default null) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_intent constant public.payment_intents := private.lock_intent(p_intent_id);
+  v_over constant boolean := v_intent.status in ('succeeded', 'canceled');
+begin
+  if v_intent.provider_intent_id = p_provider_intent_id then return; end if;
+  if v_intent.provider_intent_id is not null then
+    perform private.fail(409, 'intent_fixed', 'The gateway knows this intent under another name.');
+  end if;
+  update public.payment_intents set provider_intent_id = p_provider_intent_id, provider_status = p_provider_status,
+    provider_version = p_provider_version, check_attempts = 0,
+    client_secret = case when not v_over then p_client_secret end,
+    next_check_at = case when not v_over then now() + interval '30 minutes' end
+  where id = p_intent_id;
+  -- Canceled here while the gateway was making it.
+  if v_intent.status = 'canceled' then
+    perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', p_intent_id));
+  end if;
+end $$;
+comment on function public.record_intent_sent(uuid, text, text, text, bigint) is
+  'security definer: moves guarded rows for the service. The gateway has made the intent. Repeating it changes nothing.';
+
+create or replace function public.record_intent_unknown(p_intent_id uuid, p_message text) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_intent constant public.payment_intents := private.lock_intent(p_intent_id);
+begin
+  if v_intent.status in ('succeeded', 'canceled') then return; end if;
+  update public.payment_intents set check_attempts = check_attempts + 1,
+    next_check_at = now() + private.check_backoff(check_attempts), last_error_message = left(p_message, 500),
+    outcome_unknown_since = case when status = 'processing' then coalesce(outcome_unknown_since, now()) end
+  where id = p_intent_id;
+end $$;
+comment on function public.record_intent_unknown(uuid, text) is
+  'security definer: moves guarded rows for the service. A call was sent and its answer is lost: look it up later, never send it again.';
+
+create or replace function private.intent_news(p_intent public.payment_intents, p_snapshot jsonb, p_looked_up boolean) returns text
+  language sql stable set search_path = '' as $$
+  select case
+    when p_intent.status = 'succeeded' then 'unchanged'
+    when p_snapshot ->> 'status' = 'succeeded' then 'news' -- money that moved is always believed
+    when p_intent.status = 'canceled' then 'unchanged'
+    when (p_snapshot ->> 'version')::bigint < p_intent.provider_version then case when p_looked_up then 'unchanged' else 'stale' end
+    when (p_snapshot ->> 'version')::bigint > p_intent.provider_version then 'news'
+    when private.intent_rank((p_snapshot ->> 'status')::public.payment_intent_status) > private.intent_rank(p_intent.status) then 'news'
+    when (p_snapshot ->> 'status') = p_intent.status::text then
+      case when p_looked_up or p_snapshot ->> 'provider_status' is distinct from p_intent.provider_status then 'news' else 'unchanged' end
+    -- The gateway stands where it stood before the attempt: the call may be still on its way. Believed at the third look.
+    when p_looked_up then case when p_intent.check_attempts >= 2 then 'news' else 'wait' end
+    else 'stale' end
+$$;
+comment on function private.intent_news(public.payment_intents, jsonb, boolean) is
+  'Whether a snapshot is news: news, unchanged, stale (look the object up first) or wait (look again later).';
+revoke execute on function private.intent_news(public.payment_intents, jsonb, boolean) from public, anon, authenticated, service_role;
+
+create or replace function public.record_intent_outcome(p_intent_id uuid, p_snapshot jsonb, p_looked_up boolean default false) returns text
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_intent constant public.payment_intents := private.lock_intent(p_intent_id);
+  v_status constant public.payment_intent_status := p_snapshot ->> 'status';
+  v_news constant text := private.intent_news(v_intent, p_snapshot, p_looked_up);
+begin
+  if v_news = 'wait' then
+    perform public.record_intent_unknown(p_intent_id, 'The gateway does not know of the attempt yet.');
+  end if;
+  if v_news <> 'news' then return v_news; end if;
+  if p_snapshot ->> 'currency' <> v_intent.currency then
+    perform private.fail(409, 'currency_mismatch',
+      format('The gateway speaks of %s, the intent is in %s.', p_snapshot ->> 'currency', v_intent.currency));
+  end if;
+  update public.payment_intents set status = v_status, provider_status = p_snapshot ->> 'provider_status',
+    provider_version = greatest(provider_version, (p_snapshot ->> 'version')::bigint),
+    next_action = nullif(p_snapshot -> 'next_action', 'null'::jsonb),
+    last_error_code = p_snapshot ->> 'error_code', last_error_message = left(p_snapshot ->> 'error_message', 500),
+    outcome_unknown_since = null,
+    check_attempts = case when v_status = status then check_attempts + 1 else 0 end,
+    next_check_at = now() + case when v_status = 'processing' then private.check_backoff(check_attempts) else interval '30 minutes' end
+  where id = p_intent_id;
+  if v_status = 'succeeded' then
+    perform private.book_charge(v_intent, p_snapshot);
+  elsif v_status in ('requires_payment_method', 'canceled') then
+    update public.payments set
+      status = case when v_status = 'canceled' then 'canceled' else 'failed' end::public.payment_status,
+      failure_code = coalesce(p_snapshot ->> 'error_code', case when v_status = 'canceled' then 'canceled' else 'not_received' end),
+      failure_message = left(p_snapshot ->> 'error_message', 500)
+    where intent_id = p_intent_id and status = 'pending';
+  end if;
+  return 'applied';
+end $$;
+comment on function public.record_intent_outcome(uuid, jsonb, boolean) is
+  'security definer: moves guarded rows for the service. Applies what the gateway says, once however often it is said. Returns applied, unchanged, stale (look it up, then say p_looked_up) or wait.';
+
+create or replace function private.book_charge(p_intent public.payment_intents, p_snapshot jsonb) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_charge constant text := p_snapshot ->> 'charge_id';
+  v_amount constant integer := coalesce((p_snapshot ->> 'amount_received_cents')::integer, p_intent.amount_cents);
+  v_id uuid;
+begin
+  select p.id into v_id from public.payments p where p.provider = p_intent.provider and p.provider_transaction_id = v_charge for no key update;
+  if v_id is null then
+    select p.id into v_id from public.payments p where p.intent_id = p_intent.id and p.status = 'pending'
+      order by p.created_at desc limit 1 for no key update;
+  end if;
+  if v_id is null then
+    -- Paid at the gateway directly, or an attempt that was taken for failed: a movement of its own.
+    insert into public.payments (amount_cents, currency, status, provider, provider_transaction_id, intent_id, method_type, provider_status)
+    values (v_amount, p_intent.currency, 'paid', p_intent.provider, v_charge, p_intent.id, 'credit_card', p_snapshot ->> 'provider_status')
+    returning id into v_id;
+  else
+    update public.payments set amount_cents = v_amount, status = 'paid', provider_transaction_id = v_charge,
+      provider_status = p_snapshot ->> 'provider_status'
+    where id = v_id and status not in ('paid', 'refunded');
+  end if;
+  perform private.allocate_payment(v_id);
+end $$;
+comment on function private.book_charge(public.payment_intents, jsonb) is
+  'security definer: makes the one payment of an intent that succeeded, under the lock of the intent, and gives it to the invoice.';
+revoke execute on function private.book_charge(public.payment_intents, jsonb) from public, anon, authenticated, service_role;
+
+create or replace function public.cancel_payment_intent(p_intent_id uuid) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_intent public.payment_intents;
+begin
+  perform from public.payment_intents i where i.id = p_intent_id and (not private.acting_as_api() or i.user_id = private.me()
+    or i.practice_id = any ((select private.my_practice_ids())::uuid[]));
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  v_intent := private.lock_intent(p_intent_id);
+  if v_intent.status = 'canceled' then return; end if;
+  if v_intent.status = 'succeeded' then perform private.fail(409, 'intent_closed', 'This intent was paid.', 'Refund the payment instead.'); end if;
+  if v_intent.status = 'processing' then
+    perform private.fail(409, 'payment_in_progress', 'A payment is under way.', 'Wait for its outcome.');
+  end if;
+  update public.payments set status = 'canceled' where intent_id = p_intent_id and status = 'pending';
+  update public.payment_intents set status = 'canceled' where id = p_intent_id;
+  if v_intent.provider_intent_id is not null then
+    perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', p_intent_id));
+  end if;
+end $$;
+comment on function public.cancel_payment_intent(uuid) is 'security definer: payer or coach gives an intent up, here and (by job) at the gateway.';
+revoke execute on function public.record_intent_sent(uuid, text, text, text, bigint), public.record_intent_unknown(uuid, text),
+  public.record_intent_outcome(uuid, jsonb, boolean), public.cancel_payment_intent(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.record_intent_sent(uuid, text, text, text, bigint), public.record_intent_unknown(uuid, text),
+  public.record_intent_outcome(uuid, jsonb, boolean) to service_role;
+grant execute on function public.cancel_payment_intent(uuid) to authenticated, service_role;

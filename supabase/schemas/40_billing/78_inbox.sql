@@ -1,0 +1,59 @@
+-- The inbox of webhooks and the list of what must be asked again.
+
+create or replace function public.receive_webhook(p_account_id uuid, p_event_id text, p_event_type text, p_occurred_at timestamptz,
+  p_payload jsonb) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_event public.webhook_events;
+begin
+  insert into public.webhook_events as e (gateway_account_id, provider, event_id, event_type, occurred_at, payload)
+  select g.id, g.provider, p_event_id, p_event_type, p_occurred_at, p_payload from public.gateway_accounts g where g.id = p_account_id
+  on conflict (gateway_account_id, event_id) do update
+    set times_received = e.times_received + 1, last_received_at = now(),
+      status = case when e.status = 'failed' then 'received' else e.status end
+  returning * into v_event;
+  -- The first time, and again when it failed before: the gateway gives another chance.
+  if v_event.id is not null and v_event.status = 'received' and (v_event.times_received = 1 or v_event.attempts > 0) then
+    perform private.enqueue('billing.handle_webhook', jsonb_build_object('event_id', v_event.id));
+  end if;
+  return v_event.id;
+end $$;
+comment on function public.receive_webhook(uuid, text, text, timestamptz, jsonb) is
+  'security definer: enqueues. Stores a verified event once and has it handled, in one transaction. Returns its row.';
+
+create or replace function public.finish_webhook(p_id uuid, p_status text, p_outcome text default null, p_error text default null)
+  returns void
+  language sql security definer set search_path = '' as $$
+  update public.webhook_events set status = p_status, outcome = p_outcome, error_message = left(p_error, 500), attempts = attempts + 1,
+    handled_at = case when p_status in ('handled', 'ignored') then now() end
+  where id = p_id and handled_at is null
+$$;
+comment on function public.finish_webhook(uuid, text, text, text) is
+  'security definer: moves guarded rows for the service. How the handling of an event ended: handled, ignored or failed.';
+
+create or replace function public.take_due_checks(p_limit integer default 50) returns table (kind text, id uuid)
+  language sql security definer set search_path = '' as $$
+  with intents as (
+    update public.payment_intents i set next_check_at = now() + interval '1 minute'
+    where i.id in (select x.id from public.payment_intents x where x.next_check_at <= now() and x.gateway_account_id is not null
+                   order by x.next_check_at limit p_limit for no key update skip locked)
+    returning 'intent', i.id
+  ), refunds as (
+    -- Not pushed on: begin_refund_call takes the lease of those that were never answered.
+    select 'refund', r.id from public.payment_refunds r
+    join public.payments p on p.id = r.payment_id and p.gateway_account_id is not null
+    where r.next_check_at <= now() order by r.next_check_at limit p_limit
+  ), events as (
+    select 'event', e.id from public.webhook_events e
+    where e.handled_at is null and e.received_at < now() - interval '2 minutes' and e.attempts < 20
+    order by e.received_at limit p_limit
+  )
+  select * from intents union all select * from refunds union all select * from events
+$$;
+comment on function public.take_due_checks(integer) is
+  'security definer: moves guarded rows for the service. What the repair has to ask the gateway about now, and events that nobody handled.';
+
+revoke execute on function public.receive_webhook(uuid, text, text, timestamptz, jsonb), public.finish_webhook(uuid, text, text, text),
+  public.take_due_checks(integer) from public, anon, authenticated, service_role;
+grant execute on function public.receive_webhook(uuid, text, text, timestamptz, jsonb), public.finish_webhook(uuid, text, text, text),
+  public.take_due_checks(integer) to service_role;
