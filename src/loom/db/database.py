@@ -6,6 +6,7 @@ them one implicit transaction: whatever happens, role and claims are gone after 
 
 from __future__ import annotations
 
+import select
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -102,6 +103,7 @@ class Database:
                 min_size=low,
                 max_size=high,
                 configure=setup,
+                check=_check,
                 timeout=timeout,
                 # After this long without success the pool stops trying by itself; the next request tries anew, so
                 # recovery never waits for a long back-off.
@@ -326,6 +328,14 @@ class Tx:
                 await self._conn.rollback()
             except psycopg.Error:
                 await self._conn.close()
+
+
+async def _check(conn: AsyncConnection[Any]) -> None:
+    """Raises when the server has hung up, at the cost of a system call instead of a round trip."""
+    poll = select.poll()
+    poll.register(conn.fileno(), select.POLLIN)
+    if poll.poll(0):  # an idle connection has nothing to say but goodbye, or a notice
+        await conn.execute("select 1")
 
 
 def _lost_to_others(error: AppError) -> bool:
