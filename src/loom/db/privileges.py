@@ -17,7 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-_PR_SET_PDEATHSIG, _PR_SET_KEEPCAPS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 1, 8, 47, 2
+from loom.core.errors import OperatorError
+
+_PR_SET_PDEATHSIG, _PR_SET_SECUREBITS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 1, 28, 47, 2
+_SECBIT_NO_SETUID_FIXUP = 4
 _CAP_DAC_OVERRIDE = 1
 _CAPABILITY_VERSION_3 = 0x20080522
 
@@ -51,7 +54,8 @@ class RunAs:
         def prepare() -> None:
             if self.uid is not None and self.gid is not None:
                 if self.keep_access:
-                    _check(libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0))
+                    # Without this access(2), by which initdb looks for its programs, would ignore the capability.
+                    _check(libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0))
                 os.setgroups([])
                 os.setresgid(self.gid, self.gid, self.gid)
                 os.setresuid(self.uid, self.uid, self.uid)
@@ -78,9 +82,14 @@ def choose(folder: Path, program: Path) -> RunAs:
         return RunAs()
     nobody = pwd.getpwnam("nobody")
     plain = RunAs(nobody.pw_uid, nobody.pw_gid)
-    if _reaches(plain, folder, program):
-        return plain
-    return RunAs(nobody.pw_uid, nobody.pw_gid, keep_access=True)
+    passing = RunAs(nobody.pw_uid, nobody.pw_gid, keep_access=True)
+    for identity in (plain, passing):
+        if _reaches(identity, folder, program):
+            return identity
+    raise OperatorError(
+        f"PostgreSQL does not run as root, and as nobody it reaches neither {folder} nor {program.parent} from here. "
+        "Run Loom as an ordinary user, or choose a --data-dir that everybody can reach."
+    )
 
 
 def _reaches(identity: RunAs, folder: Path, program: Path) -> bool:
