@@ -1544,6 +1544,46 @@ comment on function private.relate(uuid, uuid, text) is
 revoke execute on function private.relate(uuid, uuid, text) from public, anon, authenticated, service_role;
 grant execute on function private.relate(uuid, uuid, text) to service_role;
 
+-- schemas/20_practice/45_invite_client.sql
+create or replace function public.invite_client(p_coach_client_id uuid)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  relation public.coach_clients%rowtype;
+begin
+  select * into relation
+  from public.coach_clients as c
+  where c.id = p_coach_client_id and c.coach_id = private.me()
+  for no key update;
+  if relation.id is null then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  end if;
+  if relation.email is null then
+    perform private.fail(422, 'client_email_missing', 'An invitation needs an e-mail address.');
+  end if;
+  if relation.client_id is not null and relation.status = 'active' then
+    perform private.fail(409, 'client_has_account', 'This client has an account already.');
+  end if;
+  -- Mail to an address that somebody else typed: not more often than a person who waits for it would ask.
+  if relation.invited_at > now() - interval '10 minutes' then
+    perform private.fail(
+      429, 'invitation_too_soon', 'This client was sent an invitation minutes ago.', 'Wait ten minutes between two.'
+    );
+  end if;
+  update public.coach_clients set status = 'invited', invited_at = now() where id = relation.id;
+  perform private.enqueue(
+    'practice.send_client_invitation', jsonb_build_object('coach_client_id', relation.id)
+  );
+end;
+$$;
+comment on function public.invite_client(uuid) is
+  'security definer: nobody may write invited_at or the queue. A coach invites a client of theirs by mail; the mail goes out when this commits.';
+revoke execute on function public.invite_client(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.invite_client(uuid) to authenticated;
+
 -- schemas/20_practice/50_coach_availability.sql
 create table if not exists public.coach_availability (
   id uuid not null primary key default gen_random_uuid(),
@@ -1674,6 +1714,32 @@ comment on function public.set_availability(text, jsonb) is
   'Replaces the caller''s week by the ranges given: [{"day_of_week": 0, "start_time": "09:00", "end_time": "12:00"}], wall time in the zone.';
 revoke execute on function public.set_availability(text, jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.set_availability(text, jsonb) to authenticated;
+
+-- schemas/20_practice/65_coach_hours.sql
+create or replace function public.coach_hours(p_coach_id uuid)
+returns table (day_of_week integer, start_time time, end_time time, timezone text)
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  if private.me() is null or not exists (
+    select from public.users as u where u.id = p_coach_id and u.role = 'coach' and u.status = 'active'
+  ) then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  end if;
+  return query
+    select a.day_of_week, a.start_time, a.end_time, a.timezone
+    from public.coach_availability as a
+    where a.coach_id = p_coach_id and a.is_available
+    order by a.day_of_week, a.start_time;
+end;
+$$;
+comment on function public.coach_hours(uuid) is
+  'security definer: the rows, with buffers and switched-off hours, are the coach''s own. The hours in which sessions of an active coach may lie, to anybody signed in.';
+revoke execute on function public.coach_hours(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.coach_hours(uuid) to authenticated;
 
 -- schemas/30_scheduling/00_rules.sql
 -- The small rules of sessions and seats that have no table of their own.
@@ -6376,6 +6442,22 @@ drop trigger if exists users_make_notification_preferences on public.users;
 create trigger users_make_notification_preferences after insert on public.users
 for each row execute function private.make_notification_preferences();
 
+-- schemas/60_notifications/30_quiet_hours.sql
+do $$
+begin
+  if not exists (
+    select from pg_constraint
+    where conrelid = 'public.notification_preferences'::regclass and conname = 'notification_preferences_quiet_hours_check'
+  ) then
+    -- Not validated: an old row with half of its hours stands until its person changes something.
+    alter table public.notification_preferences
+      add constraint notification_preferences_quiet_hours_check check (
+        not quiet_hours_enabled or coalesce(quiet_hours_start <> quiet_hours_end, false)
+      ) not valid;
+  end if;
+end;
+$$;
+
 -- schemas/90_cross/10_link_person.sql
 create or replace function private.link_person(p_user_id uuid)
 returns void
@@ -6553,6 +6635,32 @@ comment on function public.leave_coach(uuid) is
   'security definer: clients hold no update on the relation. A client ends the relation with a coach.';
 revoke execute on function public.leave_coach(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.leave_coach(uuid) to authenticated;
+
+-- schemas/90_cross/35_my_coach_invitations.sql
+create or replace function public.my_coach_invitations()
+returns table (id uuid, coach_id uuid, coach_name text, practice_name text, invited_at timestamptz)
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select
+    c.id, c.coach_id,
+    coalesce(nullif(btrim(concat_ws(' ', u.first_name, u.last_name)), ''), p.name),
+    p.name, c.invited_at
+  from public.coach_clients as c
+  join public.users as u on u.id = c.coach_id and u.status = 'active'
+  left join public.practice_members as m on m.user_id = c.coach_id
+  left join public.practices as p on p.id = m.practice_id
+  where c.status = 'invited'
+    and c.coach_id <> private.me()
+    and (c.client_id = private.me() or (c.client_id is null and lower(c.email) = private.my_verified_email()))
+  order by c.invited_at desc, c.id
+$$;
+comment on function public.my_coach_invitations() is
+  'security definer: a coach''s profile is not readable before the relation stands. The invitations that wait for the caller''s answer, by account or proven address, with names only.';
+revoke execute on function public.my_coach_invitations() from public, anon, authenticated, service_role;
+grant execute on function public.my_coach_invitations() to authenticated;
 
 -- Rows that the schema expects beside old ones ----------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -18,6 +19,8 @@ from loom.features.practice.schemas import (
     ChangeReflection,
     Client,
     ClientStatus,
+    Coach,
+    CoachInvitation,
     Language,
     Note,
     OwnRange,
@@ -84,6 +87,37 @@ async def end_client(q: Executor, coach_client_id: UUID) -> None:
 async def invite_client(q: Executor, coach_client_id: UUID) -> None:
     """Marks the client as invited and enqueues the mail, both in this transaction."""
     await q.fetch_value(SQL["invite_client"], {"id": coach_client_id})
+
+
+async def resume_client(q: Executor, coach_client_id: UUID) -> None:
+    """Takes an ended relation up again, unless the client has ended it."""
+    _found(await q.fetch_value(SQL["resume_client"], {"id": coach_client_id}))
+
+
+async def leave_coach(q: Executor, coach_client_id: UUID) -> None:
+    """The client ends the relation."""
+    await q.fetch_value(SQL["leave_coach"], {"id": coach_client_id})
+
+
+async def list_coaches(q: Executor, *, after: After, limit: int) -> list[Coach]:
+    """The coaches whose client the caller is, newest first."""
+    return await q.fetch_all(
+        SQL["list_coaches"], {"after_at": after.at, "after_id": after.id, "limit": limit + 1}, Coach
+    )
+
+
+async def list_coach_invitations(q: Executor, *, after: After, limit: int) -> list[CoachInvitation]:
+    """Invitations that wait for the caller's answer, newest first."""
+    return await q.fetch_all(
+        SQL["list_coach_invitations"],
+        {"after_at": after.at, "after_id": after.id, "limit": limit + 1},
+        CoachInvitation,
+    )
+
+
+async def answer_coach_invitation(q: Executor, coach_client_id: UUID, answer: Literal["accept", "decline"]) -> None:
+    """The invited person answers."""
+    await q.fetch_value(SQL["answer_coach_invitation"], {"id": coach_client_id, "answer": answer})
 
 
 async def get_invitation(q: Executor, coach_client_id: UUID) -> Invitation | None:

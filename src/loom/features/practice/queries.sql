@@ -58,6 +58,34 @@ returning c.id
 -- name: invite_client
 select public.invite_client(%(id)s)
 
+-- name: resume_client
+update public.coach_clients as c set status = 'active' where c.id = %(id)s returning c.id
+
+-- name: leave_coach
+select public.leave_coach(%(id)s)
+
+-- name: list_coaches
+select
+  c.id, c.coach_id, coalesce(nullif(btrim(concat_ws(' ', u.first_name, u.last_name)), ''), u.email) as name, u.email,
+  u.avatar_url, c.accepted_at, c.created_at
+from public.coach_clients as c
+join public.users as u on u.id = c.coach_id
+where c.client_id = (select private.me())
+  and c.status = 'active'
+  and (%(after_at)s::timestamptz is null or (c.created_at, c.id) < (%(after_at)s, %(after_id)s::uuid))
+order by c.created_at desc, c.id desc
+limit %(limit)s
+
+-- name: list_coach_invitations
+select i.id, i.coach_id, i.coach_name, i.practice_name, i.invited_at
+from public.my_coach_invitations() as i
+where %(after_at)s::timestamptz is null or (i.invited_at, i.id) < (%(after_at)s, %(after_id)s::uuid)
+order by i.invited_at desc, i.id desc
+limit %(limit)s
+
+-- name: answer_coach_invitation
+select public.answer_coach_invitation(%(id)s, %(answer)s)
+
 -- name: get_own_availability
 select
   a.id, a.day_of_week, to_char(a.start_time, 'HH24:MI') as start_time, to_char(a.end_time, 'HH24:MI') as end_time,

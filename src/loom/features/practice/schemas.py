@@ -82,6 +82,28 @@ class ChangeClient(Patch):
     phone: Phone | None = None
 
 
+class Coach(BaseModel):
+    """A coach of yours. `id` is the relation's, `coach_id` the person's."""
+
+    id: UUID
+    coach_id: UUID
+    name: str
+    email: str
+    avatar_url: str | None
+    accepted_at: datetime | None
+    created_at: datetime
+
+
+class CoachInvitation(BaseModel):
+    """A coach asks you to be their client. `id` is the relation's, which the answer names."""
+
+    id: UUID
+    coach_id: UUID
+    coach_name: str | None
+    practice_name: str | None
+    invited_at: datetime
+
+
 WallTime = Annotated[
     str,
     StringConstraints(pattern=r"^(([01][0-9]|2[0-3]):(00|15|30|45)|24:00)$"),

@@ -26,6 +26,12 @@ async def end_client(tx: Executor, coach_client_id: UUID) -> Client:
     return await queries.get_client(tx, coach_client_id)
 
 
+async def resume_client(tx: Executor, coach_client_id: UUID) -> Client:
+    """The client, active again."""
+    await queries.resume_client(tx, coach_client_id)
+    return await queries.get_client(tx, coach_client_id)
+
+
 async def invite_client(tx: Executor, coach_client_id: UUID) -> Client:
     """The client, invited; the mail goes out after the transaction."""
     await queries.invite_client(tx, coach_client_id)

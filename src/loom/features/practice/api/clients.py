@@ -68,3 +68,15 @@ async def invite_client(coach_client_id: UUID, write: Write) -> Response:
 async def end_client(coach_client_id: UUID, write: Write) -> Response:
     """End the relation. Sessions, invoices and conversations stay as they are."""
     return await write.run(lambda tx: service.end_client(tx, coach_client_id))
+
+
+@router.post("/{coach_client_id}/resume", response_model=Client, responses=problems(404, 409))
+async def resume_client(coach_client_id: UUID, write: Write) -> Response:
+    """Take up a relation that you ended. A client who left is invited anew instead."""
+    return await write.run(lambda tx: service.resume_client(tx, coach_client_id))
+
+
+@router.post("/{coach_client_id}/leave", status_code=204, responses=problems(404))
+async def leave_coach(coach_client_id: UUID, write: Write) -> Response:
+    """As the client, end the relation with a coach."""
+    return await write.run(lambda tx: queries.leave_coach(tx, coach_client_id))

@@ -1,0 +1,36 @@
+"""Background work of the practice."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from loom.db.actor import Actor
+from loom.features.practice import queries
+from loom.features.practice.mail import invitation_mail, message_id
+from loom.jobs.registry import JobContext, Retry, task
+from loom.providers.email import Mailer
+from loom.providers.errors import PermanentError
+
+
+@task("practice.send_client_invitation", retry=Retry(attempts=6, wait_seconds=10))
+async def send_client_invitation(ctx: JobContext, *, coach_client_id: str) -> None:
+    """Mails the invitation, unless it has been answered or withdrawn by now."""
+    reader = ctx.db.reader(Actor.service("mail an invitation to a client"))
+    invitation = await queries.get_invitation(reader, UUID(coach_client_id))
+    if invitation is None or invitation.status != "invited" or not invitation.email or not invitation.invited_at:
+        return
+    message = invitation_mail(
+        message_id=message_id(invitation.id, invitation.invited_at.timestamp(), ctx.settings.mail_from),
+        sender=ctx.settings.mail_from,
+        email=invitation.email,
+        name=invitation.display_name,
+        coach=invitation.coach_name,
+        practice=invitation.practice_name,
+        language=invitation.language,
+        base_url=ctx.settings.base_url,
+    )
+    try:
+        await ctx.get(Mailer).send(message)
+    except PermanentError:
+        # The address takes no mail and trying again won't change that; the coach sees that nobody answers.
+        return
