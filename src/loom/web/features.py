@@ -6,8 +6,16 @@ from collections.abc import Mapping
 
 from fastapi import APIRouter
 
-ROUTERS: list[APIRouter] = []
+from loom.features.notifications import api as notifications_api
+from loom.features.notifications import errors as notifications_errors
+from loom.features.practice import api as practice_api
+from loom.features.practice import errors as practice_errors
 
-CONSTRAINT_ERRORS: list[Mapping[str, tuple[int, str, str]]] = []
+ROUTERS: list[APIRouter] = [practice_api.router, notifications_api.router]
 
-ERROR_CODES: list[Mapping[str, str]] = []
+CONSTRAINT_ERRORS: list[Mapping[str, tuple[int, str, str]]] = [
+    practice_errors.CONSTRAINT_ERRORS,
+    notifications_errors.CONSTRAINT_ERRORS,
+]
+
+ERROR_CODES: list[Mapping[str, str]] = [practice_errors.ERROR_CODES, notifications_errors.ERROR_CODES]

@@ -20,7 +20,8 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Phone = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=5, max_length=40, pattern=r"^\+?[0-9][0-9 ()./-]*[0-9]$")
 ]
-Email = Annotated[EmailStr, Field(max_length=254)]
+# Mail headers of addresses beyond ASCII need servers that few people have.
+Email = Annotated[EmailStr, StringConstraints(max_length=254, pattern=r"^[\x21-\x7e]+$")]
 ZoneName = Annotated[str, Field(min_length=1, max_length=64, examples=["Asia/Jerusalem"])]
 LongText = Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=r"\S")]
 Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50, pattern=r"\S")]
