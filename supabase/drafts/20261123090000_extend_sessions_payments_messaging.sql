@@ -52,16 +52,8 @@ begin
 end;
 $$;
 
-create schema if not exists private;
-
--- Decisions of an adoption, read here and written by whoever adopts a database (Loom's CLI, or plain SQL before a push).
-create table if not exists private.adoption_decisions (
-  kind text not null,
-  key text not null,
-  value text not null,
-  created_at timestamptz not null default now(),
-  primary key (kind, key)
-);
+-- Schemas, enums, helpers, and the table of decisions that an adoption has taken; they are repeated among all files below.
+-- @schemas 00_foundation
 
 -- Old policies, triggers, functions and views of the three domains -----------------------------------------------------------
 -- Read from the catalogue, since no two old databases have the same set. What is outside the domains stays.
@@ -172,18 +164,6 @@ alter table public.sessions drop constraint if exists sessions_future_or_current
 
 -- Data that new constraints ask for -------------------------------------------------------------------------------------------
 
--- Enums of the review that columns below need; the schema files hold them all.
-do $$
-begin
-  if to_regtype('public.session_billing_status') is null then
-    create type public.session_billing_status as enum ('unbilled', 'awaiting_payment', 'paid', 'written_off');
-  end if;
-  if to_regtype('public.payment_status') is null then
-    create type public.payment_status as enum ('pending', 'paid', 'failed', 'canceled', 'refunded');
-  end if;
-end;
-$$;
-
 do $$
 declare
   item record;
@@ -233,18 +213,13 @@ $$;
 do $$
 begin
   -- A zone that is no IANA name would hold up every later change of the row; it becomes the default, and is kept for a person
-  -- to look at. The helper of the constraints comes with the schema files, so its pattern stands here too.
-  create temporary table loom_zones on commit drop as
-  select z.name
-  from pg_timezone_names as z
-  where z.name ~ '^(UTC|GMT|Etc/GMT([+-][0-9]{1,2})?|[A-Z][A-Za-z_]+(/[A-Z][A-Za-z_+-]*){1,2})$';
+  -- to look at.
   insert into private.adoption_decisions (kind, key, value)
-  select 'users.timezone', u.id::text, u.timezone from public.users as u where u.timezone not in (select name from loom_zones)
+  select 'users.timezone', u.id::text, u.timezone from public.users as u where not private.is_time_zone(coalesce(u.timezone, 'UTC'))
   on conflict (kind, key) do nothing;
-  update public.users set timezone = 'UTC' where timezone not in (select name from loom_zones);
-  update public.notification_preferences set timezone = 'UTC' where timezone not in (select name from loom_zones);
-  update public.coach_availability set timezone = 'UTC' where timezone not in (select name from loom_zones);
-  drop table loom_zones;
+  update public.users set timezone = 'UTC' where not private.is_time_zone(coalesce(timezone, 'UTC'));
+  update public.notification_preferences set timezone = 'UTC' where not private.is_time_zone(coalesce(timezone, 'UTC'));
+  update public.coach_availability set timezone = 'UTC' where not private.is_time_zone(timezone);
 end;
 $$;
 

@@ -52,9 +52,218 @@ begin
 end;
 $$;
 
+-- Schemas, enums, helpers, and the table of decisions that an adoption has taken; they are repeated among all files below.
+-- schemas/00_foundation/10_schemas.sql
+-- Schemas that API roles never list tables of: `private` holds helpers and secrets, `jobs` the queue.
 create schema if not exists private;
+comment on schema private is 'Loom: helpers of policies and triggers, credentials, tokens. Not exposed by any API.';
+create schema if not exists jobs;
+comment on schema jobs is 'Loom: the job queue. Not exposed by any API.';
+create schema if not exists extensions;
 
--- Decisions of an adoption, read here and written by whoever adopts a database (Loom's CLI, or plain SQL before a push).
+revoke all on schema private from public, anon, authenticated, service_role;
+revoke all on schema jobs from public, anon, authenticated, service_role;
+-- Policies and invoker triggers call helpers as the caller; what each caller may execute is granted function by function.
+grant usage on schema private to anon, authenticated, service_role;
+
+-- Equality on uuid beside overlap on ranges, in one exclusion constraint. Trusted, so no superuser is needed.
+create extension if not exists btree_gist with schema extensions;
+
+-- schemas/00_foundation/20_enums.sql
+-- Every enum of the base tables and of the review, labels in the order they have there. Nothing is ever added to them:
+-- what a label cannot say is derived from amounts, times and further columns.
+do $$
+declare
+  item record;
+begin
+  for item in
+    select *
+    from (values
+      ('user_role', array['client', 'coach', 'admin']),
+      ('user_status', array['active', 'inactive', 'suspended']),
+      ('language', array['en', 'he']),
+      ('session_status', array['scheduled', 'in_progress', 'completed', 'cancelled', 'rescheduled', 'no_show']),
+      ('privacy_level', array['private', 'shared_with_client']),
+      ('notification_type', array[
+        'session_reminder', 'session_confirmation', 'new_message', 'system_update', 'welcome_message', 'goal_achieved',
+        'appointment_reminder', 'coach_message', 'client_message', 'session_cancelled', 'session_rescheduled',
+        'reflection_reminder', 'system_announcement', 'payment_reminder']),
+      ('conversation_type', array['direct', 'group']),
+      ('message_type', array['text', 'file', 'system']),
+      ('message_status', array['sent', 'delivered', 'read']),
+      ('attachment_type', array['image', 'document', 'video', 'audio', 'other']),
+      ('session_billing_status', array['unbilled', 'awaiting_payment', 'paid', 'written_off']),
+      ('session_attendee_role', array['client', 'coach', 'guest']),
+      ('session_attendee_status', array['invited', 'confirmed', 'declined', 'checked_in']),
+      ('payment_status', array['pending', 'paid', 'failed', 'canceled', 'refunded']),
+      ('payment_intent_status',
+        array['requires_payment_method', 'requires_confirmation', 'processing', 'succeeded', 'canceled']),
+      ('payment_method_type', array['credit_card', 'bank_transfer', 'cash', 'voucher', 'other']),
+      ('refund_status', array['pending', 'processing', 'succeeded', 'failed']),
+      ('conversation_context_type', array['general', 'session', 'program']),
+      ('message_delivery_channel', array['in_app', 'email', 'push']),
+      ('message_delivery_status', array['pending', 'sent', 'failed'])
+    ) as wanted (name, labels)
+  loop
+    if to_regtype(format('public.%I', item.name)) is null then
+      execute format(
+        'create type public.%I as enum (%s)',
+        item.name,
+        (select string_agg(quote_literal(label), ', ' order by place)
+         from unnest(item.labels) with ordinality as l (label, place)));
+    end if;
+  end loop;
+end;
+$$;
+
+-- schemas/00_foundation/30_errors.sql
+create or replace function private.fail(status integer, code text, message text, hint text default null)
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  -- SQLSTATE PTxxx is answered with HTTP status xxx by PostgREST and by Loom; the code travels as the constraint name.
+  if hint is null then
+    raise exception using errcode = 'PT' || status, message = message, constraint = code;
+  end if;
+  raise exception using errcode = 'PT' || status, message = message, hint = hint, constraint = code;
+end;
+$$;
+comment on function private.fail(integer, text, text, text) is
+  'Refuses the current statement: an HTTP status, a stable code and a sentence for people.';
+revoke execute on function private.fail(integer, text, text, text) from public, anon, authenticated, service_role;
+grant execute on function private.fail(integer, text, text, text) to anon, authenticated, service_role;
+
+-- schemas/00_foundation/40_caller.sql
+create or replace function private.acting_as_api()
+returns boolean
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  -- SET ROLE survives into security definer functions as the setting "role", where current_user does not. A login
+  -- straight as an API role has never set it, so then the session user decides.
+  select case current_setting('role', true)
+    when 'none' then session_user in ('anon', 'authenticated')
+    else coalesce(current_setting('role', true) in ('anon', 'authenticated'), false)
+  end
+$$;
+comment on function private.acting_as_api() is
+  'True when the request runs as anon or authenticated. Owner, service role and imports are held to constraints, not to booking rules.';
+revoke execute on function private.acting_as_api() from public, anon, authenticated, service_role;
+grant execute on function private.acting_as_api() to anon, authenticated, service_role;
+
+create or replace function private.token_subject()
+returns uuid
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  -- A subject that is not a uuid belongs to nobody here; it must not become a cast error in every policy.
+  select case
+    when claims.sub ~ '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$' then claims.sub::uuid
+  end
+  from (
+    select nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub'
+  ) as claims (sub)
+$$;
+comment on function private.token_subject() is
+  'The sub of the verified token, whether or not such a user exists. No other claim is ever trusted.';
+revoke execute on function private.token_subject() from public, anon, authenticated, service_role;
+grant execute on function private.token_subject() to anon, authenticated, service_role;
+
+-- schemas/00_foundation/50_checks.sql
+create or replace function private.is_time_zone(name text)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  -- PostgreSQL also takes abbreviations and POSIX strings ('Foo/Bar3' is three hours west of nowhere). Only the shape of an
+  -- IANA name is let through to the conversion, which then knows whether the zone exists.
+  if name is null
+    or char_length(name) > 64
+    or name !~ '^(UTC|GMT|Etc/GMT([+-][0-9]{1,2})?|[A-Z][A-Za-z_]+(/[A-Z][A-Za-z_+-]*){1,2})$' then
+    return false;
+  end if;
+  perform pg_catalog.timezone(name, timestamptz '2000-01-01 00:00:00+00');
+  return true;
+exception
+  when invalid_parameter_value then
+    return false;
+end;
+$$;
+comment on function private.is_time_zone(text) is 'Whether the text is the IANA name of a time zone that this server knows.';
+revoke execute on function private.is_time_zone(text) from public, anon, authenticated, service_role;
+grant execute on function private.is_time_zone(text) to anon, authenticated, service_role;
+
+create or replace function private.currency_exponent(code text)
+returns smallint
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  -- ISO 4217, national currencies in use, and those that ended lately and still stand in old rows (ANG, BGN).
+  select case
+    when code in (
+      'BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX', 'VND', 'VUV', 'XAF', 'XOF', 'XPF'
+    ) then 0
+    when code in ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') then 3
+    when code in (
+      'AED', 'AFN', 'ALL', 'AMD', 'ANG', 'AOA', 'ARS', 'AUD', 'AWG', 'AZN', 'BAM', 'BBD', 'BDT', 'BGN', 'BMD', 'BND', 'BOB',
+      'BRL', 'BSD', 'BTN', 'BWP', 'BYN', 'BZD', 'CAD', 'CDF', 'CHF', 'CNY', 'COP', 'CRC', 'CUP', 'CVE', 'CZK', 'DKK', 'DOP',
+      'DZD', 'EGP', 'ERN', 'ETB', 'EUR', 'FJD', 'FKP', 'GBP', 'GEL', 'GHS', 'GIP', 'GMD', 'GTQ', 'GYD', 'HKD', 'HNL', 'HTG',
+      'HUF', 'IDR', 'ILS', 'INR', 'IRR', 'JMD', 'KES', 'KGS', 'KHR', 'KPW', 'KYD', 'KZT', 'LAK', 'LBP', 'LKR', 'LRD', 'LSL',
+      'MAD', 'MDL', 'MGA', 'MKD', 'MMK', 'MNT', 'MOP', 'MRU', 'MUR', 'MVR', 'MWK', 'MXN', 'MYR', 'MZN', 'NAD', 'NGN', 'NIO',
+      'NOK', 'NPR', 'NZD', 'PAB', 'PEN', 'PGK', 'PHP', 'PKR', 'PLN', 'QAR', 'RON', 'RSD', 'RUB', 'SAR', 'SBD', 'SCR', 'SDG',
+      'SEK', 'SGD', 'SHP', 'SLE', 'SOS', 'SRD', 'SSP', 'STN', 'SVC', 'SYP', 'SZL', 'THB', 'TJS', 'TMT', 'TOP', 'TRY', 'TTD',
+      'TWD', 'TZS', 'UAH', 'USD', 'UYU', 'UZS', 'VED', 'VES', 'WST', 'XCD', 'XCG', 'YER', 'ZAR', 'ZMW', 'ZWG'
+    ) then 2
+  end::smallint
+$$;
+comment on function private.currency_exponent(text) is
+  'Digits of the minor unit of an ISO 4217 currency (ILS 2, JPY 0, KWD 3); null when there is no such currency.';
+revoke execute on function private.currency_exponent(text) from public, anon, authenticated, service_role;
+grant execute on function private.currency_exponent(text) to anon, authenticated, service_role;
+
+create or replace function private.is_currency(code text)
+returns boolean
+language sql
+immutable
+parallel safe
+security invoker
+set search_path = ''
+as $$
+  select code is not null and private.currency_exponent(code) is not null
+$$;
+comment on function private.is_currency(text) is 'Whether the text is the three-capital code of an ISO 4217 currency. Fit for check constraints.';
+revoke execute on function private.is_currency(text) from public, anon, authenticated, service_role;
+grant execute on function private.is_currency(text) to anon, authenticated, service_role;
+
+-- schemas/00_foundation/60_touch.sql
+create or replace function private.touch_updated_at()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  new.updated_at := pg_catalog.now();
+  return new;
+end;
+$$;
+comment on function private.touch_updated_at() is 'Trigger: keeps updated_at, whatever the statement says.';
+revoke execute on function private.touch_updated_at() from public, anon, authenticated, service_role;
+
+-- schemas/00_foundation/70_adoption_decisions.sql
 create table if not exists private.adoption_decisions (
   kind text not null,
   key text not null,
@@ -62,6 +271,33 @@ create table if not exists private.adoption_decisions (
   created_at timestamptz not null default now(),
   primary key (kind, key)
 );
+comment on table private.adoption_decisions is
+  'What a person decided about old data when Loom took over their database, and values that had to be replaced. Read by migrations.';
+comment on column private.adoption_decisions.kind is 'payments.status: what an unknown status means. users.timezone: the unknown zone a profile had.';
+
+revoke all on private.adoption_decisions from public, anon, authenticated, service_role;
+grant select on private.adoption_decisions to service_role;
+alter table private.adoption_decisions enable row level security;
+
+-- schemas/00_foundation/80_schema_version.sql
+create or replace function private.schema_version()
+returns text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  if to_regclass('supabase_migrations.schema_migrations') is null then
+    return null;
+  end if;
+  return (select max(m.version) from supabase_migrations.schema_migrations as m);
+end;
+$$;
+comment on function private.schema_version() is
+  'security definer: API roles may not read the bookkeeping of migrations. The newest migration applied, or null.';
+revoke execute on function private.schema_version() from public, anon, authenticated, service_role;
+grant execute on function private.schema_version() to service_role;
 
 -- Old policies, triggers, functions and views of the three domains -----------------------------------------------------------
 -- Read from the catalogue, since no two old databases have the same set. What is outside the domains stays.
@@ -172,18 +408,6 @@ alter table public.sessions drop constraint if exists sessions_future_or_current
 
 -- Data that new constraints ask for -------------------------------------------------------------------------------------------
 
--- Enums of the review that columns below need; the schema files hold them all.
-do $$
-begin
-  if to_regtype('public.session_billing_status') is null then
-    create type public.session_billing_status as enum ('unbilled', 'awaiting_payment', 'paid', 'written_off');
-  end if;
-  if to_regtype('public.payment_status') is null then
-    create type public.payment_status as enum ('pending', 'paid', 'failed', 'canceled', 'refunded');
-  end if;
-end;
-$$;
-
 do $$
 declare
   item record;
@@ -233,18 +457,13 @@ $$;
 do $$
 begin
   -- A zone that is no IANA name would hold up every later change of the row; it becomes the default, and is kept for a person
-  -- to look at. The helper of the constraints comes with the schema files, so its pattern stands here too.
-  create temporary table loom_zones on commit drop as
-  select z.name
-  from pg_timezone_names as z
-  where z.name ~ '^(UTC|GMT|Etc/GMT([+-][0-9]{1,2})?|[A-Z][A-Za-z_]+(/[A-Z][A-Za-z_+-]*){1,2})$';
+  -- to look at.
   insert into private.adoption_decisions (kind, key, value)
-  select 'users.timezone', u.id::text, u.timezone from public.users as u where u.timezone not in (select name from loom_zones)
+  select 'users.timezone', u.id::text, u.timezone from public.users as u where not private.is_time_zone(coalesce(u.timezone, 'UTC'))
   on conflict (kind, key) do nothing;
-  update public.users set timezone = 'UTC' where timezone not in (select name from loom_zones);
-  update public.notification_preferences set timezone = 'UTC' where timezone not in (select name from loom_zones);
-  update public.coach_availability set timezone = 'UTC' where timezone not in (select name from loom_zones);
-  drop table loom_zones;
+  update public.users set timezone = 'UTC' where not private.is_time_zone(coalesce(timezone, 'UTC'));
+  update public.notification_preferences set timezone = 'UTC' where not private.is_time_zone(coalesce(timezone, 'UTC'));
+  update public.coach_availability set timezone = 'UTC' where not private.is_time_zone(timezone);
 end;
 $$;
 

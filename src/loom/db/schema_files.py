@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, cast
@@ -40,23 +41,30 @@ def unlisted(root: Path | None = None) -> list[Path]:
     return sorted(path for path in (root / "schemas").rglob("*.sql") if path.resolve() not in listed)
 
 
-def schema_sql(root: Path | None = None) -> str:
-    """All schema files after one another, each under a line with its path."""
+def schema_sql(root: Path | None = None, folder: str = "") -> str:
+    """All schema files after one another, each under a line with its path; only those of one folder if it is named."""
     root = root or supabase_dir()
     return "\n".join(
-        f"-- {path.relative_to(root).as_posix()}\n{path.read_text('utf-8').strip()}\n" for path in schema_paths(root)
+        f"-- {path.relative_to(root).as_posix()}\n{path.read_text('utf-8').strip()}\n"
+        for path in schema_paths(root)
+        if path.is_relative_to(root / "schemas" / folder)
     )
 
 
 def render_draft(root: Path | None = None) -> str:
-    """The extension migration: the draft with its `-- @schemas` line replaced by the schema files."""
+    """The extension migration: the draft with its marker lines replaced by schema files.
+
+    `-- @schemas` stands for all of them and must be there; `-- @schemas 00_foundation` for one folder, where statements
+    written by hand need its helpers before the rest.
+    """
     root = root or supabase_dir()
     draft = root / "drafts" / EXTENSION
-    before, marker, after = f"\n{draft.read_text('utf-8')}".partition(f"\n{MARKER}\n")
-    if not marker:
+    text = draft.read_text("utf-8")
+    if MARKER not in text.splitlines():
         raise OperatorError(f"{draft} has no line {MARKER!r}.")
-    head = f"{before}\n".lstrip("\n")
-    return f"{head}{schema_sql(root)}{after}"
+    return re.sub(
+        rf"^{MARKER}(?: (\w+))?$", lambda found: schema_sql(root, found[1] or "").rstrip(), text, flags=re.MULTILINE
+    )
 
 
 def write_draft(root: Path | None = None) -> Path:
