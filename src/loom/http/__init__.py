@@ -5,7 +5,7 @@ async def draft_invoice(body: DraftInvoice, write: Write) -> Response:
     return await write.run(lambda tx: service.draft(tx, body), status=201, location=lambda i: f"/v1/invoices/{i.id}")
 """
 
-from loom.http.auth import AnyCaller, SignedIn
+from loom.http.auth import AnyCaller, CallerId, SignedIn
 from loom.http.inputs import EmailAddress, Input
 from loom.http.limits import RateLimit
 from loom.http.pages import Cursor, Limit, Page, decode_cursor, encode_cursor, page_of
@@ -16,6 +16,7 @@ from loom.http.services import AppServices, Services
 __all__ = [
     "AnyCaller",
     "AppServices",
+    "CallerId",
     "Cursor",
     "EmailAddress",
     "Input",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import Depends, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -49,3 +50,13 @@ async def signed_in(actor: AnyCaller) -> Actor:
 
 
 SignedIn = Annotated[Actor, Depends(signed_in)]
+
+
+async def signed_in_id(actor: SignedIn) -> UUID:
+    """The id of the signed-in user. Raises 401 `not_authenticated` without a token."""
+    if actor.user_id is None:
+        raise AppError("not_authenticated", 401, "This needs a bearer token.")
+    return actor.user_id
+
+
+CallerId = Annotated[UUID, Depends(signed_in_id)]

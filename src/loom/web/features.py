@@ -6,16 +6,31 @@ from collections.abc import Mapping
 
 from fastapi import APIRouter
 
+from loom.core import errors as core_errors
+from loom.features.identity import api as identity_api
+from loom.features.identity import errors as identity_errors
 from loom.features.notifications import api as notifications_api
 from loom.features.notifications import errors as notifications_errors
 from loom.features.practice import api as practice_api
 from loom.features.practice import errors as practice_errors
+from loom.http import problem as http_errors
 
-ROUTERS: list[APIRouter] = [practice_api.router, notifications_api.router]
+ROUTERS: list[APIRouter] = [
+    identity_api.router,
+    practice_api.router,
+    notifications_api.router,
+]
 
 CONSTRAINT_ERRORS: list[Mapping[str, tuple[int, str, str]]] = [
+    identity_errors.CONSTRAINT_ERRORS,
     practice_errors.CONSTRAINT_ERRORS,
     notifications_errors.CONSTRAINT_ERRORS,
 ]
 
-ERROR_CODES: list[Mapping[str, str]] = [practice_errors.ERROR_CODES, notifications_errors.ERROR_CODES]
+ERROR_CODES: list[Mapping[str, str]] = [
+    core_errors.ERROR_CODES,
+    http_errors.ERROR_CODES,
+    identity_errors.ERROR_CODES,
+    practice_errors.ERROR_CODES,
+    notifications_errors.ERROR_CODES,
+]

@@ -11,6 +11,7 @@ ERROR_CODES: dict[str, str] = {
     "refresh_token_invalid": "The refresh token is unknown, expired or revoked: sign in again.",
     "refresh_token_reused": "The refresh token was used before; somebody may have copied it, so the sign-in is ended.",
     "sign_up_closed": "This server lets nobody make themselves an account.",
+    "invalid_account": "The address or the password can't be used.",
     "email_taken": "There is an account with this address.",
     "second_factor_on": "A second factor is set up already.",
     "second_factor_off": "No second factor is set up.",

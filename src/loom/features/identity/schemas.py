@@ -23,7 +23,7 @@ Code = Annotated[
     str, Field(min_length=6, max_length=32, description="Six digits of the authenticator app, or a recovery code.")
 ]
 Reason = Annotated[str, Field(min_length=1, max_length=500)]
-Address = Annotated[HttpUrl, Field(max_length=2000), PlainSerializer(str)]
+Address = Annotated[HttpUrl, PlainSerializer(str)]
 
 
 class User(BaseModel):
