@@ -3,6 +3,18 @@
 -- changed: their shape is checked, and every difference that matters stops the migration in one message.
 select set_config('lock_timeout', '4s', true);
 
+-- What a person decided about old data: written before the next migration runs, which reads it. Made here, because that one
+-- leaves nothing behind when it stops.
+create schema if not exists private;
+create table if not exists private.adoption_decisions (
+  kind text not null,
+  key text not null,
+  value text not null,
+  created_at timestamptz not null default now(),
+  primary key (kind, key)
+);
+alter table private.adoption_decisions enable row level security;
+
 do $$
 declare
   problems text[] := '{}';

@@ -406,6 +406,15 @@ $$;
 -- The check compared with the clock at every update: no session older than a day could be changed, nor restored from a dump.
 alter table public.sessions drop constraint if exists sessions_future_or_current;
 
+-- What old rows say is read once; when this runs again, rows are Loom's own and stay as they are.
+select set_config(
+  'loom.first_time',
+  (not exists (
+    select from pg_attribute as a
+    where a.attrelid = 'public.sessions'::regclass and a.attname = 'billing_status' and not a.attisdropped
+  ))::text,
+  true);
+
 -- Data that new constraints ask for -------------------------------------------------------------------------------------------
 
 do $$
@@ -569,13 +578,6 @@ $$;
 create unique index if not exists payments_idempotency_unique on public.payments (idempotency_key);
 create unique index if not exists payments_provider_txn_unique on public.payments (provider, provider_transaction_id);
 
-do $$
-begin
-  if to_regtype('public.payment_method_type') is null then
-    create type public.payment_method_type as enum ('credit_card', 'bank_transfer', 'cash', 'voucher', 'other');
-  end if;
-end;
-$$;
 -- Foreign keys come with the tables that they point to.
 alter table public.payments
   add column if not exists session_id uuid,
@@ -599,6 +601,43 @@ update public.payments as p set refunded_cents = p.amount_cents, refund_reserved
 where p.status = 'refunded' and p.refunded_cents = 0;
 -- Spelling only; what is no currency then still stops the extension below.
 update public.payments as p set currency = upper(btrim(p.currency)) where p.currency <> upper(btrim(p.currency));
+
+
+-- What was paid for which session is told by explicit links alone: a payment that names the session, by the session's client.
+-- Dates and amounts that happen to match say nothing.
+do $$
+begin
+  if not current_setting('loom.first_time')::boolean then
+    return;
+  end if;
+  update public.payments as p
+  set session_id = s.id
+  from public.sessions as s
+  where p.session_id is null
+    and s.id::text = lower(coalesce(p.metadata ->> 'session_id', p.metadata ->> 'sessionId'))
+    and (p.user_id is null or p.user_id = s.client_id);
+  update public.sessions as s
+  set billing_status = 'paid', currency = paid.currency, price_cents = coalesce(s.price_cents, paid.amount_cents)
+  from (
+    select p.session_id, min(p.currency) as currency, case when count(*) = 1 then min(p.amount_cents) end as amount_cents
+    from public.payments as p
+    where p.session_id is not null and p.status = 'paid'
+    group by p.session_id
+    having count(distinct p.currency) = 1
+  ) as paid
+  where paid.session_id = s.id and private.is_currency(paid.currency);
+  -- A profile names a currency only if somebody touched it: 75.00 USD is what every new one said.
+  if to_regclass('public.coach_profiles') is not null then
+    execute $sql$
+      update public.sessions as s
+      set currency = upper(p.currency)
+      from public.coach_profiles as p
+      where p.coach_id = s.coach_id and s.price_cents is null and s.billing_status = 'unbilled'
+        and private.is_currency(upper(p.currency)) and (upper(p.currency), p.session_rate) <> ('USD', 75.00)
+    $sql$;
+  end if;
+end;
+$$;
 
 -- messaging
 
@@ -6913,6 +6952,27 @@ where not exists (select from public.notification_preferences as p where p.user_
 select private.ensure_practice(u.id)
 from public.users as u
 where u.role = 'coach' and not exists (select from public.practice_members as m where m.user_id = u.id);
+
+do $$
+begin
+  if current_setting('loom.first_time')::boolean and to_regclass('public.coach_profiles') is not null then
+    execute $sql$
+      update public.practices as r
+      set currency = upper(p.currency)
+      from public.coach_profiles as p
+      join public.practice_members as m on m.user_id = p.coach_id
+      where r.id = m.practice_id
+        and private.is_currency(upper(p.currency)) and (upper(p.currency), p.session_rate) <> ('USD', 75.00)
+    $sql$;
+  end if;
+end;
+$$;
+-- Who received an old payment follows from its session.
+update public.payments as p
+set practice_id = m.practice_id
+from public.sessions as s
+join public.practice_members as m on m.user_id = s.coach_id
+where s.id = p.session_id and p.practice_id is null;
 
 -- Whoever had a session with a coach is a client of theirs; since when is known, that it goes on is assumed.
 insert into public.coach_clients (coach_id, client_id, status, source, accepted_at, created_at)
