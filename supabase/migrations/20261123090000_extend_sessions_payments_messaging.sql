@@ -892,8 +892,6 @@ grant execute on function private.schema_version() to service_role;
 -- schemas/70_jobs/enqueue.sql
 -- The one way to put work into the queue, inside the transaction that causes the work: rolled back with it, never lost.
 -- The queue's own tables (schema jobs) come from the installed procrastinate; `loom db migrate` brings them.
-create schema if not exists private;
-
 create or replace function private.enqueue(
   p_task text,
   p_args jsonb default '{}',

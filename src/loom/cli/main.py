@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 import typer
 
 from loom.cli import db
+from loom.cli.serve import serve, worker
+from loom.cli.settings import settings
+from loom.core.errors import AppError, OperatorError
 
-app = typer.Typer(no_args_is_help=True, help="Loom: the practice system for coaches.")
+
+class _Loom(typer.Typer):
+    """Says in one sentence what an operator must put right, instead of showing where the program noticed."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except (OperatorError, AppError) as exc:
+            detail = f"{exc.detail} {exc.hint or ''}".strip() if isinstance(exc, AppError) else str(exc)
+            typer.echo(f"loom: {detail}", err=True)
+            sys.exit(1)
+
+
+app = _Loom(no_args_is_help=True, help="Loom: the practice system for coaches.", pretty_exceptions_enable=False)
 app.add_typer(db.app, name="db")
+app.command()(serve)
+app.command()(worker)
+app.command()(settings)
 
 
 @app.callback()

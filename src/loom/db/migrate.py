@@ -22,6 +22,10 @@ from loom.db.statements import split_statements
 
 PLATFORM = ("roles", "auth", "extensions")
 _FILE = re.compile(r"^(\d+)_(.*)\.sql$")
+_NEWER = (
+    "This database belongs to a newer Loom: it has {versions}, which this version does not know. "
+    "Install the newer Loom, or restore a backup made by this one into another folder (loom db restore)."
+)
 _BOOKS: LiteralString = """
 create schema if not exists supabase_migrations;
 create table if not exists supabase_migrations.schema_migrations (version text not null primary key);
@@ -100,6 +104,24 @@ def migrate(
         return state.pending
 
 
+def check_version(conn: Connection[tuple[object, ...]], root: Path | None = None) -> None:
+    """For the application, which may not read the books: OperatorError unless the newest migration is this Loom's."""
+    newest = migrations(root)[-1].version
+    try:
+        with conn.transaction():
+            conn.execute("set local role service_role")
+            found = _scalar(conn, "select private.schema_version()")
+    except psycopg.Error as exc:
+        raise OperatorError(
+            f"This is no database of Loom's yet, or {conn.info.user} may not use it ({exc.diag.message_primary}). "
+            "Run `loom db migrate` as its owner first."
+        ) from exc
+    if found is None or int(str(found)) < int(newest):
+        raise OperatorError("The database is not up to date: run `loom db migrate` as its owner first.")
+    if int(str(found)) > int(newest):
+        raise OperatorError(_NEWER.format(versions=found))
+
+
 def _check_server(conn: Connection[tuple[object, ...]]) -> None:
     if conn.info.server_version < 150000:
         raise OperatorError(f"PostgreSQL {conn.info.server_version // 10000} is too old: Loom needs 15 or newer.")
@@ -111,10 +133,7 @@ def _check_order(state: Status) -> None:
     newest_known = max((int(m.version) for m in (*state.applied, *state.pending)), default=0)
     newer = [version for version in state.unknown if int(version) > newest_known]
     if newer:
-        raise OperatorError(
-            f"This database belongs to a newer Loom: it has {', '.join(newer)}, which this version does not know. "
-            "Install the newer Loom, or restore a backup made by this one (loom db restore)."
-        )
+        raise OperatorError(_NEWER.format(versions=", ".join(newer)))
     if state.unknown:
         raise OperatorError(
             f"This database has migrations that are not Loom's: {', '.join(state.unknown)}. "
@@ -205,3 +224,24 @@ def _scalar(
 ) -> object | None:
     row = conn.execute(query, params).fetchone()
     return None if row is None else row[0]
+
+
+def require_empty(conninfo: str) -> None:
+    """OperatorError when the database has tables already."""
+    with connect(conninfo) as conn:
+        found = _scalar(
+            conn,
+            "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+            " where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema')"
+            " and n.nspname not like 'pg\\_%%'",
+        )
+    if found:
+        raise OperatorError("The database is not empty. Restore into a new one: createdb --template=template0 NAME")
+
+
+def apply_roles(conninfo: str, root: Path | None = None) -> None:
+    """The roles that a dump's owners and grants name; they belong to the server, so no dump has them."""
+    with connect(conninfo) as conn:
+        if not _has_role(conn, "supabase_admin"):
+            text = ((root or supabase_dir()) / "platform" / "roles.sql").read_text("utf-8")
+            conn.execute(cast("LiteralString", text))

@@ -1,0 +1,107 @@
+"""One process: the HTTP server, the worker, or both, in one event loop. Ends as a whole, and cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import uvicorn
+
+from loom.cli.compose import job_context
+from loom.core.errors import OperatorError
+from loom.core.settings import Settings
+from loom.db.database import Database
+from loom.jobs.worker import run_worker
+from loom.web.app import create_app, open_database
+
+_GRACE_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What a part of the process may use. Setting `stop` ends the process."""
+
+    settings: Settings
+    database: Database
+    stop: asyncio.Event
+
+
+Part = Callable[[Running], Awaitable[None]]
+
+
+class _Server(uvicorn.Server):
+    """Signals are the process's business, since more than the server has to stop."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. OperatorError when the port is taken or the address is not this machine's."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=512)
+    except OSError as exc:
+        reason = "is in use" if exc.errno == 98 else f"can't be used: {exc.strerror}"
+        raise OperatorError(
+            f"Port {port} on {host} {reason}. Choose another with --port; --port 0 takes a free one."
+        ) from exc
+
+
+def run(settings: Settings, conninfo: str, parts: list[Part]) -> None:
+    """Opens the database and runs the parts until a signal, until one of them ends, or until one fails."""
+    factory = uvicorn.Config(app="", log_config=None).get_loop_factory()
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(_run(settings, conninfo, parts))
+
+
+async def _run(settings: Settings, conninfo: str, parts: list[Part]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+
+    async def keep(part: Part, running: Running) -> None:
+        try:
+            await part(running)
+        finally:
+            stop.set()
+
+    async with await open_database(settings, conninfo) as database, asyncio.TaskGroup() as group:
+        for part in parts:
+            group.create_task(keep(part, Running(settings, database, stop)))
+
+
+def http(listener: socket.socket) -> Part:
+    """The HTTP API on a bound socket."""
+
+    async def part(running: Running) -> None:
+        config = uvicorn.Config(
+            create_app(running.settings, running.database),
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            server_header=False,
+            forwarded_allow_ips=running.settings.trusted_proxies,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+        server = _Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        stopping = asyncio.create_task(running.stop.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        stopping.cancel()
+        await serving
+
+    return part
+
+
+async def worker(running: Running) -> None:
+    """The worker."""
+    async with job_context(running.settings, running.database) as context:
+        await run_worker(context, running.stop)

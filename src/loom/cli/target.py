@@ -1,0 +1,42 @@
+"""Which database a command talks to: the one that a URL names, or the embedded one of the data folder."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from loom.core.settings import Settings
+from loom.db.embedded import EmbeddedServer
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Conninfo for the application and for migrations; for a database given by URL they are the same."""
+
+    app_url: str
+    admin_url: str
+    embedded: EmbeddedServer | None
+
+
+@contextmanager
+def open_target(settings: Settings) -> Generator[Target]:
+    """Starts the embedded server where it is needed and not running yet, and stops it again if it did."""
+    if settings.database_url is not None:
+        url = settings.database_url.get_secret_value()
+        yield Target(url, url, None)
+        return
+    running = EmbeddedServer.attach(settings.data_dir)
+    with running or EmbeddedServer.start(settings.data_dir) as server:
+        yield Target(server.url("loom_api"), server.url("postgres"), server)
+
+
+@contextmanager
+def own_target(settings: Settings) -> Generator[Target]:
+    """The same for a command that serves: a data folder that another Loom uses is refused."""
+    if settings.database_url is not None:
+        url = settings.database_url.get_secret_value()
+        yield Target(url, url, None)
+        return
+    with EmbeddedServer.start(settings.data_dir) as server:
+        yield Target(server.url("loom_api"), server.url("postgres"), server)
