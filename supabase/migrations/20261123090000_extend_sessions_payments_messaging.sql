@@ -4426,7 +4426,7 @@ create table if not exists public.invoices (
     check (case when finalized_at is null then number is null and document_number is null
                 else issued_elsewhere or (number is not null and document_number is not null) end),
   constraint invoices_draft_has_no_money
-    check (finalized_at is not null or (status in ('pending', 'canceled') and amount_paid_cents = 0 and paid_at is null)),
+    check (finalized_at is not null or (status not in ('paid', 'refunded') and amount_paid_cents = 0 and paid_at is null)),
   constraint invoices_void_is_canceled check ((voided_at is not null) = (status = 'canceled')),
   constraint invoices_tax_rate_sane check (tax_rate_bp between 0 and 10000),
   constraint invoices_amounts_not_negative check (least(subtotal_cents, tax_cents, amount_paid_cents, amount_refunded_cents) >= 0),
@@ -4703,6 +4703,8 @@ revoke execute on function private.invoice_sums(uuid, integer) from public, anon
 create or replace function private.keep_invoice_line() returns trigger
   language plpgsql security definer set search_path = '' as $$
 declare
+  -- The generated total is not known yet before the row is written; it follows from the rest.
+  v_movable constant text[] := array['released_at', 'updated_at', 'line_total_cents'];
   v_invoice public.invoices;
 begin
   if tg_op = 'UPDATE' and new.invoice_id <> old.invoice_id then
@@ -4713,8 +4715,7 @@ begin
     where i.id = case when tg_op = 'DELETE' then old.invoice_id else new.invoice_id end for no key update;
   if not found then return case when tg_op = 'DELETE' then old else new end; end if;
   if v_invoice.finalized_at is not null and not (v_invoice.issued_elsewhere and tg_op = 'INSERT') then
-    if tg_op <> 'UPDATE' or (to_jsonb(new) - array['released_at', 'updated_at']) is distinct from
-                            (to_jsonb(old) - array['released_at', 'updated_at']) then
+    if tg_op <> 'UPDATE' or (to_jsonb(new) - v_movable) is distinct from (to_jsonb(old) - v_movable) then
       perform private.fail(409, 'invoice_final', 'The lines of a finalised invoice never change.', 'Void it and make another.');
     end if;
     return new;

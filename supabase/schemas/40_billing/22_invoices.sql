@@ -45,7 +45,7 @@ create table if not exists public.invoices (
     check (case when finalized_at is null then number is null and document_number is null
                 else issued_elsewhere or (number is not null and document_number is not null) end),
   constraint invoices_draft_has_no_money
-    check (finalized_at is not null or (status in ('pending', 'canceled') and amount_paid_cents = 0 and paid_at is null)),
+    check (finalized_at is not null or (status not in ('paid', 'refunded') and amount_paid_cents = 0 and paid_at is null)),
   constraint invoices_void_is_canceled check ((voided_at is not null) = (status = 'canceled')),
   constraint invoices_tax_rate_sane check (tax_rate_bp between 0 and 10000),
   constraint invoices_amounts_not_negative check (least(subtotal_cents, tax_cents, amount_paid_cents, amount_refunded_cents) >= 0),

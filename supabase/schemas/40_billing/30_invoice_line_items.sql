@@ -63,6 +63,8 @@ revoke execute on function private.invoice_sums(uuid, integer) from public, anon
 create or replace function private.keep_invoice_line() returns trigger
   language plpgsql security definer set search_path = '' as $$
 declare
+  -- The generated total is not known yet before the row is written; it follows from the rest.
+  v_movable constant text[] := array['released_at', 'updated_at', 'line_total_cents'];
   v_invoice public.invoices;
 begin
   if tg_op = 'UPDATE' and new.invoice_id <> old.invoice_id then
@@ -73,8 +75,7 @@ begin
     where i.id = case when tg_op = 'DELETE' then old.invoice_id else new.invoice_id end for no key update;
   if not found then return case when tg_op = 'DELETE' then old else new end; end if;
   if v_invoice.finalized_at is not null and not (v_invoice.issued_elsewhere and tg_op = 'INSERT') then
-    if tg_op <> 'UPDATE' or (to_jsonb(new) - array['released_at', 'updated_at']) is distinct from
-                            (to_jsonb(old) - array['released_at', 'updated_at']) then
+    if tg_op <> 'UPDATE' or (to_jsonb(new) - v_movable) is distinct from (to_jsonb(old) - v_movable) then
       perform private.fail(409, 'invoice_final', 'The lines of a finalised invoice never change.', 'Void it and make another.');
     end if;
     return new;

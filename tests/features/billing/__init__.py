@@ -1,0 +1,1 @@
+"""Billing, against a real PostgreSQL."""
