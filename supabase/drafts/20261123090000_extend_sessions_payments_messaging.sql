@@ -397,6 +397,85 @@ $$;
 
 -- messaging
 
+-- Old triggers are gone by here and new ones come with the schema files, so numbering moves no updated_at and sends nothing.
+alter table public.conversations
+  add column if not exists last_seq bigint not null default 0,
+  add column if not exists direct_key text;
+alter table public.conversation_participants
+  add column if not exists last_read_seq bigint not null default 0,
+  add column if not exists own_after_read bigint not null default 0,
+  add column if not exists history_from_seq bigint not null default 1,
+  add column if not exists left_by uuid;
+alter table public.messages
+  add column if not exists seq bigint,
+  add column if not exists client_message_id uuid,
+  add column if not exists client_digest text,
+  add column if not exists deleted_at timestamptz,
+  add column if not exists deleted_by uuid;
+alter table public.message_reactions
+  add column if not exists conversation_id uuid,
+  add column if not exists message_seq bigint;
+alter table public.message_attachments
+  add column if not exists conversation_id uuid,
+  add column if not exists message_seq bigint;
+alter table public.message_read_receipts
+  add column if not exists conversation_id uuid,
+  add column if not exists message_seq bigint;
+
+do $$
+declare
+  item text;
+begin
+  if not exists (
+    select from pg_attribute
+    where attrelid = 'public.messages'::regclass and attname = 'seq' and not attnotnull and not attisdropped
+  ) then
+    return;
+  end if;
+
+  update public.messages as m
+  set seq = n.seq
+  from (
+    select o.id, row_number() over (partition by o.conversation_id order by o.created_at, o.id) as seq from public.messages as o
+  ) as n
+  where n.id = m.id;
+  alter table public.messages alter column seq set not null;
+
+  update public.conversations as c
+  set last_seq = n.last_seq
+  from (select m.conversation_id, max(m.seq) as last_seq from public.messages as m group by m.conversation_id) as n
+  where n.conversation_id = c.id;
+
+  -- The old position was a time. What one wrote behind it is one's own, not unread.
+  update public.conversation_participants as p
+  set
+    last_read_seq = n.last_read_seq,
+    own_after_read = (
+      select count(*) from public.messages as m
+      where m.conversation_id = p.conversation_id and m.sender_id = p.user_id and m.seq > n.last_read_seq)
+  from (
+    select q.id, coalesce(max(m.seq), 0) as last_read_seq
+    from public.conversation_participants as q
+    left join public.messages as m on m.conversation_id = q.conversation_id and m.created_at <= q.last_read_at
+    group by q.id
+  ) as n
+  where n.id = p.id;
+
+  -- Who coaches leads their conversations.
+  update public.conversation_participants as p
+  set role = u.role::text
+  from public.users as u
+  where u.id = p.user_id and u.role in ('coach', 'admin') and coalesce(p.role, 'member') = 'member';
+
+  foreach item in array array['message_reactions', 'message_attachments', 'message_read_receipts'] loop
+    execute format(
+      'update public.%I as r set conversation_id = m.conversation_id, message_seq = m.seq from public.messages as m where m.id = r.message_id',
+      item);
+    execute format('alter table public.%I alter column conversation_id set not null, alter column message_seq set not null', item);
+  end loop;
+end;
+$$;
+
 -- The schema as it is now ---------------------------------------------------------------------------------------------------
 
 -- @schemas
@@ -524,3 +603,24 @@ where s.client_id is not null
 -- billing
 
 -- messaging
+
+-- One conversation per pair from now on. Where a pair has several, none can be said to be the one: they stay readable as they
+-- are, and the next start makes a new one. Deliveries of old messages are not invented.
+update public.conversations as c
+set direct_key = n.direct_key
+from (
+  select o.direct_key, (array_agg(o.id))[1] as id
+  from (
+    select d.id, min(p.user_id::text) || ':' || max(p.user_id::text) as direct_key
+    from public.conversations as d
+    join public.conversation_participants as p on p.conversation_id = d.id
+    where d.type = 'direct'
+    group by d.id
+    having count(*) = 2 and bool_and(p.left_at is null)
+  ) as o
+  group by o.direct_key
+  having count(*) = 1
+) as n
+where n.id = c.id and c.direct_key is null
+  and not exists (select from public.conversations as taken where taken.direct_key = n.direct_key)
+  and not exists (select from public.conversation_contexts as x where x.conversation_id = c.id and x.session_id is not null);

@@ -1,0 +1,88 @@
+-- Who may read and write which conversation, as arrays that a statement computes once. In plpgsql, since its plans stay
+-- with the connection and since the tables come after it.
+
+create or replace function private.my_conversation_ids()
+returns uuid[]
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return coalesce(
+    (
+      select array_agg(p.conversation_id)
+      from public.conversation_participants as p
+      where p.user_id = (select private.me()) and p.left_at is null
+    ),
+    '{}');
+end;
+$$;
+comment on function private.my_conversation_ids() is
+  'security definer: the policy of participants itself depends on it. The conversations in which the active user takes part now.';
+revoke execute on function private.my_conversation_ids() from public, anon, authenticated, service_role;
+grant execute on function private.my_conversation_ids() to authenticated, service_role;
+
+create or replace function private.my_readable_conversation_ids()
+returns uuid[]
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  -- An array for admins too: "or i_am_admin()" in a policy would cost everybody else the index.
+  if private.i_am_admin() then
+    return coalesce((select array_agg(c.id) from public.conversations as c), '{}');
+  end if;
+  return private.my_conversation_ids();
+end;
+$$;
+comment on function private.my_readable_conversation_ids() is
+  'security definer: the policies of conversations depend on it. The conversations the active user may read: their own; for an admin, all.';
+revoke execute on function private.my_readable_conversation_ids() from public, anon, authenticated, service_role;
+grant execute on function private.my_readable_conversation_ids() to authenticated, service_role;
+
+create or replace function private.my_led_conversation_ids()
+returns uuid[]
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return coalesce(
+    (
+      select array_agg(p.conversation_id)
+      from public.conversation_participants as p
+      where p.user_id = (select private.me()) and p.left_at is null and p.role in ('coach', 'admin')
+    ),
+    '{}');
+end;
+$$;
+comment on function private.my_led_conversation_ids() is
+  'security definer: the policies of conversations depend on it. The conversations in which the active user takes part as coach or admin.';
+revoke execute on function private.my_led_conversation_ids() from public, anon, authenticated, service_role;
+grant execute on function private.my_led_conversation_ids() to authenticated, service_role;
+
+create or replace function private.my_history_limits()
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return coalesce(
+    (
+      select jsonb_object_agg(p.conversation_id, p.history_from_seq)
+      from public.conversation_participants as p
+      where p.user_id = (select private.me()) and p.left_at is null and p.history_from_seq > 1
+    ),
+    '{}');
+end;
+$$;
+comment on function private.my_history_limits() is
+  'security definer: the policies of messages depend on it. For conversations joined later, the first seq that the active user may read.';
+revoke execute on function private.my_history_limits() from public, anon, authenticated, service_role;
+grant execute on function private.my_history_limits() to authenticated, service_role;

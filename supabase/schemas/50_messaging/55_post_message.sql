@@ -1,0 +1,78 @@
+create or replace function public.post_message(
+  p_conversation_id uuid,
+  p_content text,
+  p_client_message_id uuid default null,
+  p_mentions uuid[] default '{}',
+  p_reply_to_id uuid default null
+)
+returns public.messages
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  v_me uuid := private.me();
+  v_message public.messages;
+begin
+  if not coalesce(p_conversation_id = any (private.my_conversation_ids()), false) then
+    perform private.fail(404, 'not_found', 'Not found.');
+  end if;
+  begin
+    insert into public.messages (conversation_id, sender_id, content, client_message_id, reply_to_id)
+    values (p_conversation_id, v_me, p_content, p_client_message_id, p_reply_to_id)
+    returning * into v_message;
+  exception
+    -- The first send may have been under way until now; what it wrote is visible to the next statement.
+    when unique_violation then
+      select * into v_message
+      from public.messages as m
+      where m.sender_id = v_me and m.client_message_id = p_client_message_id;
+      if v_message.client_digest is distinct from private.message_digest(p_conversation_id, p_reply_to_id, p_content) then
+        perform private.fail(
+          409, 'idempotency_conflict', 'This client_message_id was used for another message.',
+          'A new message needs a new id.');
+      end if;
+      return v_message;
+  end;
+  insert into public.message_mentions (message_id, mentioned_user_id)
+  select v_message.id, person
+  from (select distinct unnest(p_mentions)) as people (person)
+  where person is not null;
+  return v_message;
+end;
+$$;
+comment on function public.post_message(uuid, text, uuid, uuid[], uuid) is
+  'Sends a message as the caller. With a client_message_id, sending again gives the first message.';
+revoke execute on function public.post_message(uuid, text, uuid, uuid[], uuid) from public, anon, authenticated, service_role;
+grant execute on function public.post_message(uuid, text, uuid, uuid[], uuid) to authenticated;
+
+create or replace function public.edit_message(p_message_id uuid, p_content text, p_mentions uuid[] default null)
+returns public.messages
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  v_message public.messages;
+begin
+  update public.messages as m set content = p_content where m.id = p_message_id returning * into v_message;
+  if not found then
+    perform private.fail(404, 'not_found', 'Not found.');
+  end if;
+  if p_mentions is not null then
+    delete from public.message_mentions as x
+    where x.message_id = p_message_id and x.mentioned_user_id <> all (p_mentions);
+    insert into public.message_mentions (message_id, mentioned_user_id)
+    select p_message_id, person
+    from (select distinct unnest(p_mentions)) as people (person)
+    where person is not null and not exists (
+      select from public.message_mentions as x where x.message_id = p_message_id and x.mentioned_user_id = person
+    );
+  end if;
+  return v_message;
+end;
+$$;
+comment on function public.edit_message(uuid, text, uuid[]) is
+  'Changes the text of the caller''s own message, and whom it mentions where that is given.';
+revoke execute on function public.edit_message(uuid, text, uuid[]) from public, anon, authenticated, service_role;
+grant execute on function public.edit_message(uuid, text, uuid[]) to authenticated;

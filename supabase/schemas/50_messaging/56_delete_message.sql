@@ -1,0 +1,40 @@
+create or replace function public.delete_message(p_message_id uuid, p_reason text default null)
+returns public.messages
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_me uuid := private.me();
+  v_message public.messages;
+begin
+  if char_length(p_reason) > 1000 then
+    perform private.fail(422, 'reason_too_long', 'A reason has at most 1,000 characters.');
+  end if;
+  select * into v_message from public.messages as m where m.id = p_message_id for update;
+  if not found or v_me is null or not (
+    (v_message.sender_id = v_me and v_message.conversation_id = any (private.my_conversation_ids()))
+    or v_message.conversation_id = any (private.my_led_conversation_ids())
+    or private.i_am_admin()
+  ) then
+    perform private.fail(404, 'not_found', 'Not found.');
+  end if;
+  if v_message.deleted_at is not null then
+    return v_message;
+  end if;
+  perform set_config('loom.deletion_reason', coalesce(p_reason, ''), true);
+  update public.messages as m
+  set deleted_at = now(), deleted_by = v_me, content = null
+  where m.id = p_message_id
+  returning * into v_message;
+  perform set_config('loom.deletion_reason', '', true);
+  -- What was said about it goes with it; what has not gone out yet stays behind, the worker asks again before it sends.
+  delete from public.message_reactions as r where r.message_id = p_message_id;
+  delete from public.message_mentions as x where x.message_id = p_message_id;
+  return v_message;
+end;
+$$;
+comment on function public.delete_message(uuid, text) is
+  'security definer: removes content and reactions that the caller may not touch. The sender''s own message, any message for the coach of the conversation or an admin; leaves a tombstone and an audit row.';
+revoke execute on function public.delete_message(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.delete_message(uuid, text) to authenticated;
