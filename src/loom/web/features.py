@@ -13,18 +13,22 @@ from loom.features.notifications import api as notifications_api
 from loom.features.notifications import errors as notifications_errors
 from loom.features.practice import api as practice_api
 from loom.features.practice import errors as practice_errors
+from loom.features.scheduling import api as scheduling_api
+from loom.features.scheduling import errors as scheduling_errors
 from loom.http import problem as http_errors
 
 ROUTERS: list[APIRouter] = [
     identity_api.router,
     practice_api.router,
     notifications_api.router,
+    scheduling_api.router,
 ]
 
 CONSTRAINT_ERRORS: list[Mapping[str, tuple[int, str, str]]] = [
     identity_errors.CONSTRAINT_ERRORS,
     practice_errors.CONSTRAINT_ERRORS,
     notifications_errors.CONSTRAINT_ERRORS,
+    scheduling_errors.CONSTRAINT_ERRORS,
 ]
 
 ERROR_CODES: list[Mapping[str, str]] = [
@@ -33,4 +37,5 @@ ERROR_CODES: list[Mapping[str, str]] = [
     identity_errors.ERROR_CODES,
     practice_errors.ERROR_CODES,
     notifications_errors.ERROR_CODES,
+    scheduling_errors.ERROR_CODES,
 ]

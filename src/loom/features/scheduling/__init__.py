@@ -1,1 +1,1 @@
-"""Session templates, free slots, sessions, attendees and their attendance."""
+"""Scheduling: what coaches offer, when they can be booked, sessions, who takes part, and invitations."""

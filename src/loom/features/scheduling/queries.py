@@ -1,0 +1,218 @@
+"""The queries of scheduling, typed. Each runs as whoever the executor acts for; policies decide what they see."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from loom.db.executor import Executor
+from loom.db.sql import load_queries
+from loom.features.scheduling.schemas import (
+    Answer,
+    Attendee,
+    BookIndividual,
+    Coach,
+    CreateGroup,
+    CreateTemplate,
+    Invitation,
+    InvitationLetter,
+    Invite,
+    Reschedule,
+    RosterEntry,
+    Session,
+    SessionEvent,
+    SessionStatus,
+    SessionType,
+    Template,
+    UpdateAttendee,
+    UpdateSession,
+    UpdateTemplate,
+)
+from loom.http.cursors import After
+
+SQL = load_queries(__package__)
+
+
+async def list_coaches(q: Executor, after: tuple[str, UUID] | None, limit: int) -> list[Coach]:
+    """Active coaches by name."""
+    name, coach_id = after or (None, None)
+    return await q.fetch_all(SQL["list_coaches"], {"after_name": name, "after_id": coach_id, "limit": limit}, Coach)
+
+
+async def create_template(q: Executor, coach_id: UUID, new: CreateTemplate) -> Template:
+    """A new template of a coach."""
+    return await q.fetch_one(SQL["create_template"], {"coach_id": coach_id, **new.model_dump()}, Template)
+
+
+async def list_templates(
+    q: Executor, coach_id: UUID | None, active: bool | None, after: tuple[str, UUID] | None, limit: int
+) -> list[Template]:
+    """Visible templates by title."""
+    title, template_id = after or (None, None)
+    params = {
+        "coach_id": coach_id,
+        "active": active,
+        "after_title": title,
+        "after_id": template_id,
+        "limit": limit,
+    }
+    return await q.fetch_all(SQL["list_templates"], params, Template)
+
+
+async def get_template(q: Executor, template_id: UUID) -> Template:
+    """One template; NotFound."""
+    return await q.fetch_one(SQL["get_template"], {"id": template_id}, Template)
+
+
+async def update_template(q: Executor, template_id: UUID, changes: UpdateTemplate) -> Template:
+    """The template after the change; NotFound for one that is not the caller's."""
+    params = {"id": template_id, "changes": changes.model_dump_json(exclude_unset=True)}
+    return await q.fetch_one(SQL["update_template"], params, Template)
+
+
+async def book_session(q: Executor, new: BookIndividual) -> UUID:
+    """The new session's id; 409 slot_taken, 422 slot_not_offered."""
+    return await q.fetch_value(SQL["book_session"], new.model_dump(exclude={"type"}))
+
+
+async def create_group_session(q: Executor, new: CreateGroup) -> UUID:
+    """The new session's id; 409 slot_taken."""
+    return await q.fetch_value(SQL["create_group_session"], new.model_dump(exclude={"type"}))
+
+
+async def get_session(q: Executor, session_id: UUID) -> Session:
+    """One session; NotFound."""
+    return await q.fetch_one(SQL["get_session"], {"id": session_id}, Session)
+
+
+async def list_sessions(
+    q: Executor,
+    *,
+    starts_from: datetime | None,
+    starts_before: datetime | None,
+    status: SessionStatus | None,
+    session_type: SessionType | None,
+    coach_id: UUID | None,
+    client_id: UUID | None,
+    latest_first: bool,
+    after: After,
+    limit: int,
+) -> list[Session]:
+    """Visible sessions by start."""
+    params = {
+        "starts_from": starts_from,
+        "starts_before": starts_before,
+        "status": status,
+        "type": session_type,
+        "coach_id": coach_id,
+        "client_id": client_id,
+        "after_time": after.at,
+        "after_id": after.id,
+        "limit": limit,
+    }
+    query = SQL["list_sessions_latest_first"] if latest_first else SQL["list_sessions"]
+    return await q.fetch_all(query, params, Session)
+
+
+async def update_session(q: Executor, session_id: UUID, changes: UpdateSession) -> Session:
+    """The session after the change; NotFound for one that the caller does not coach."""
+    params = {"id": session_id, "changes": changes.model_dump_json(exclude_unset=True)}
+    return await q.fetch_one(SQL["update_session"], params, Session)
+
+
+async def start_session(q: Executor, session_id: UUID) -> None:
+    """409 session_state_conflict."""
+    await q.execute(SQL["start_session"], {"id": session_id})
+
+
+async def complete_session(q: Executor, session_id: UUID) -> None:
+    """409 session_state_conflict, session_not_started."""
+    await q.execute(SQL["complete_session"], {"id": session_id})
+
+
+async def mark_no_show(q: Executor, session_id: UUID) -> None:
+    """409 session_state_conflict, session_not_started."""
+    await q.execute(SQL["mark_no_show"], {"id": session_id})
+
+
+async def cancel_session(q: Executor, session_id: UUID, reason: str | None) -> None:
+    """409 session_state_conflict."""
+    await q.execute(SQL["cancel_session"], {"id": session_id, "reason": reason})
+
+
+async def reschedule_session(q: Executor, session_id: UUID, to: Reschedule) -> None:
+    """409 slot_taken, session_state_conflict; 422 slot_not_offered."""
+    await q.execute(SQL["reschedule_session"], {"id": session_id, **to.model_dump()})
+
+
+async def list_events(q: Executor, session_id: UUID, after: After, limit: int) -> list[SessionEvent]:
+    """The history of a session, oldest first."""
+    params = {"session_id": session_id, "after_time": after.at, "after_id": after.id, "limit": limit}
+    return await q.fetch_all(SQL["list_events"], params, SessionEvent)
+
+
+async def invite_attendee(q: Executor, session_id: UUID, who: Invite) -> UUID:
+    """The seat's id; 409 already_invited, session_full, session_not_open."""
+    return await q.fetch_value(SQL["invite_attendee"], {"session_id": session_id, **who.model_dump()})
+
+
+async def get_attendee(q: Executor, attendee_id: UUID) -> Attendee:
+    """One seat; NotFound."""
+    return await q.fetch_one(SQL["get_attendee"], {"id": attendee_id}, Attendee)
+
+
+async def list_attendees(q: Executor, session_id: UUID, after: After, limit: int) -> list[Attendee]:
+    """The seats of a session that the caller sees, oldest first."""
+    params = {"session_id": session_id, "after_time": after.at, "after_id": after.id, "limit": limit}
+    return await q.fetch_all(SQL["list_attendees"], params, Attendee)
+
+
+async def update_attendee(q: Executor, attendee_id: UUID, changes: UpdateAttendee) -> int:
+    """How many seats changed: none when it is not one of the caller's sessions."""
+    params = {"id": attendee_id, "changes": changes.model_dump_json(exclude_unset=True)}
+    return await q.execute(SQL["update_attendee"], params)
+
+
+async def respond_to_invitation(q: Executor, session_id: UUID, answer: Answer) -> UUID:
+    """The id of the caller's own seat."""
+    return await q.fetch_value(SQL["respond_to_invitation"], {"session_id": session_id, "answer": answer})
+
+
+async def check_in_attendee(q: Executor, attendee_id: UUID, *, undo: bool) -> None:
+    """409 seat_state_conflict, session_not_open."""
+    await q.execute(SQL["check_in_attendee"], {"id": attendee_id, "undo": undo})
+
+
+async def leave_session(q: Executor, session_id: UUID, reason: str | None) -> UUID:
+    """The id of the seat that the caller gave up."""
+    return await q.fetch_value(SQL["leave_session"], {"session_id": session_id, "reason": reason})
+
+
+async def cancel_attendee(q: Executor, attendee_id: UUID, reason: str | None) -> None:
+    """409 session_not_open, seat_is_the_session."""
+    await q.execute(SQL["cancel_attendee"], {"id": attendee_id, "reason": reason})
+
+
+async def session_roster(q: Executor, session_id: UUID) -> list[RosterEntry]:
+    """Names of who takes part, as far as the caller may know them."""
+    return await q.fetch_all(SQL["session_roster"], {"session_id": session_id}, RosterEntry)
+
+
+async def invitation_by_link(q: Executor, token: str) -> Invitation:
+    """404 for an unknown token, 410 link_expired."""
+    return await q.fetch_one(SQL["invitation_by_link"], {"token": token}, Invitation)
+
+
+async def respond_by_link(q: Executor, token: str, answer: Answer) -> Invitation:
+    """The invitation after the answer."""
+    return await q.fetch_one(SQL["respond_by_link"], {"token": token, "answer": answer}, Invitation)
+
+
+async def issue_invitation_link(q: Executor, attendee_id: UUID) -> InvitationLetter | None:
+    """A new token for an open invitation; None when there is nothing left to send. Only for the service role."""
+    return await q.find_one(SQL["issue_invitation_link"], {"attendee_id": attendee_id}, InvitationLetter)
+
+
+async def clear_expired_holds(q: Executor) -> int:
+    """How many there were. Only for the service role."""
+    return await q.fetch_value(SQL["clear_expired_holds"], {})

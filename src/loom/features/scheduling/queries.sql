@@ -1,0 +1,175 @@
+-- name: list_coaches
+select id, name from public.active_coaches(%(after_name)s, %(after_id)s, %(limit)s)
+
+-- name: create_template
+insert into public.session_templates (
+  coach_id, title, description, session_type, default_duration_minutes, default_price_cents, currency, default_capacity,
+  buffer_before_minutes, buffer_after_minutes, slot_step_minutes, roster_visible, location
+)
+values (
+  %(coach_id)s, %(title)s, %(description)s, %(session_type)s, %(default_duration_minutes)s, %(default_price_cents)s,
+  %(currency)s, %(default_capacity)s, %(buffer_before_minutes)s, %(buffer_after_minutes)s, %(slot_step_minutes)s,
+  %(roster_visible)s, %(location)s
+)
+returning *
+
+-- name: list_templates
+select *
+from public.session_templates
+where (%(coach_id)s::uuid is null or coach_id = %(coach_id)s)
+  and (%(active)s::boolean is null or is_active = %(active)s)
+  and (%(after_id)s::uuid is null or (title, id) > (%(after_title)s, %(after_id)s))
+order by title, id
+limit %(limit)s
+
+-- name: get_template
+select * from public.session_templates where id = %(id)s
+
+-- name: update_template
+update public.session_templates as t
+set (
+  title, description, default_duration_minutes, default_price_cents, currency, default_capacity, buffer_before_minutes,
+  buffer_after_minutes, slot_step_minutes, roster_visible, location, is_active
+) = (
+  select
+    n.title, n.description, n.default_duration_minutes, n.default_price_cents, n.currency, n.default_capacity,
+    n.buffer_before_minutes, n.buffer_after_minutes, n.slot_step_minutes, n.roster_visible, n.location, n.is_active
+  from jsonb_populate_record(t, %(changes)s::jsonb) as n
+)
+where t.id = %(id)s
+returning *
+
+-- name: book_session
+select public.book_session(%(template_id)s, %(starts_at)s, %(client_id)s, %(timezone)s)
+
+-- name: create_group_session
+select public.create_group_session(
+  %(template_id)s, %(starts_at)s, %(capacity)s, %(title)s, %(description)s, %(duration_minutes)s, %(timezone)s,
+  %(location)s, %(meeting_url)s, %(price_cents)s, %(currency)s, %(roster_visible)s
+)
+
+-- name: get_session
+select * from public.sessions where id = %(id)s
+
+-- name: list_sessions
+select *
+from public.sessions
+where (%(starts_from)s::timestamptz is null or scheduled_at >= %(starts_from)s)
+  and (%(starts_before)s::timestamptz is null or scheduled_at < %(starts_before)s)
+  and (%(status)s::public.session_status is null or status = %(status)s::public.session_status)
+  and (%(type)s::text is null or type = %(type)s)
+  and (%(coach_id)s::uuid is null or coach_id = %(coach_id)s)
+  and (%(client_id)s::uuid is null or client_id = %(client_id)s)
+  and (%(after_id)s::uuid is null or (scheduled_at, id) > (%(after_time)s::timestamptz, %(after_id)s))
+order by scheduled_at, id
+limit %(limit)s
+
+-- name: list_sessions_latest_first
+select *
+from public.sessions
+where (%(starts_from)s::timestamptz is null or scheduled_at >= %(starts_from)s)
+  and (%(starts_before)s::timestamptz is null or scheduled_at < %(starts_before)s)
+  and (%(status)s::public.session_status is null or status = %(status)s::public.session_status)
+  and (%(type)s::text is null or type = %(type)s)
+  and (%(coach_id)s::uuid is null or coach_id = %(coach_id)s)
+  and (%(client_id)s::uuid is null or client_id = %(client_id)s)
+  and (%(after_id)s::uuid is null or (scheduled_at, id) < (%(after_time)s::timestamptz, %(after_id)s))
+order by scheduled_at desc, id desc
+limit %(limit)s
+
+-- name: update_session
+update public.sessions as s
+set (
+  title, description, location, meeting_url, notes, price_cents, currency, capacity, timezone, roster_visible,
+  buffer_before_minutes, buffer_after_minutes
+) = (
+  select
+    n.title, n.description, n.location, n.meeting_url, n.notes, n.price_cents, n.currency, n.capacity, n.timezone,
+    n.roster_visible, n.buffer_before_minutes, n.buffer_after_minutes
+  from jsonb_populate_record(s, %(changes)s::jsonb) as n
+)
+where s.id = %(id)s
+returning *
+
+-- name: start_session
+select public.start_session(%(id)s)
+
+-- name: complete_session
+select public.complete_session(%(id)s)
+
+-- name: mark_no_show
+select public.mark_no_show(%(id)s)
+
+-- name: cancel_session
+select public.cancel_session(%(id)s, %(reason)s)
+
+-- name: reschedule_session
+select public.reschedule_session(%(id)s, %(starts_at)s, %(duration_minutes)s)
+
+-- name: list_events
+select *
+from public.session_events
+where session_id = %(session_id)s
+  and (%(after_id)s::uuid is null or (created_at, id) > (%(after_time)s::timestamptz, %(after_id)s))
+order by created_at, id
+limit %(limit)s
+
+-- name: invite_attendee
+select public.invite_attendee(%(session_id)s, %(user_id)s, %(email)s, %(name)s, %(price_cents)s)
+
+-- name: get_attendee
+select
+  a.*, coalesce(a.display_name, nullif(btrim(concat_ws(' ', u.first_name, u.last_name)), '')) as name
+from public.session_attendees as a
+left join public.users as u on u.id = a.user_id
+where a.id = %(id)s
+
+-- name: list_attendees
+select
+  a.*, coalesce(a.display_name, nullif(btrim(concat_ws(' ', u.first_name, u.last_name)), '')) as name
+from public.session_attendees as a
+left join public.users as u on u.id = a.user_id
+where a.session_id = %(session_id)s
+  and (%(after_id)s::uuid is null or (a.created_at, a.id) > (%(after_time)s::timestamptz, %(after_id)s))
+order by a.created_at, a.id
+limit %(limit)s
+
+-- name: update_attendee
+update public.session_attendees as a
+set (display_name, notes, price_cents) = (
+  select n.display_name, n.notes, n.price_cents from jsonb_populate_record(a, %(changes)s::jsonb) as n
+)
+where a.id = %(id)s
+
+-- name: respond_to_invitation
+select public.respond_to_invitation(%(session_id)s, %(answer)s)
+
+-- name: check_in_attendee
+select public.check_in_attendee(%(id)s, %(undo)s)
+
+-- name: leave_session
+select public.cancel_attendance(p_session_id => %(session_id)s, p_reason => %(reason)s)
+
+-- name: cancel_attendee
+select public.cancel_attendance(p_attendee_id => %(id)s, p_reason => %(reason)s)
+
+-- name: session_roster
+select name, role, is_me from public.session_roster(%(session_id)s)
+
+-- name: invitation_by_link
+select * from jsonb_to_record(public.invitation_by_link(%(token)s)::jsonb) as invitation (
+  title text, description text, starts_at timestamptz, ends_at timestamptz, timezone text, location text,
+  session_status text, status text, coach_name text, name text
+)
+
+-- name: respond_by_link
+select * from jsonb_to_record(public.respond_by_link(%(token)s, %(answer)s)::jsonb) as invitation (
+  title text, description text, starts_at timestamptz, ends_at timestamptz, timezone text, location text,
+  session_status text, status text, coach_name text, name text
+)
+
+-- name: issue_invitation_link
+select * from private.issue_invitation_link(%(attendee_id)s)
+
+-- name: clear_expired_holds
+select private.clear_expired_holds()

@@ -1,0 +1,77 @@
+"""What a request does with sessions: one move in the database, then the thing as it is afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from uuid import UUID
+
+from loom.core.errors import NotFound
+from loom.db.executor import Executor
+from loom.features.scheduling import queries
+from loom.features.scheduling.schemas import (
+    Answer,
+    Attendee,
+    BookIndividual,
+    CreateGroup,
+    Invite,
+    Session,
+    UpdateAttendee,
+)
+from loom.http.cursors import After
+
+
+async def create_session(q: Executor, new: BookIndividual | CreateGroup) -> Session:
+    """Book an individual session or make one for a group."""
+    if isinstance(new, CreateGroup):
+        session_id = await queries.create_group_session(q, new)
+    else:
+        session_id = await queries.book_session(q, new)
+    return await queries.get_session(q, session_id)
+
+
+async def moved(q: Executor, session_id: UUID, move: Awaitable[None]) -> Session:
+    """The session after a move of it."""
+    await move
+    return await queries.get_session(q, session_id)
+
+
+async def invite(q: Executor, session_id: UUID, who: Invite) -> Attendee:
+    """A seat for somebody; the mail goes out after the commit."""
+    return await queries.get_attendee(q, await queries.invite_attendee(q, session_id, who))
+
+
+async def list_attendees(q: Executor, session_id: UUID, after: After, limit: int) -> list[Attendee]:
+    """The seats that the caller sees. NotFound when there are none: every session has its coach's."""
+    rows = await queries.list_attendees(q, session_id, after, limit)
+    if not rows and after.id is None:
+        raise NotFound
+    return rows
+
+
+async def update_attendee(q: Executor, attendee_id: UUID, changes: UpdateAttendee) -> Attendee:
+    """The seat after the change; NotFound when it is not in one of the caller's sessions."""
+    if await queries.update_attendee(q, attendee_id, changes) == 0:
+        raise NotFound
+    return await queries.get_attendee(q, attendee_id)
+
+
+async def respond(q: Executor, session_id: UUID, answer: Answer) -> Attendee:
+    """The caller's seat after the answer."""
+    return await queries.get_attendee(q, await queries.respond_to_invitation(q, session_id, answer))
+
+
+async def check_in(q: Executor, attendee_id: UUID, *, undo: bool) -> Attendee:
+    """The seat after the check-in, or after taking it back."""
+    await queries.check_in_attendee(q, attendee_id, undo=undo)
+    return await queries.get_attendee(q, attendee_id)
+
+
+async def leave(q: Executor, session_id: UUID, reason: str | None) -> Attendee:
+    """The seat that the caller gave up."""
+    return await queries.get_attendee(q, await queries.leave_session(q, session_id, reason))
+
+
+async def cancel_attendee(q: Executor, attendee_id: UUID, reason: str | None) -> Attendee:
+    """The seat that the coach took away."""
+    await queries.cancel_attendee(q, attendee_id, reason)
+    return await queries.get_attendee(q, attendee_id)
