@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import uvicorn
 
 from loom.cli.compose import job_context
-from loom.core.errors import OperatorError
 from loom.core.settings import Settings
 from loom.db.database import Database
 from loom.jobs.worker import run_worker
@@ -39,18 +38,6 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Generator[None]:
         yield
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket. OperatorError when the port is taken or the address is not this machine's."""
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=512)
-    except OSError as exc:
-        reason = "is in use" if exc.errno == 98 else f"can't be used: {exc.strerror}"
-        raise OperatorError(
-            f"Port {port} on {host} {reason}. Choose another with --port; --port 0 takes a free one."
-        ) from exc
 
 
 def run(settings: Settings, conninfo: str, parts: list[Part]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from loom.cli import logs, process
+from loom.cli import logs
+from loom.cli.listener import bind
 from loom.cli.options import DatabaseUrl, DataDir, Host, Port, load_settings
 from loom.cli.target import Target, open_target, own_target
 from loom.core.errors import OperatorError
@@ -27,10 +29,11 @@ def serve(
     settings = load_settings(host=host, port=port, data_dir=data_dir, database_url=database_url)
     logs.configure(settings)
     # Before anything is started, so that a taken port costs nothing.
-    with process.bind(settings.host, settings.port) as listener, own_target(settings) as target:
+    with bind(settings.host, settings.port) as listener, own_target(settings, _load) as target:
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
         prepare(target)
         _console.print(f"Loom serves {settings.base_url} (API pages: {settings.base_url}/docs). Ctrl-C stops it.")
+        process = _load()
         parts = [process.http(listener)]
         process.run(settings, target.app_url, [*parts, process.worker] if worker else parts)
 
@@ -42,7 +45,15 @@ def worker(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     with open_target(settings) as target:
         prepare(target)
         _console.print("Loom's worker runs. Ctrl-C stops it.")
+        process = _load()
         process.run(settings, target.app_url, [process.worker])
+
+
+def _load() -> ModuleType:
+    """The application is much to import: not for every command, and while PostgreSQL gets ready."""
+    from loom.cli import process
+
+    return process
 
 
 def prepare(target: Target) -> None:

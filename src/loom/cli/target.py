@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -32,11 +32,14 @@ def open_target(settings: Settings) -> Generator[Target]:
 
 
 @contextmanager
-def own_target(settings: Settings) -> Generator[Target]:
-    """The same for a command that serves: a data folder that another Loom uses is refused."""
+def own_target(settings: Settings, meanwhile: Callable[[], object]) -> Generator[Target]:
+    """The same for a command that serves: a data folder that another Loom uses is refused.
+
+    `meanwhile` is called while the embedded server gets ready.
+    """
     if settings.database_url is not None:
         url = settings.database_url.get_secret_value()
         yield Target(url, url, None)
         return
-    with EmbeddedServer.start(settings.data_dir) as server:
+    with EmbeddedServer.start(settings.data_dir, meanwhile=meanwhile) as server:
         yield Target(server.url("loom_api"), server.url("postgres"), server)

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -60,9 +61,12 @@ class EmbeddedServer:
         self._lock: FolderLock | None = None
 
     @classmethod
-    def start(cls, folder: Path, options: dict[str, str] | None = None) -> Self:
+    def start(
+        cls, folder: Path, options: dict[str, str] | None = None, meanwhile: Callable[[], object] = lambda: None
+    ) -> Self:
         """Takes the folder, makes a database in it if there is none, and waits until it answers.
 
+        `meanwhile` is called once while PostgreSQL is busy, for whatever else has to be done by then.
         Call it from the main thread: Linux ends the server when the thread that started it ends.
         """
         folder = folder.absolute()
@@ -86,8 +90,8 @@ class EmbeddedServer:
             try:
                 _await_predecessor(data)
                 if fresh:
-                    _initdb(data, identity, self._secrets["postgres"], socket_dir)
-                self._launch(data, identity, options or {})
+                    _initdb(data, identity, self._secrets["postgres"], socket_dir, meanwhile)
+                self._launch(data, identity, options or {}, (lambda: None) if fresh else meanwhile)
                 self._ensure_roles()
             except BaseException:
                 self.stop()
@@ -136,7 +140,7 @@ class EmbeddedServer:
     def __exit__(self, *_exc: object) -> None:
         self.stop()
 
-    def _launch(self, data: Path, identity: RunAs, options: dict[str, str]) -> None:
+    def _launch(self, data: Path, identity: RunAs, options: dict[str, str], meanwhile: Callable[[], object]) -> None:
         settings = _SERVER_OPTIONS | {"unix_socket_directories": self.socket_dir} | options
         command = [str(programs() / "postgres"), "-D", str(data)]
         for name, value in settings.items():
@@ -153,6 +157,7 @@ class EmbeddedServer:
                 start_new_session=True,
                 preexec_fn=identity.preexec(die_with_parent=True),  # noqa: PLW1509
             )
+        meanwhile()
         deadline = time.monotonic() + 60
         while not _ready(data, self._process.pid):
             if self._process.poll() is not None:
@@ -209,7 +214,7 @@ def _check_major(data: Path, program: Path) -> None:
         )
 
 
-def _initdb(data: Path, identity: RunAs, password: str, scratch: str) -> None:
+def _initdb(data: Path, identity: RunAs, password: str, scratch: str, meanwhile: Callable[[], object]) -> None:
     secret = Path(scratch) / "password"
     descriptor = os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -219,16 +224,27 @@ def _initdb(data: Path, identity: RunAs, password: str, scratch: str) -> None:
         str(programs() / "initdb"), "-D", str(data), "-U", "postgres", f"--pwfile={secret}", "--auth=scram-sha-256",
         "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--no-instructions",
     ]  # fmt: skip
+    process = subprocess.Popen(
+        command,
+        cwd="/",
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=identity.preexec(die_with_parent=True),  # noqa: PLW1509
+    )
     try:
-        done = subprocess.run(
-            command, cwd="/", env=_environment(), capture_output=True, text=True, check=False, timeout=120,
-            preexec_fn=identity.preexec(die_with_parent=True),
-        )  # fmt: skip
+        meanwhile()
+        said, _ = process.communicate(timeout=120)
     finally:
+        if process.poll() is None:
+            process.kill()
         secret.unlink(missing_ok=True)
-    if done.returncode != 0:
-        shutil.rmtree(data, ignore_errors=True)
-        raise OperatorError(f"The embedded database could not be made: {done.stderr.strip() or done.stdout.strip()}")
+        if process.wait() != 0:
+            shutil.rmtree(data, ignore_errors=True)
+    if process.returncode != 0:
+        raise OperatorError(f"The embedded database could not be made: {said.strip()}")
 
 
 def _environment() -> dict[str, str]:
