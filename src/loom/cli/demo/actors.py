@@ -33,7 +33,13 @@ class Person:
         self.user_id = (await self.get("/v1/me"))["id"]
 
     async def call(
-        self, method: str, path: str, body: Mapping[str, object] | None = None, *, key: str | None = None, **query: object
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None = None,
+        *,
+        key: str | None = None,
+        **query: object,
     ) -> httpx.Response:
         """The bare answer, whatever its status."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}

@@ -1,0 +1,1 @@
+"""The sample practice that the demo starts with, and the story that `--check` plays on it."""
