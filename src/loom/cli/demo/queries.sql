@@ -9,6 +9,7 @@ select private.relate(%(coach_id)s, %(client_id)s, 'manual')
 -- name: set_practice
 update public.practices
 set name = %(name)s, legal_name = %(name)s, currency = %(currency)s, timezone = %(timezone)s, tax_rate_bp = %(tax_rate_bp)s
+returning id
 
 -- name: set_hours
 select count(*) from public.set_availability(%(timezone)s, %(ranges)s::text::jsonb)
