@@ -279,7 +279,7 @@ def test_no_old_policy_trigger_or_view_is_left_that_lets_people_in(adopted: Conn
     )
     assert one(
         adopted,
-        "select array_agg(tgname::text order by 1) from pg_trigger "
+        "select array_agg(tgname::text order by tgname) from pg_trigger "
         "where tgrelid = 'auth.users'::regclass and not tgisinternal",
     ) == ["on_auth_user_changed", "on_auth_user_created"]
     views = adopted.execute(

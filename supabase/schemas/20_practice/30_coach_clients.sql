@@ -116,7 +116,7 @@ begin
       end if;
     end if;
   elsif private.acting_as_api() then
-    if new.email is distinct from old.email and old.client_id is not null then
+    if new.email is not null and new.email is distinct from old.email and old.client_id is not null then
       perform private.fail(409, 'client_has_account', 'This client has an account: its address is theirs to change.');
     end if;
     if old.status <> new.status and new.status = 'invited' and new.email is null then

@@ -1,3 +1,5 @@
+create index if not exists session_attendees_guest_email_idx on public.session_attendees (email) where user_id is null;
+
 create or replace function private.link_person(p_user_id uuid)
 returns void
 language plpgsql
@@ -22,10 +24,19 @@ begin
     and not exists (
       select from public.coach_clients as other where other.coach_id = c.coach_id and other.client_id = p_user_id
     );
+  -- Seats that were taken under the address, in sessions where the person holds none yet.
+  update public.session_attendees as a
+  set user_id = p_user_id
+  where a.user_id is null
+    and a.email = address
+    and a.coach_id <> p_user_id
+    and not exists (
+      select from public.session_attendees as other where other.session_id = a.session_id and other.user_id = p_user_id
+    );
 end;
 $$;
 comment on function private.link_person(uuid) is
-  'security definer: ties rows of other people''s. Ties what coaches keep under an address to the account that has just proven it.';
+  'security definer: ties rows of other people''s. Ties clients and seats kept under an address to the account that has just proven it.';
 revoke execute on function private.link_person(uuid) from public, anon, authenticated, service_role;
 grant execute on function private.link_person(uuid) to service_role;
 
