@@ -1,0 +1,162 @@
+"""Steps 1 to 3: what a coach offers, one booking that twenty want, and a group that comes together."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from datetime import datetime, timedelta
+from email.message import EmailMessage
+from zoneinfo import ZoneInfo
+
+from loom.cli.demo import people
+from loom.cli.demo.actors import Person, StepFailed
+from loom.cli.demo.stage import Stage
+from loom.core import clock
+
+_LINK = re.compile(r"/v1/invitations/([A-Za-z0-9_-]+)")
+
+
+async def offers(stage: Stage) -> None:
+    """A coach signs in, sets weekly hours and makes two templates."""
+    maya = stage.people[people.MAYA.email]
+    await maya.sign_in()
+    # Every day, so that the story can be told on any day of the week.
+    week = [{"day_of_week": day, "start_time": "08:00", "end_time": "20:00"} for day in range(7)]
+    hours = await maya.put("/v1/availability", {"timezone": "Asia/Jerusalem", "ranges": week})
+    stage.check("weekly hours stand in Asia/Jerusalem", len(hours["ranges"]) == 7)
+    group = await maya.post(
+        "/v1/session-templates",
+        {
+            "title": "Group coaching",
+            "session_type": "group",
+            "default_duration_minutes": 90,
+            "default_price_cents": 25000,
+            "currency": "ILS",
+            "default_capacity": 4,
+        },
+    )
+    single = await maya.post(
+        "/v1/session-templates",
+        {"title": "Single session", "default_duration_minutes": 60, "default_price_cents": 38000, "currency": "ILS"},
+    )
+    stage.facts |= {"group_template": group["id"], "single_template": single["id"]}
+    await stage.show(
+        "session_templates",
+        """
+        select t.title, t.session_type, t.default_duration_minutes as minutes, t.default_price_cents as price_cents,
+          t.currency, t.default_capacity as capacity
+        from public.session_templates as t where t.id = any (%(ids)s) order by t.title
+        """,
+        ids=[group["id"], single["id"]],
+    )
+    stage.check("Group coaching lasts 90 minutes and costs ₪250", group["default_price_cents"] == 25000)
+
+
+async def booking(stage: Stage) -> None:
+    """A client looks for slots in her own zone and books one; twenty callers want the next, one gets it."""
+    maya, sarah = stage.people[people.MAYA.email], stage.people[people.SARAH.email]
+    await sarah.sign_in()
+    zone = ZoneInfo(people.SARAH.timezone)
+    start = clock.now() + timedelta(days=3)
+    slots = (
+        await sarah.get(
+            f"/v1/coaches/{maya.user_id}/slots",
+            template_id=stage.facts["single_template"],
+            **{"from": start.isoformat(), "to": (start + timedelta(days=4)).isoformat()},
+            time_zone=people.SARAH.timezone,
+        )
+    )["items"]
+    stage.table("free slots, the first three", slots[:3])
+    shown, meant = slots[0]["local_start"], datetime.fromisoformat(slots[0]["starts_at"])
+    stage.check(f"slots are told in {people.SARAH.timezone}", datetime.fromisoformat(shown) == meant.astimezone(zone))
+
+    body = {"template_id": stage.facts["single_template"], "starts_at": slots[0]["starts_at"], "timezone": str(zone)}
+    single = await sarah.post("/v1/sessions", body)
+    stage.facts["single_session"] = single["id"]
+    stage.check("the price comes from the template, not from the caller", single["price_cents"] == 38000)
+
+    wanted = {"template_id": stage.facts["single_template"], "starts_at": slots[4]["starts_at"]}
+    answers = await asyncio.gather(*(sarah.call("POST", "/v1/sessions", wanted) for _ in range(20)))
+    counts = Counter(answer.status_code for answer in answers)
+    stage.table("twenty callers, one slot", [{"status": status, "answers": n} for status, n in sorted(counts.items())])
+    stage.check("one of twenty got the slot, the others 409", counts == {201: 1, 409: 19})
+    losers = [answer.json() for answer in answers if answer.status_code == 409]
+    stage.check("a loser is told why, with a stable code", all(loser["code"] == "slot_taken" for loser in losers))
+    await stage.show(
+        "coach_blocks of those two",
+        """
+        select s.title, b.kind, lower(b.during) as busy_from, upper(b.during) as busy_to
+        from public.coach_blocks as b join public.sessions as s on s.id = b.session_id
+        where s.template_id = %(template_id)s order by b.during
+        """,
+        template_id=stage.facts["single_template"],
+    )
+
+
+async def group(stage: Stage) -> None:
+    """A group of four seats: three clients and a guest are asked, answer, and come."""
+    maya = stage.people[people.MAYA.email]
+    session = await maya.post(
+        "/v1/sessions",
+        {
+            "type": "group",
+            "template_id": stage.facts["group_template"],
+            "starts_at": (clock.now() + timedelta(days=1, hours=1)).replace(microsecond=0).isoformat(),
+            "capacity": 4,
+        },
+    )
+    stage.facts["group_session"] = session["id"]
+    seats = f"/v1/sessions/{session['id']}/attendees"
+    for account in (people.NOA, people.YAEL, people.PRIYA):
+        person = stage.people[account.email]
+        await person.sign_in()
+        await maya.post(seats, {"user_id": person.user_id})
+    await maya.post(seats, {"email": "dana@example.org", "name": "Dana Peretz"})
+    full = await maya.call("POST", seats, {"email": "late@example.org", "name": "Too Late"})
+    stage.check("a fifth person does not fit: 409", (full.status_code, full.json()["code"]) == (409, "session_full"))
+
+    for account, answer in ((people.NOA, "confirmed"), (people.YAEL, "confirmed"), (people.PRIYA, "declined")):
+        await stage.people[account.email].post(f"/v1/sessions/{session['id']}/respond", {"answer": answer})
+    letter = await stage.mail_to("dana@example.org")
+    guest = await Person("Dana", "dana@example.org", maya.http).post(
+        f"/v1/invitations/{_token(letter)}/respond", {"answer": "confirmed"}
+    )
+    stage.check("the guest answered by the link in her mail, without an account", guest["status"] == "confirmed")
+
+    noa = stage.people[people.NOA.email]
+    seen = await noa.get(f"/v1/sessions/{session['id']}")
+    own = (await noa.get(seats))["items"]
+    stage.check("an attendee sees her session", seen["id"] == session["id"])
+    stage.check("an attendee sees her own seat only", [seat["user_id"] for seat in own] == [noa.user_id])
+    hidden = (await noa.get(f"/v1/sessions/{session['id']}/roster"))["items"]
+    stage.check("attendees do not see one another", all(entry["is_me"] or entry["role"] == "coach" for entry in hidden))
+    await maya.patch(f"/v1/sessions/{session['id']}", {"roster_visible": True})
+    roster = (await noa.get(f"/v1/sessions/{session['id']}/roster"))["items"]
+    stage.check("unless the coach allows it, and then by name alone", len(roster) > len(hidden))
+
+    everyone = (await maya.get(seats))["items"]
+    for seat in everyone:
+        if seat["status"] == "confirmed" and seat["role"] != "coach":
+            await maya.post(f"/v1/attendees/{seat['id']}/check-in")
+    stage.facts["noa_seat"] = next(seat["id"] for seat in everyone if seat["user_id"] == noa.user_id)
+    rows = await stage.show(
+        "session_attendees",
+        """
+        select a.role, coalesce(a.display_name, u.first_name, a.email) as name, a.status,
+          a.checked_in_at is not null as came, a.price_cents, a.currency, a.billing_status
+        from public.session_attendees as a left join public.users as u on u.id = a.user_id
+        where a.session_id = %(id)s order by a.role, name
+        """,
+        id=session["id"],
+    )
+    came = [row for row in rows if row["came"] and row["role"] != "coach"]
+    stage.check("two clients and the guest came, one had declined", len(came) == 3)
+
+
+def _token(letter: EmailMessage) -> str:
+    body = letter.get_body(("plain",))
+    found = _LINK.search(body.get_content()) if body else None
+    if found is None:
+        raise StepFailed("the invitation mail holds no link")
+    return found.group(1)
