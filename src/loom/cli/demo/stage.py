@@ -18,7 +18,7 @@ from loom.cli.demo.people import Account
 from loom.db.actor import Actor
 from loom.db.database import Database
 from loom.providers.email import OutboxMailer
-from loom.providers.push import PushSink
+from loom.providers.push.sink import PushSink
 
 _WAIT_SECONDS = 20.0
 _LOOK = Actor.service("show what the story left in the database")

@@ -108,7 +108,7 @@ async def group(stage: Stage) -> None:
     )
     stage.facts["group_session"] = session["id"]
     seats = f"/v1/sessions/{session['id']}/attendees"
-    for account in (people.NOA, people.YAEL, people.PRIYA):
+    for account in (people.NOA, people.SARAH, people.PRIYA):
         person = stage.people[account.email]
         await person.sign_in()
         await maya.post(seats, {"user_id": person.user_id})
@@ -116,7 +116,7 @@ async def group(stage: Stage) -> None:
     full = await maya.call("POST", seats, {"email": "late@example.org", "name": "Too Late"})
     stage.check("a fifth person does not fit: 409", (full.status_code, full.json()["code"]) == (409, "session_full"))
 
-    for account, answer in ((people.NOA, "confirmed"), (people.YAEL, "confirmed"), (people.PRIYA, "declined")):
+    for account, answer in ((people.NOA, "confirmed"), (people.SARAH, "confirmed"), (people.PRIYA, "declined")):
         await stage.people[account.email].post(f"/v1/sessions/{session['id']}/respond", {"answer": answer})
     letter = await stage.mail_to("dana@example.org")
     guest = await Person("Dana", "dana@example.org", maya.http).post(
@@ -139,7 +139,8 @@ async def group(stage: Stage) -> None:
     for seat in everyone:
         if seat["status"] == "confirmed" and seat["role"] != "coach":
             await maya.post(f"/v1/attendees/{seat['id']}/check-in")
-    stage.facts["noa_seat"] = next(seat["id"] for seat in everyone if seat["user_id"] == noa.user_id)
+    sarah = stage.people[people.SARAH.email]
+    stage.facts["sarah_seat"] = next(seat["id"] for seat in everyone if seat["user_id"] == sarah.user_id)
     rows = await stage.show(
         "session_attendees",
         """
