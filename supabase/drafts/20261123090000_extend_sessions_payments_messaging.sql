@@ -412,6 +412,8 @@ alter table public.messages
   add column if not exists client_digest text,
   add column if not exists deleted_at timestamptz,
   add column if not exists deleted_by uuid;
+-- A prefix of the ordered indexes beside it, which the planner took for cheaper and then sorted.
+drop index if exists public.idx_messages_conversation_id;
 alter table public.message_reactions
   add column if not exists conversation_id uuid,
   add column if not exists message_seq bigint;

@@ -19,18 +19,20 @@ grant execute on function private.acting_as_api() to anon, authenticated, servic
 
 create or replace function private.token_subject()
 returns uuid
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
+declare
+  v_sub text := nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub';
+begin
   -- A subject that is not a uuid belongs to nobody here; it must not become a cast error in every policy.
-  select case
-    when claims.sub ~ '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$' then claims.sub::uuid
-  end
-  from (
-    select nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub'
-  ) as claims (sub)
+  if v_sub ~ '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$' then
+    return v_sub::uuid;
+  end if;
+  return null;
+end;
 $$;
 comment on function private.token_subject() is
   'The sub of the verified token, whether or not such a user exists. No other claim is ever trusted.';

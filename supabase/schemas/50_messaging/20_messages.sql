@@ -38,7 +38,6 @@ comment on column public.messages.deleted_by is 'Who deleted it. Kept as it was 
 
 create unique index if not exists messages_conversation_seq_key on public.messages (conversation_id, seq);
 create unique index if not exists messages_client_message_key on public.messages (sender_id, client_message_id);
-create index if not exists idx_messages_conversation_id on public.messages (conversation_id);
 create index if not exists idx_messages_conversation_time on public.messages (conversation_id, created_at desc);
 create index if not exists idx_messages_created_at on public.messages (created_at desc);
 create index if not exists idx_messages_created_at_archived on public.messages (created_at, is_archived) where is_archived = false;
