@@ -1,0 +1,368 @@
+"""Invitations: answers with an account and by link, check-in, who sees whom, and the mail."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg.rows import DictRow
+
+from loom.core.settings import Settings
+from loom.db.database import Database
+from loom.features.scheduling import letters, tasks
+from loom.features.scheduling.schemas import InvitationLetter
+from loom.jobs.registry import JobContext
+from loom.providers.email import Mailer, OutboxMailer
+from tests.support.acting import AsUser
+from tests.support.scheduling import Scene, add_session, at, make_scene, one, refusal
+
+Owner = psycopg.Connection[DictRow]
+
+INVITE = "select public.invite_attendee(%s, p_user_id => %s)"
+GUEST = "select public.invite_attendee(%s, p_email => %s, p_display_name => %s)"
+RESPOND = "select public.respond_to_invitation(%s, %s)"
+SEAT = "select * from public.session_attendees where id = %s"
+
+
+@pytest.fixture
+def scene(owner: Owner) -> Scene:
+    return make_scene(owner)
+
+
+@pytest.fixture
+def group(scene: Scene, as_user: AsUser) -> UUID:
+    with as_user(scene.coach) as conn:
+        return one(conn, "select public.create_group_session(%s, %s)", [scene.group, at(3)])
+
+
+def invite(as_user: AsUser, scene: Scene, group: UUID, who: UUID) -> UUID:
+    with as_user(scene.coach) as conn:
+        return one(conn, INVITE, [group, who])
+
+
+def invite_guest(as_user: AsUser, scene: Scene, group: UUID, email: str = "guest@example.com") -> UUID:
+    with as_user(scene.coach) as conn:
+        return one(conn, GUEST, [group, email, "Gili"])
+
+
+def issue_token(as_role: Any, seat: UUID) -> str:
+    with as_role("service_role") as conn:
+        return one(conn, "select token from private.issue_invitation_link(%s)", [seat])
+
+
+def test_people_answer_their_own_invitation_and_change_their_mind(
+    owner: Owner, as_user: AsUser, scene: Scene, group: UUID
+) -> None:
+    seat = invite(as_user, scene, group, scene.client)
+    for answer in ("confirmed", "declined", "declined", "confirmed"):
+        with as_user(scene.client) as conn:
+            assert one(conn, RESPOND, [group, answer]) == seat
+        row = owner.execute(SEAT, [seat]).fetchone()
+        assert row is not None
+        assert (row["status"], row["responded_at"] is not None) == (answer, True)
+    kinds = owner.execute(
+        "select kind, actor_id from public.session_events where attendee_id = %s order by created_at", [seat]
+    ).fetchall()
+    assert [kind["kind"] for kind in kinds] == ["seat_invited", "seat_confirmed", "seat_declined", "seat_confirmed"]
+    assert [kind["actor_id"] for kind in kinds] == [scene.coach, scene.client, scene.client, scene.client]
+
+
+@pytest.mark.parametrize("who", ["second_client", "stranger", "other_coach", "coach"])
+def test_nobody_answers_for_somebody_else(as_user: AsUser, scene: Scene, group: UUID, who: str) -> None:
+    invite(as_user, scene, group, scene.client)
+    with as_user(getattr(scene, who)) as conn, pytest.raises(psycopg.Error) as refused:
+        one(conn, RESPOND, [group, "confirmed"])
+    expected = (409, "seat_has_no_answer") if who == "coach" else (404, "not_found")
+    assert refusal(refused.value) == expected
+
+
+def test_answers_end_when_the_session_starts_or_is_cancelled(
+    owner: Owner, as_user: AsUser, scene: Scene, group: UUID
+) -> None:
+    invite(as_user, scene, group, scene.client)
+    with as_user(scene.coach) as conn:
+        one(conn, "select public.cancel_session(%s, 'ill')", [group])
+    with as_user(scene.client) as conn, pytest.raises(psycopg.Error) as cancelled:
+        one(conn, RESPOND, [group, "confirmed"])
+    assert refusal(cancelled.value) == (409, "session_not_open")
+    running = add_session(owner, scene.coach, None, at(-1))
+    owner.execute(
+        "insert into public.session_attendees (session_id, user_id, role) values (%s, %s, 'client')",
+        [running, scene.client],
+    )
+    with as_user(scene.client) as conn, pytest.raises(psycopg.Error) as late:
+        one(conn, RESPOND, [running, "confirmed"])
+    assert refusal(late.value) == (409, "session_not_open")
+    with as_user(scene.client) as conn, pytest.raises(psycopg.Error) as odd:
+        one(conn, RESPOND, [group, "maybe"])
+    assert refusal(odd.value) == (422, "answer_unknown")
+
+
+@pytest.mark.parametrize(
+    ("who", "params", "expected"),
+    [
+        ("client", {"p_user_id": "second_client"}, (404, "not_found")),
+        ("other_coach", {"p_user_id": "client"}, (404, "not_found")),
+        ("coach", {"p_user_id": "stranger"}, (404, "not_found")),
+        ("coach", {"p_user_id": "random"}, (404, "not_found")),
+        ("coach", {}, (422, "attendee_unclear")),
+        ("coach", {"p_user_id": "client", "p_email": "a@example.com"}, (422, "attendee_unclear")),
+        ("coach", {"p_email": "no address"}, (422, "email_invalid")),
+    ],
+)
+def test_an_invitation_that_is_not_in_order_is_refused(
+    owner: Owner,
+    as_user: AsUser,
+    scene: Scene,
+    group: UUID,
+    who: str,
+    params: dict[str, str],
+    expected: tuple[int, str],
+) -> None:
+    ids: dict[str, Any] = {name: getattr(scene, name) for name in scene.__slots__} | {"random": uuid4()}
+    arguments = "".join(f", {name} => %s" for name in params)
+    with as_user(ids[who]) as conn, pytest.raises(psycopg.Error) as refused:
+        one(conn, f"select public.invite_attendee(%s{arguments})", [group, *(ids.get(v, v) for v in params.values())])
+    assert refusal(refused.value) == expected
+    assert one(owner, "select count(*) from public.session_attendees where session_id = %s", [group]) == 1
+
+
+def test_a_guest_whose_address_is_a_clients_gets_the_clients_seat(
+    owner: Owner, as_user: AsUser, scene: Scene, group: UUID
+) -> None:
+    for who, known in ((scene.client, True), (scene.stranger, False)):
+        email = one(owner, "select email from public.users where id = %s", [who])
+        seat = invite_guest(as_user, scene, group, email.upper())
+        row = owner.execute(SEAT, [seat]).fetchone()
+        assert row is not None
+        # Whether somebody who is no client of this coach has an account is not told.
+        assert (row["user_id"], row["role"]) == ((who, "client") if known else (None, "guest"))
+
+
+def test_a_guest_can_be_billed_through_an_entry_among_the_coachs_clients(
+    owner: Owner, as_user: AsUser, scene: Scene, group: UUID
+) -> None:
+    seat = owner.execute(SEAT, [invite_guest(as_user, scene, group)]).fetchone()
+    assert seat is not None
+    entry = owner.execute("select * from public.coach_clients where id = %s", [seat["coach_client_id"]]).fetchone()
+    assert entry is not None
+    assert (entry["email"], entry["client_id"], entry["source"]) == ("guest@example.com", None, "invitation")
+
+
+def test_the_link_answers_without_an_account_and_its_token_is_stored_nowhere(
+    owner: Owner, as_user: AsUser, as_role: Any, scene: Scene, group: UUID
+) -> None:
+    seat = invite_guest(as_user, scene, group)
+    token = issue_token(as_role, seat)
+    with as_role("anon") as conn:
+        shown = one(conn, "select public.invitation_by_link(%s)", [token])
+        answered = one(conn, "select public.respond_by_link(%s, 'confirmed')", [token])
+    assert (shown["status"], shown["coach_name"], shown["name"]) == ("invited", "Noa", "Gili")
+    assert answered["status"] == "confirmed"
+    assert one(owner, "select status from public.session_attendees where id = %s", [seat]) == "confirmed"
+    stored = owner.execute("select l::text as row from private.access_links as l").fetchall()
+    queued = owner.execute("select args::text as row from jobs.procrastinate_jobs").fetchall()
+    assert stored
+    assert queued
+    assert not any(token in row["row"] for row in [*stored, *queued])
+
+
+def test_forged_expired_and_revoked_links_open_nothing(
+    owner: Owner, as_user: AsUser, as_role: Any, scene: Scene, group: UUID
+) -> None:
+    def answer(token: str) -> tuple[int, str]:
+        with as_role("anon") as conn, pytest.raises(psycopg.Error) as refused:
+            one(conn, "select public.respond_by_link(%s, 'confirmed')", [token])
+        return refusal(refused.value)
+
+    seat = invite_guest(as_user, scene, group)
+    token = issue_token(as_role, seat)
+    stored = one(owner, "select token_hash from private.access_links where attendee_id = %s", [seat])
+    for forged in ("", "x", token[:-1], token + "0", token.upper(), stored, str(seat)):
+        assert answer(forged) == (404, "not_found")
+    owner.execute("update private.access_links set expires_at = now() where attendee_id = %s", [seat])
+    assert answer(token) == (410, "link_expired")
+    owner.execute(
+        "update private.access_links set expires_at = now() + interval '1 day' where attendee_id = %s", [seat]
+    )
+    with as_user(scene.coach) as conn:
+        one(conn, "select public.cancel_attendance(p_attendee_id => %s)", [seat])
+    assert answer(token) == (404, "not_found")
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+def test_api_roles_neither_issue_nor_read_links(as_role: Any, scene: Scene, role: str) -> None:
+    for statement in (
+        "select * from private.issue_invitation_link(gen_random_uuid())",
+        "select * from private.access_links",
+        "select private.redeem_invitation_link('x')",
+        "select private.answer_seat(gen_random_uuid(), 'confirmed')",
+    ):
+        with as_role(role, sub=str(scene.coach)) as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute(statement)
+
+
+def test_check_in_is_the_coachs_needs_a_living_seat_and_can_be_taken_back(
+    owner: Owner, as_user: AsUser, scene: Scene, group: UUID
+) -> None:
+    confirmed, invited = invite(as_user, scene, group, scene.client), invite(as_user, scene, group, scene.second_client)
+    declined = invite_guest(as_user, scene, group)
+    with as_user(scene.client) as conn:
+        one(conn, RESPOND, [group, "confirmed"])
+    owner.execute("update public.session_attendees set status = 'declined' where id = %s", [declined])
+    check_in = "select public.check_in_attendee(%s, %s)"
+    for who in (scene.client, scene.other_coach):
+        with as_user(who) as conn, pytest.raises(psycopg.Error) as foreign:
+            one(conn, check_in, [confirmed, False])
+        assert refusal(foreign.value) == (404, "not_found")
+    for seat, before in ((confirmed, "confirmed"), (invited, "invited")):
+        with as_user(scene.coach) as conn:
+            one(conn, check_in, [seat, False])
+            first = one(conn, "select checked_in_at from public.session_attendees where id = %s", [seat])
+        with as_user(scene.coach) as conn:
+            one(conn, check_in, [seat, False])
+            assert one(conn, "select checked_in_at from public.session_attendees where id = %s", [seat]) == first
+            one(conn, check_in, [seat, True])
+        row = owner.execute(SEAT, [seat]).fetchone()
+        assert row is not None
+        assert (row["status"], row["checked_in_at"]) == (before, None)
+    with as_user(scene.coach) as conn, pytest.raises(psycopg.Error) as refused:
+        one(conn, check_in, [declined, False])
+    assert refusal(refused.value) == (409, "seat_state_conflict")
+
+
+def test_status_and_time_of_a_check_in_never_contradict_one_another(owner: Owner, scene: Scene) -> None:
+    session = add_session(owner, scene.coach, None, at(4))
+    seat = one(
+        owner,
+        "insert into public.session_attendees (session_id, user_id, role, status)"
+        " values (%s, %s, 'client', 'checked_in') returning id",
+        [session, scene.client],
+    )
+    assert one(owner, "select checked_in_at is not null from public.session_attendees where id = %s", [seat])
+    with pytest.raises(psycopg.errors.CheckViolation):
+        owner.execute("update public.session_attendees set checked_in_at = null where id = %s", [seat])
+
+
+def test_attendees_see_names_of_others_only_where_the_roster_is_open(
+    owner: Owner, as_user: AsUser, scene: Scene, group: UUID
+) -> None:
+    for who in (scene.client, scene.second_client):
+        invite(as_user, scene, group, who)
+    guest = invite_guest(as_user, scene, group)
+    roster = "select name, role, is_me from public.session_roster(%s)"
+
+    def names(who: UUID) -> list[str]:
+        with as_user(who) as conn:
+            return [row["name"] for row in conn.execute(roster, [group]).fetchall()]
+
+    assert names(scene.coach) == ["Noa", "Avi", "Dana", "Gili"]
+    assert names(scene.client) == ["Noa", "Dana"]
+    with as_user(scene.coach) as conn:
+        conn.execute("update public.sessions set roster_visible = true where id = %s", [group])
+    assert names(scene.client) == ["Noa", "Avi", "Dana", "Gili"]
+    owner.execute("update public.session_attendees set display_name = null where id = %s", [guest])
+    assert "Guest" in names(scene.client)
+    for who in (scene.stranger, scene.other_coach):
+        with as_user(who) as conn, pytest.raises(psycopg.Error) as refused:
+            conn.execute(roster, [group])
+        assert refusal(refused.value) == (404, "not_found")
+
+
+def test_an_attendee_reads_the_session_and_only_their_own_seat(
+    owner: Owner, as_user: AsUser, scene: Scene, group: UUID
+) -> None:
+    mine = invite(as_user, scene, group, scene.client)
+    invite(as_user, scene, group, scene.second_client)
+    with as_user(scene.client) as conn:
+        assert one(conn, "select count(*) from public.sessions where id = %s", [group]) == 1
+        seats = conn.execute("select id from public.session_attendees where session_id = %s", [group]).fetchall()
+        assert [seat["id"] for seat in seats] == [mine]
+        assert one(conn, "select count(*) from public.session_events") == 0
+        assert one(conn, "select count(*) from public.coach_blocks") == 0
+    for who in (scene.stranger, scene.other_coach):
+        with as_user(who) as conn:
+            for table in ("sessions", "session_attendees", "session_events", "coach_blocks"):
+                assert one(conn, f"select count(*) from public.{table}") == 0
+    with as_user(scene.client) as conn:
+        one(conn, "select public.cancel_attendance(%s, p_reason => 'ill')", [group])
+        assert one(conn, "select count(*) from public.sessions where id = %s", [group]) == 0
+    reason = "select details from public.session_events where kind = 'seat_cancelled' and attendee_id = %s"
+    details = one(owner, reason, [mine])
+    assert details == {"reason": "ill"}
+
+
+class Refusing(OutboxMailer):
+    """Fails once, as a mail server does that is away for a moment."""
+
+    failed = False
+
+    async def send(self, message: Any) -> str:
+        if not self.failed:
+            self.failed = True
+            raise ConnectionError("away")
+        return await super().send(message)
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "invites you"), ("he", "הזמנה מאת")])
+async def test_the_invitation_goes_out_in_the_right_language_with_a_link_that_works(
+    owner: Owner,
+    as_user: AsUser,
+    as_role: Any,
+    db: Database,
+    scene: Scene,
+    group: UUID,
+    tmp_path: Path,
+    language: str,
+    words: str,
+) -> None:
+    owner.execute("update public.users set language = %s where id = %s", [language, scene.coach])
+    seat = invite_guest(as_user, scene, group)
+    mailer = Refusing(tmp_path / "outbox")
+    context = JobContext(db, Settings(data_dir=tmp_path), {Mailer: mailer}, job_id=1)
+    with pytest.raises(ConnectionError):
+        await tasks.send_invitation(context, attendee_id=str(seat))
+    await tasks.send_invitation(context, attendee_id=str(seat))
+    (entry,) = mailer.entries()
+    message = mailer.read(entry.name)
+    assert words in str(message["Subject"])
+    assert "guest@example.com" in str(message["To"])
+    plain = message.get_body(("plain",))
+    rich = message.get_body(("html",))
+    assert plain is not None
+    assert rich is not None
+    text = plain.get_content()
+    token = next(line for line in text.splitlines() if "/invitations/" in line).rpartition("/")[2]
+    assert token in rich.get_content()
+    assert ('dir="rtl"' in rich.get_content()) == (language == "he")
+    with as_role("anon") as conn:
+        assert one(conn, "select public.respond_by_link(%s, 'declined')", [token])["status"] == "declined"
+    # Who declined, or whose seat is gone, gets no more mail.
+    await tasks.send_invitation(context, attendee_id=str(seat))
+    await tasks.send_invitation(context, attendee_id=str(uuid4()))
+    assert len(mailer.entries()) == 1
+
+
+def test_headers_of_the_mail_cannot_be_broken_by_a_title() -> None:
+    letter = InvitationLetter(
+        token="t",
+        email="a@example.com",
+        recipient_name="A\r\nBcc: b@example.com",
+        language="en",
+        coach_name="C",
+        title="<b>x</b>\nBcc: b@example.com",
+        starts_at=datetime(2026, 5, 4, 6, tzinfo=UTC),
+        ends_at=datetime(2026, 5, 4, 7, tzinfo=UTC),
+        timezone="Asia/Jerusalem",
+        location=None,
+    )
+    message = letters.invitation(letter, sender="Loom <l@example.org>", base_url="http://x", message_key="k")
+    assert message["Bcc"] is None
+    rich = message.get_body(("html",))
+    assert rich is not None
+    assert "<b>x</b>" not in rich.get_content()
+    assert "9:00" in message.get_body(("plain",)).get_content()  # type: ignore[union-attr]
