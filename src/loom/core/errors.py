@@ -63,6 +63,7 @@ ERROR_CODES: dict[str, str] = {
     "conflict": "What was sent collides with what is already there.",
     "invalid_reference": "What was sent names something that does not exist.",
     "invalid_value": "A value has the wrong form or is out of range.",
+    "too_many_decimals": "The amount has more decimals than its currency knows.",
     "missing_value": "A value that is needed is missing.",
     "in_use": "It cannot be removed, since other things rely on it.",
     "internal": "Loom made a mistake. The request id finds it in the log.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, cast
 
 from fastapi import FastAPI
@@ -9,6 +10,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import iter_route_contexts
 
+from loom.http.auth import signed_in
 from loom.http.limits import Limit
 from loom.http.problem import Problem, problems
 
@@ -48,10 +50,13 @@ def build(app: FastAPI) -> dict[str, Any]:
     )
     schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
     _add_problem(schemas)
-    limited = _limited_operations(app)
+    guards = _guards(app)
     for path, item in cast("dict[str, dict[str, Any]]", document["paths"]).items():
         for method, operation in item.items():
-            _add_responses(path, method, operation, (path, method) in limited)
+            found = guards.get((path, method), _Guards())
+            if operation.get("security") and not found.signed_in:
+                operation["security"].append({})
+            _add_responses(path, method, operation, limited=found.limited)
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     document["components"]["schemas"] = dict(sorted(schemas.items()))
@@ -64,7 +69,7 @@ def _add_problem(schemas: dict[str, Any]) -> None:
     schemas["Problem"] = schema
 
 
-def _add_responses(path: str, method: str, operation: dict[str, Any], limited: bool) -> None:
+def _add_responses(path: str, method: str, operation: dict[str, Any], *, limited: bool) -> None:
     """Declare what follows from the shape of the route; what it declares itself stays."""
     responses = cast("dict[str, Any]", operation.setdefault("responses", {}))
     responses.pop("422", None)
@@ -96,16 +101,29 @@ def _headers(status: int) -> dict[str, Any]:
     return headers
 
 
-def _limited_operations(app: FastAPI) -> set[tuple[str, str]]:
-    """Path and method of every route that a rate limit guards."""
-    found: set[tuple[str, str]] = set()
+@dataclass(slots=True)
+class _Guards:
+    """What stands before a route: a rate limit, the demand for a user."""
+
+    limited: bool = False
+    signed_in: bool = False
+
+
+def _guards(app: FastAPI) -> dict[tuple[str, str], _Guards]:
+    """By path and method."""
+    found: dict[tuple[str, str], _Guards] = {}
     for context in iter_route_contexts(app.routes):
         dependant = getattr(context, "dependant", None)
-        if isinstance(dependant, Dependant) and _is_limited(dependant):
-            path = str(getattr(context, "path_format", ""))
-            found.update((path, method.lower()) for method in getattr(context, "methods", None) or ())
+        if isinstance(dependant, Dependant):
+            guards = _Guards()
+            _look_at(dependant, guards)
+            for method in getattr(context, "methods", None) or ():
+                found[str(getattr(context, "path_format", "")), method.lower()] = guards
     return found
 
 
-def _is_limited(dependant: Dependant) -> bool:
-    return isinstance(dependant.call, Limit) or any(_is_limited(inner) for inner in dependant.dependencies)
+def _look_at(dependant: Dependant, guards: _Guards) -> None:
+    guards.limited = guards.limited or isinstance(dependant.call, Limit)
+    guards.signed_in = guards.signed_in or dependant.call is signed_in
+    for inner in dependant.dependencies:
+        _look_at(inner, guards)

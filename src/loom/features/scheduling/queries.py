@@ -11,9 +11,9 @@ from loom.features.scheduling.schemas import (
     Answer,
     Attendee,
     BookIndividual,
-    Coach,
     CreateGroup,
     CreateTemplate,
+    DirectoryCoach,
     Invitation,
     InvitationLetter,
     Invite,
@@ -33,10 +33,12 @@ from loom.http.cursors import After
 SQL = load_queries(__package__)
 
 
-async def list_coaches(q: Executor, after: tuple[str, UUID] | None, limit: int) -> list[Coach]:
+async def list_coaches(q: Executor, after: tuple[str, UUID] | None, limit: int) -> list[DirectoryCoach]:
     """Active coaches by name."""
     name, coach_id = after or (None, None)
-    return await q.fetch_all(SQL["list_coaches"], {"after_name": name, "after_id": coach_id, "limit": limit}, Coach)
+    return await q.fetch_all(
+        SQL["list_coaches"], {"after_name": name, "after_id": coach_id, "limit": limit}, DirectoryCoach
+    )
 
 
 async def create_template(q: Executor, coach_id: UUID, new: CreateTemplate) -> Template:

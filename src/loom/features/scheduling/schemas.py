@@ -31,7 +31,7 @@ Link = Annotated[str, Field(max_length=2000, pattern=r"^https?://\S+$", examples
 Instant = Annotated[AwareDatetime, Field(description="With its offset from UTC.", examples=["2031-05-04T09:00:00Z"])]
 
 
-class Coach(BaseModel):
+class DirectoryCoach(BaseModel):
     """Somebody who can be booked."""
 
     id: UUID

@@ -10,14 +10,22 @@ from starlette.responses import Response
 
 from loom.features.scheduling import queries
 from loom.features.scheduling.api.cursors import after_name
-from loom.features.scheduling.schemas import Coach, CreateTemplate, Instant, Slot, Template, UpdateTemplate, Zone
+from loom.features.scheduling.schemas import (
+    CreateTemplate,
+    DirectoryCoach,
+    Instant,
+    Slot,
+    Template,
+    UpdateTemplate,
+    Zone,
+)
 from loom.http import AppServices, Cursor, Limit, Page, Read, SignedIn, Write, page_of, problems
 
 router = APIRouter()
 
 
 @router.get("/coach-directory", tags=["coaches"])
-async def list_coach_directory(read: Read, limit: Limit = 50, cursor: Cursor = None) -> Page[Coach]:
+async def list_coach_directory(read: Read, limit: Limit = 50, cursor: Cursor = None) -> Page[DirectoryCoach]:
     """All coaches who can be booked, by name; `/v1/coaches` are those that one has."""
     return page_of(await queries.list_coaches(read, after_name(cursor), limit + 1), limit, "name", "id")
 
