@@ -39,22 +39,21 @@ class Person:
         body: Mapping[str, object] | None = None,
         *,
         key: str | None = None,
-        **query: object,
+        query: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         """The bare answer, whatever its status."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         if method != "GET":
             headers["Idempotency-Key"] = key or str(uuid4())
-        params = {name: str(value) for name, value in query.items()}
-        return await self.http.request(method, path, json=body, headers=headers, params=params)
+        return await self.http.request(method, path, json=body, headers=headers, params=query)
 
-    async def get(self, path: str, **query: object) -> Any:
+    async def get(self, path: str, **query: str) -> Any:
         """The body of a 2xx answer."""
-        return _body(await self.call("GET", path, **query))
+        return _body(await self.call("GET", path, query=query))
 
-    async def post(self, path: str, body: Mapping[str, object] | None = None, **query: object) -> Any:
+    async def post(self, path: str, body: Mapping[str, object] | None = None) -> Any:
         """The body of a 2xx answer."""
-        return _body(await self.call("POST", path, body if body is not None else {}, **query))
+        return _body(await self.call("POST", path, body if body is not None else {}))
 
     async def put(self, path: str, body: Mapping[str, object]) -> Any:
         """The body of a 2xx answer."""
