@@ -84,6 +84,13 @@ def open_cluster(folder: Path) -> Iterator[Cluster]:
             passwords = {role: str(conninfo_to_dict(server.url(role))["password"]) for role in roles}
             yield Cluster(server.url("postgres", "postgres"), passwords)
         return
+    with external_cluster(url) as external:
+        yield external
+
+
+@contextmanager
+def external_cluster(url: str) -> Iterator[Cluster]:
+    """A server that somebody else runs; its databases of ours are dropped at the end."""
     passwords = {"loom_owner": "loom-test", "loom_api": "loom-test"}
     with psycopg.connect(url, autocommit=True) as conn, conn.transaction():
         conn.execute(cast("LiteralString", (supabase_dir() / "platform" / "roles.sql").read_text("utf-8")))

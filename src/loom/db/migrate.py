@@ -151,6 +151,7 @@ def _apply(conn: Connection[tuple[object, ...]], migration: Migration) -> None:
     text = migration.path.read_text("utf-8")
     role = _scalar(conn, "select current_user")
     try:
+        conn.execute("reset all")  # what an earlier file set for its session, as the Supabase CLI does
         with conn.transaction():
             conn.execute("select set_config('search_path', '\"$user\", public', true)")
             # Whoever waits longer than this for a lock holds up the practice: better to fail and be run again.

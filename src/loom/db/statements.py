@@ -15,7 +15,7 @@ _TOKEN = re.compile(
     | (?P<atomic>\bbegin\s+atomic\b)
     | (?P<word>\b(?:case|end)\b)
     | (?P<semicolon>;)
-    | \w+ | .
+    | \w[\w$]* | .
     """,
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
