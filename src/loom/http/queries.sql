@@ -6,4 +6,5 @@ from private.claim_idempotency_key(%(key)s, %(fingerprint)s)
 select private.keep_idempotent_answer(%(key)s, %(status)s, %(headers)s::jsonb, %(body)s)
 
 -- name: hit_rate_limit
+-- role: service_role
 select private.hit_rate_limit(%(bucket)s, %(allowed)s, %(seconds)s)

@@ -1,2 +1,3 @@
 -- name: schema_version
+-- role: service_role
 select private.schema_version()

@@ -169,7 +169,9 @@ select * from jsonb_to_record(public.respond_by_link(%(token)s, %(answer)s)::jso
 )
 
 -- name: issue_invitation_link
+-- role: service_role
 select * from private.issue_invitation_link(%(attendee_id)s)
 
 -- name: clear_expired_holds
+-- role: service_role
 select private.clear_expired_holds()
