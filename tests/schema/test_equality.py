@@ -52,3 +52,23 @@ def test_migrations_and_schema_files_make_the_same_database(cluster: Cluster, tw
             conn.execute(cast("LiteralString", path.read_text("utf-8")))
     unlike = difference(dump(cluster.url(by_files)), dump(cluster.url(by_migrations)))
     assert not unlike, "\n".join(unlike)
+
+
+def test_default_privileges_like_those_of_supabase_open_nothing(cluster: Cluster, two: tuple[str, str]) -> None:
+    plain, generous = two
+    kinds = ("tables", "functions", "sequences")
+    people = "anon, authenticated, service_role"
+    with psycopg.connect(cluster.url(generous)) as conn:
+        for kind in kinds:
+            conn.execute(
+                cast("LiteralString", f"alter default privileges in schema public grant all on {kind} to {people}")
+            )
+    for name in two:
+        migrate(cluster.url(name, "postgres"))
+    with psycopg.connect(cluster.url(generous)) as conn:
+        for kind in kinds:
+            conn.execute(
+                cast("LiteralString", f"alter default privileges in schema public revoke all on {kind} from {people}")
+            )
+    unlike = difference(dump(cluster.url(plain)), dump(cluster.url(generous)))
+    assert not unlike, "\n".join(unlike)
