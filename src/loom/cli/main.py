@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from loom.cli import db
+from loom.cli.sandbox import sandbox
 from loom.cli.serve import serve, worker
 from loom.cli.settings import settings
 from loom.core.errors import AppError, OperatorError
@@ -29,6 +30,7 @@ app = _Loom(no_args_is_help=True, help="Loom: the practice system for coaches.",
 app.add_typer(db.app, name="db")
 app.command()(serve)
 app.command()(worker)
+app.command()(sandbox)
 app.command()(settings)
 
 

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
 
@@ -66,10 +67,15 @@ async def _run(settings: Settings, conninfo: str, parts: list[Part]) -> None:
 
 def http(listener: socket.socket) -> Part:
     """The HTTP API on a bound socket."""
+    return asgi(listener, lambda running: create_app(running.settings, running.database))
+
+
+def asgi(listener: socket.socket, make_app: Callable[[Running], Any]) -> Part:
+    """An ASGI application on a bound socket."""
 
     async def part(running: Running) -> None:
         config = uvicorn.Config(
-            create_app(running.settings, running.database),
+            make_app(running),
             log_config=None,
             access_log=False,
             lifespan="on",

@@ -71,6 +71,14 @@ class Settings(BaseSettings):
         False, description="Whether push endpoints on loopback and private addresses are allowed (demo and tests)."
     )
 
+    # payments
+    sandbox_url: str | None = Field(
+        None, description="Address of a sandbox gateway (`loom sandbox`). Empty: practices can't open sandbox accounts."
+    )
+    gateway_timeout_seconds: float = Field(
+        10.0, gt=0, description="How long an answer of a payment gateway is waited for; then it is looked up later."
+    )
+
     # behaviour
     rate_limits: bool = Field(True, description="Whether sign-in and public routes refuse too many requests.")
     metrics: bool = Field(False, description="Whether /metrics answers, to anyone who can reach it.")
