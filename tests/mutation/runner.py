@@ -15,7 +15,7 @@ from uuid import uuid4
 import psycopg
 
 from tests.mutation.mutants import Mutant
-from tests.policies.attempts import acting_as, attempt
+from tests.policies.attempts import attempt
 from tests.policies.calls import LABEL, functions, load_calls
 from tests.policies.cells import Observer, differences, expected_cell, load_matrix
 from tests.policies.columns import column_cells, load_columns
@@ -106,7 +106,7 @@ class Runner:
             return any(True for _ in self.complaints(mutant))
 
     def complaints(self, mutant: Mutant) -> Iterator[str]:
-        """What the tests of the mutant's subject say, the likeliest first; nothing when all is as it should be."""
+        """What the tests of the mutant's subject say, inside the caller's transaction; nothing when all is well."""
         if mutant.kind == "policy":
             yield from self._cells(mutant.subject)
         elif mutant.kind == "grant":
@@ -153,7 +153,3 @@ class Runner:
 def unprobed(mutants: Iterable[Mutant], probes: Mapping[str, list[Probe]]) -> list[str]:
     """Guards of the catalogue that have no probe."""
     return sorted({mutant.subject for mutant in mutants if mutant.kind == "guard"} - set(probes))
-
-
-def acting(conn: psycopg.Connection[Any], world: World, name: str) -> Any:
-    return acting_as(conn, world.identities[name])

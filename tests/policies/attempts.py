@@ -53,6 +53,8 @@ class Outcome:
 @contextmanager
 def acting_as(conn: psycopg.Connection[Any], identity: Identity) -> Iterator[None]:
     """Inside the current transaction, everything runs as `identity`; afterwards as before."""
+    # Outside a transaction the settings would be gone at once, and everything would run as whoever owns the connection.
+    assert conn.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
     conn.execute(
         "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)",
         (identity.role, identity.claims),
