@@ -10,8 +10,8 @@ CONSTRAINT_ERRORS: dict[str, tuple[int, str, str]] = {
     "coach_clients_coach_id_email_key": _EXISTS,
     "coach_clients_email_check": (422, "email_invalid", "That is not an e-mail address."),
     "coach_clients_somebody_check": (422, "client_nameless", "A client needs a name, an address or an account."),
-    "coach_availability_valid_time": (422, "range_invalid", "A range must end after it starts, on the same day."),
-    "coach_availability_day_of_week_check": (422, "range_invalid", "Days are 0 (Sunday) to 6 (Saturday)."),
+    "coach_availability_valid_time": (422, "hours_invalid", "A range must end after it starts, on the same day."),
+    "coach_availability_day_of_week_check": (422, "hours_invalid", "Days are 0 (Sunday) to 6 (Saturday)."),
     "coach_availability_coach_id_day_of_week_start_time_end_time_key": (
         409,
         "availability_overlap",
@@ -38,8 +38,8 @@ ERROR_CODES: dict[str, str] = {
     "country_invalid": "A country is two capital letters (ISO 3166).",
     "currency_unknown": "There is no such currency (ISO 4217).",
     "email_invalid": "The text is not an e-mail address.",
+    "hours_invalid": "A range of hours ends after it starts, on one day of the week.",
     "invitation_open": "Only the invited person can accept an invitation.",
     "invitation_too_soon": "This client was sent an invitation minutes ago.",
-    "range_invalid": "A range of hours ends after it starts, on one day of the week.",
     "timezone_unknown": "There is no such time zone (IANA).",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from uuid import UUID
 
 from loom.db.actor import Actor
@@ -10,6 +11,8 @@ from loom.features.practice.mail import invitation_mail, message_id
 from loom.jobs.registry import JobContext, Retry, task
 from loom.providers.email import Mailer
 from loom.providers.errors import PermanentError
+
+log = logging.getLogger("loom.practice")
 
 
 @task("practice.send_client_invitation", retry=Retry(attempts=6, wait_seconds=10))
@@ -31,6 +34,6 @@ async def send_client_invitation(ctx: JobContext, *, coach_client_id: str) -> No
     )
     try:
         await ctx.get(Mailer).send(message)
-    except PermanentError:
+    except PermanentError as refused:
         # The address takes no mail and trying again won't change that; the coach sees that nobody answers.
-        return
+        log.warning("invitation of client %s was refused: %s", coach_client_id, refused)
