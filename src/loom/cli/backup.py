@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import tarfile
 import tempfile
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +23,7 @@ from loom.db.tools import dump, restore
 
 FORMAT = 1
 FOLDERS = ("keys", "files", "outbox")
+GATEWAY = "sandbox.sqlite3"
 
 
 def write_backup(settings: Settings, archive: Path) -> Path:
@@ -39,6 +42,8 @@ def write_backup(settings: Settings, archive: Path) -> Path:
             with tarfile.open(draft, "w:gz") as tar:
                 tar.add(manifest, "manifest.json")
                 tar.add(dumped, "database.dump")
+                if (settings.data_dir / GATEWAY).exists():
+                    tar.add(_copy_gateway(settings.data_dir / GATEWAY, Path(scratch)), GATEWAY)
                 for name in FOLDERS:
                     if (settings.data_dir / name).is_dir():
                         tar.add(settings.data_dir / name, name)
@@ -66,6 +71,8 @@ def read_backup(settings: Settings, archive: Path) -> None:
             for name in FOLDERS:
                 if (unpacked / name).is_dir():
                     shutil.copytree(unpacked / name, folder / name)
+            if (unpacked / GATEWAY).exists():
+                shutil.copy2(unpacked / GATEWAY, folder / GATEWAY)
             if url is not None:
                 _fill(url, unpacked)
             else:
@@ -75,6 +82,14 @@ def read_backup(settings: Settings, archive: Path) -> None:
             for path in folder.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             raise
+
+
+def _copy_gateway(source: Path, scratch: Path) -> Path:
+    """A consistent copy of the sandbox gateway's state, which may be in use."""
+    copy = scratch / GATEWAY
+    with closing(sqlite3.connect(source)) as there, closing(sqlite3.connect(copy)) as here:
+        there.backup(here)
+    return copy
 
 
 def _fill(url: str, unpacked: Path) -> None:

@@ -25,12 +25,17 @@ def import_tasks() -> None:
             import_module(f"{feature.name}.tasks")
 
 
+def register_errors() -> None:
+    """What constraints of the database mean to a caller; the HTTP application does the same for itself."""
+    for constraint_errors in CONSTRAINT_ERRORS:
+        register(constraint_errors)
+
+
 @asynccontextmanager
 async def job_context(settings: Settings, database: Database) -> AsyncGenerator[JobContext]:
     """What handlers of jobs get, closed at the end."""
     import_tasks()
-    for constraint_errors in CONSTRAINT_ERRORS:
-        register(constraint_errors)
+    register_errors()
     smtp_url = settings.smtp_url.get_secret_value() if settings.smtp_url else None
     mailer = open_mailer(smtp_url, settings.outbox_dir)
     push = WebPushSender(settings.keys_dir, contact=settings.push_contact, allow_local=settings.push_allow_private)

@@ -7,7 +7,8 @@ from typing import Any
 
 import typer
 
-from loom.cli import db
+from loom.cli import db, users
+from loom.cli.demo.command import demo
 from loom.cli.sandbox import sandbox
 from loom.cli.serve import serve, worker
 from loom.cli.settings import settings
@@ -27,7 +28,9 @@ class _Loom(typer.Typer):
 
 
 app = _Loom(no_args_is_help=True, help="Loom: the practice system for coaches.", pretty_exceptions_enable=False)
+app.command()(demo)
 app.add_typer(db.app, name="db")
+app.add_typer(users.app, name="users")
 app.command()(serve)
 app.command()(worker)
 app.command()(sandbox)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import socket
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import uvicorn
 from rich.console import Console
 
 from loom.cli import logs
 from loom.cli.listener import bind
 from loom.cli.options import DataDir, load_settings
-from loom.cli.process import Part, asgi
 from loom.core.settings import Settings
 from loom.db.data_folder import private_folder
-from loom.providers.payments.sandbox_server import SandboxServer
+
+if TYPE_CHECKING:
+    from loom.cli.process import Part
+    from loom.providers.payments.sandbox_server import SandboxServer
 
 _console = Console(stderr=True, highlight=False)
 
@@ -25,6 +26,8 @@ def sandbox(
     data_dir: DataDir = None,
 ) -> None:
     """Run the sandbox payment gateway, on this machine only: test cards, signed webhooks, no money."""
+    import uvicorn
+
     settings = load_settings(data_dir=data_dir)
     logs.configure(settings)
     with bind("127.0.0.1", port) as listener:
@@ -36,6 +39,8 @@ def sandbox(
 
 def sandbox_part(listener: socket.socket) -> Part:
     """The gateway beside other parts of a process; their settings must name `sandbox_url(listener)`."""
+    from loom.cli.process import asgi
+
     return asgi(listener, lambda running: build(running.settings))
 
 
@@ -46,4 +51,6 @@ def sandbox_url(listener: socket.socket) -> str:
 
 def build(settings: Settings) -> SandboxServer:
     """The gateway, with its file in the data folder."""
+    from loom.providers.payments.sandbox_server import SandboxServer
+
     return SandboxServer(private_folder(settings.data_dir) / "sandbox.sqlite3")
