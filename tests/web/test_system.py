@@ -46,6 +46,7 @@ async def test_a_request_id_that_could_forge_log_lines_is_replaced(client: httpx
         ("DELETE", "/health", 405, "method_not_allowed"),
         ("GET", "/nowhere%00", 400, "nul_byte"),
         ("GET", "/health?x=%00", 400, "nul_byte"),
+        ("GET", "/health?verbose=1", 422, "invalid_request"),
     ],
 )
 async def test_what_the_framework_refuses_is_a_problem_too(
@@ -118,3 +119,12 @@ async def test_metrics_count_by_route_pattern_where_switched_on(settings: Settin
         await http.get("/health")
         text = (await http.get("/metrics")).text
     assert 'loom_http_requests_total{method="GET",route="/health",status="200"} 1.0' in text
+
+
+async def test_metrics_and_log_name_the_whole_pattern_of_a_route(settings: Settings, db: Database) -> None:
+    app = create_app(settings.model_copy(update={"metrics": True}), db)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://loom.test") as http:
+        await http.get("/v1/users/5b0f8a57-6f1b-4f5e-9a37-1d4f2f6f8a11")
+        text = (await http.get("/metrics")).text
+    assert 'route="/v1/users/{user_id}",status="401"' in text
+    assert "5b0f8a57" not in text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
 
@@ -17,6 +17,7 @@ from loom.http.services import Services
 from loom.web import docs_pages, errors, features, openapi, system, tokens
 from loom.web.metrics import Metrics
 from loom.web.middleware import CatchAll, RequestLimits, RequestLog
+from loom.web.routing import known_query_only
 
 
 def create_app(settings: Settings, database: Database | str) -> FastAPI:
@@ -44,6 +45,7 @@ def create_app(settings: Settings, database: Database | str) -> FastAPI:
         redoc_url=None,
         generate_unique_id_function=_operation_id,
         redirect_slashes=False,
+        dependencies=[Depends(known_query_only)],
     )
     app.state.settings = settings
     app.state.metrics = metrics

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from loom.http.problem import problem_response
 from loom.web.metrics import Metrics
+from loom.web.routing import route_pattern
 
 log = structlog.get_logger("loom.access")
 
@@ -150,9 +151,3 @@ class RequestLimits:
             return message
 
         await self.app(scope, receive_within_limit, send)
-
-
-def route_pattern(scope: Scope) -> str:
-    """The pattern of the route that served the request, such as /v1/sessions/{session_id}."""
-    route = scope.get("route")
-    return getattr(route, "path_format", None) or getattr(route, "path", None) or "(none)"

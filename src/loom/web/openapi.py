@@ -76,7 +76,8 @@ def _add_responses(path: str, method: str, operation: dict[str, Any], *, limited
     statuses = {400, 422, 500, 503}
     if operation.get("security"):
         statuses.add(401)
-    if "{" in path:
+    if "{" in path or (method in WRITES and operation.get("security")):
+        # A write that the policies refuse answers as if its object did not exist.
         statuses.add(404)
     if method in WRITES:
         statuses |= {409, 413}

@@ -1,0 +1,74 @@
+"""A served Loom over a sample practice, and who knocks at it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from loom.cli.demo import people
+from loom.cli.demo.seed import seed
+from loom.core.settings import Settings
+from loom.db.database import Database
+from loom.web.app import create_app
+from tests.support.waiting import until
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A running server, and headers of the people of its sample practice."""
+
+    url: str
+    app: FastAPI
+    ids: dict[str, UUID]
+
+    def headers(self, email: str | None) -> dict[str, str]:
+        """Of somebody signed in, or of nobody."""
+        if email is None:
+            return {}
+        token = self.app.state.issuer.access_token(self.ids[email], uuid4(), second_factor=False)
+        return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture(scope="module")
+def served(api_url: str, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The application on a port of its own, in a thread of its own, over the sample practice."""
+    asyncio.run(_seed(api_url))
+    app = create_app(_settings(tmp_path_factory.mktemp("served")), api_url)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            until(lambda: server.started, "the server starts")
+            yield Served(f"http://127.0.0.1:{listener.getsockname()[1]}", app, _people(database_url))
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _settings(folder: Path) -> Settings:
+    return Settings(data_dir=folder, rate_limits=False)
+
+
+async def _seed(api_url: str) -> None:
+    async with await Database.open(api_url) as database:
+        assert await seed(database)
+
+
+def _people(database_url: str) -> dict[str, UUID]:
+    with psycopg.connect(database_url) as conn:
+        return dict(conn.execute("select email, id from public.users").fetchall())
+
+
+COACH = people.MAYA.email
+CLIENT = people.NOA.email

@@ -1,0 +1,179 @@
+"""Whatever is sent to whichever route, by a coach, a client or nobody: the answer is one that OpenAPI declares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import hypothesis
+import psycopg
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.schemas import APIOperation
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.contract.conftest import CLIENT, COACH, Served
+from tests.support.acting import AsUser
+
+DECLARED = (
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+)
+
+# Where the ids of a parameter or a field live, so that half of the requests are about something that exists.
+TABLES = {
+    "attendee_id": "session_attendees",
+    "client_id": "users",
+    "coach_client_id": "coach_clients",
+    "coach_id": "users",
+    "conversation_id": "conversations",
+    "intent_id": "payment_intents",
+    "invoice_id": "invoices",
+    "message_id": "messages",
+    "method_id": "payment_methods",
+    "note_id": "coach_notes",
+    "notification_id": "notifications",
+    "payment_id": "payments",
+    "reflection_id": "reflections",
+    "session_id": "sessions",
+    "template_id": "session_templates",
+    "user_id": "users",
+}
+
+Ids = dict[str, list[str]]
+
+
+@pytest.fixture(scope="module")
+def operations(served: Served) -> list[APIOperation[Any, Any, Any]]:
+    """Every operation of the served document."""
+    document = schemathesis.openapi.from_dict(served.app.openapi())
+    return [operation.ok() for operation in document.get_all_operations()]
+
+
+def visible_ids(as_user: AsUser, user_id: object) -> Ids:
+    """Some ids of each kind that a user sees."""
+    found: Ids = {}
+    with as_user(str(user_id)) as conn:
+        for name, table in TABLES.items():
+            rows = conn.execute(f"select id::text as id from public.{table} order by id limit 5").fetchall()
+            found[name] = [row["id"] for row in rows]
+    return found
+
+
+def put_in(values: dict[str, Any], ids: Ids, turn: int) -> None:
+    """Replace made-up ids by real ones."""
+    for name, made_up in values.items():
+        real = ids.get(name)
+        if real and isinstance(made_up, str):
+            values[name] = real[turn % len(real)]
+
+
+def wrong_parts(case: schemathesis.Case) -> set[ParameterLocation]:
+    """Which parts of a generated request the document forbids."""
+    assert case.meta is not None
+    return {location for location, part in case.meta.components.items() if part.mode is GenerationMode.NEGATIVE}
+
+
+def knock(
+    operation: APIOperation[Any, Any, Any],
+    mode: GenerationMode,
+    examples: int,
+    send: Callable[[schemathesis.Case, int], None],
+) -> None:
+    """Send some generated requests of one kind to one operation."""
+    turns: Iterator[int] = iter(range(10_000))
+
+    @hypothesis.settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
+    def run(case: schemathesis.Case) -> None:
+        send(case, next(turns))
+
+    try:
+        run()
+    except Unsatisfiable:
+        assert mode is GenerationMode.NEGATIVE, "nothing valid can be made for it"
+
+
+@pytest.mark.parametrize("email", [COACH, CLIENT, None], ids=["coach", "client", "nobody"])
+def test_every_route_answers_as_declared(
+    served: Served, operations: list[APIOperation[Any, Any, Any]], as_user: AsUser, email: str | None
+) -> None:
+    ids = visible_ids(as_user, served.ids[email]) if email else {}
+    headers = served.headers(email)
+    failures: list[str] = []
+    good: set[str] = set()
+    for operation in operations:
+
+        def send(case: schemathesis.Case, turn: int, label: str = operation.label) -> None:
+            if turn % 2 == 0:
+                put_in(case.path_parameters, ids, turn // 2)
+                if isinstance(case.body, dict):
+                    put_in(case.body, ids, turn // 2)
+            answer = case.call(base_url=served.url, headers=headers)
+            if answer.status_code < 400:
+                good.add(label)
+            case.validate_response(answer, checks=DECLARED, headers=headers)
+
+        try:
+            knock(operation, GenerationMode.POSITIVE, 6 if email else 2, send)
+        except (Exception, BaseExceptionGroup) as failed:  # noqa: BLE001 - all routes are looked at before it fails
+            failures.append(f"{operation.label}: {failed}")
+    assert not failures, "\n\n".join(failures)
+    if email is not None:
+        reads = {operation.label for operation in operations if operation.method == "get"}
+        # A suite that only ever sees 404 proves little.
+        assert len(good & reads) > len(reads) * 0.8, sorted(reads - good)
+
+
+def test_every_route_refuses_what_the_document_forbids(
+    served: Served, operations: list[APIOperation[Any, Any, Any]], as_user: AsUser
+) -> None:
+    ids = visible_ids(as_user, served.ids[COACH])
+    headers = served.headers(COACH)
+    failures: list[str] = []
+    for operation in operations:
+
+        def send(case: schemathesis.Case, turn: int) -> None:
+            wrong = wrong_parts(case)
+            if wrong <= {ParameterLocation.HEADER}:
+                return  # the headers are the signed-in coach's, whatever was made up for them
+            if ParameterLocation.PATH not in wrong:
+                put_in(case.path_parameters, ids, turn)
+            answer = case.call(base_url=served.url, headers=headers)
+            case.validate_response(answer, checks=(*DECLARED, negative_data_rejection), headers=headers)
+
+        try:
+            knock(operation, GenerationMode.NEGATIVE, 5, send)
+        except (Exception, BaseExceptionGroup) as failed:  # noqa: BLE001 - all routes are looked at before it fails
+            failures.append(f"{operation.label}: {failed}")
+    assert not failures, "\n\n".join(failures)
+
+
+def test_every_kind_of_id_is_known_to_the_test(
+    operations: list[APIOperation[Any, Any, Any]], owner: psycopg.Connection[Any]
+) -> None:
+    names = {parameter.name for operation in operations for parameter in operation.path_parameters}
+    assert {name for name in names if name.endswith("_id")} - set(TABLES) == set()
+    for table in TABLES.values():
+        assert owner.execute("select to_regclass(%s) as found", [f"public.{table}"]).fetchone()
