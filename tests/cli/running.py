@@ -42,10 +42,19 @@ class Process:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
         self.port = 0
+        self.heard = ""
 
     def output(self) -> str:
         """All it said, once it has ended."""
-        return (self.process.communicate(timeout=60)[0] or "") if self.process.stdout else ""
+        return self.heard + (self.process.communicate(timeout=60)[0] or "")
+
+    def read_until(self, words: str) -> None:
+        """Waits until it says something."""
+        assert self.process.stdout is not None
+        while words not in self.heard:
+            line = self.process.stdout.readline()
+            assert line, f"ended without saying {words!r}:\n{self.heard}"
+            self.heard += line
 
     def get(self, path: str) -> httpx.Response:
         """A request to it."""
@@ -77,11 +86,11 @@ def descendants(pid: int) -> list[int]:
 
 
 @contextmanager
-def running(*arguments: str, ready: str | None = "/health", **env: str) -> Iterator[Process]:
-    """A command on a free port, once it answers. Killed at the end if it is still there."""
+def running(*arguments: str, said: str | None = None, **env: str) -> Iterator[Process]:
+    """A command on a free port, once it answers or has said something. Killed at the end if it is still there."""
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "loom", *arguments, *(["--port", str(port)] if ready else [])],
+        [sys.executable, "-u", "-m", "loom", *arguments, "--port", str(port)],
         cwd=ROOT,
         env=environment(**env),
         stdout=subprocess.PIPE,
@@ -94,12 +103,14 @@ def running(*arguments: str, ready: str | None = "/health", **env: str) -> Itera
     def answers() -> bool:
         assert process.poll() is None, started.output()
         try:
-            return started.get(ready or "/").status_code == 200
+            return started.get("/health").status_code == 200
         except httpx.TransportError:
             return False
 
     try:
-        if ready:
+        if said:
+            started.read_until(said)
+        else:
             until(answers, f"{arguments} answers", 60)
         yield started
     finally:
