@@ -14,7 +14,7 @@ from loom.core.settings import Settings
 from loom.db.database import Database, Limits
 from loom.db.errors import register
 from loom.http.services import Services
-from loom.web import docs_pages, errors, features, openapi, system, tokens
+from loom.web import account_pages, docs_pages, errors, features, openapi, system, tokens
 from loom.web.metrics import Metrics
 from loom.web.middleware import CatchAll, RequestLimits, RequestLog
 from loom.web.routing import known_query_only
@@ -55,6 +55,8 @@ def create_app(settings: Settings, database: Database | str) -> FastAPI:
     errors.install(app)
     openapi.install(app)
     docs_pages.install(app)
+    if app.state.issuer is not None:
+        account_pages.install(app)
     app.include_router(system.router)
     if settings.metrics:
         app.include_router(system.metrics_router)

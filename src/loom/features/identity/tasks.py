@@ -69,4 +69,4 @@ async def _link(tx: Tx, ctx: JobContext, account: Account, purpose: str) -> str 
         tx, account.id, hash_token(token), purpose=purpose, email=account.email, seconds=seconds
     )
     # Behind the #, so that the token reaches no server's log on the way.
-    return f"{ctx.settings.base_url}/{page}#token={token}"
+    return f"{ctx.settings.base_url}/{page}?lang={account.language}#token={token}"

@@ -1,0 +1,34 @@
+"""The pages that mailed links lead to."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+
+
+@pytest.mark.parametrize("path", ["/verify-email", "/reset-password"])
+async def test_a_mailed_link_leads_to_a_page_in_the_persons_language(client: httpx.AsyncClient, path: str) -> None:
+    for lang, direction in (("en", "ltr"), ("he", "rtl")):
+        page = await client.get(path, params={"lang": lang})
+        assert page.status_code == 200
+        assert f'<html lang="{lang}" dir="{direction}">' in page.text
+
+
+@pytest.mark.parametrize("path", ["/verify-email", "/reset-password"])
+async def test_a_page_runs_only_what_its_policy_allows(client: httpx.AsyncClient, path: str) -> None:
+    page = await client.get(path)
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+    assert re.findall(r"<script(?! src=)|<style| on[a-z]+=| style=", page.text) == []
+    for asset in re.findall(r'(?:src|href)="([^"]+)"', page.text):
+        assert (await client.get(asset)).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/verify-email", "/reset-password"])
+async def test_a_page_posts_to_a_route_that_exists(client: httpx.AsyncClient, path: str) -> None:
+    page = await client.get(path)
+    route = re.search(r'data-route="([^"]+)"', page.text)
+    assert route is not None
+    answer = await client.post(route[1], json={"token": "made up", "password": "long enough for it"})
+    assert answer.status_code == 422
