@@ -40,7 +40,24 @@ as $$
     conversation_id, user_id, role, history_from_seq, last_read_seq)
   select
     p_conversation_id, u.id,
-    case u.role when 'coach' then 'coach' when 'admin' then 'admin' else 'member' end,
+    case
+      when u.role = 'admin' then 'admin'
+      -- A coach leads their own groups and their own clients. In another coach's conversation they are one of the members.
+      when u.role = 'coach' and exists (
+        select
+        from public.conversations as c
+        where c.id = p_conversation_id
+          and case c.type
+            when 'group' then c.created_by = u.id
+            else exists (
+              select
+              from public.coach_clients as r
+              where r.coach_id = u.id and r.status = 'active' and position(r.client_id::text in c.direct_key) > 0
+            )
+          end
+      ) then 'coach'
+      else 'member'
+    end,
     p_history_from_seq, p_last_seq
   from public.users as u
   where u.id = p_user_id
