@@ -23,6 +23,7 @@ from pydantic import BaseModel
 
 from loom.core.errors import AppError, NotFound
 from loom.db.actor import Actor
+from loom.db.doorbell import Doorbell
 from loom.db.errors import RETRYABLE, is_connection_loss, translate
 from loom.db.executor import Params
 
@@ -63,6 +64,7 @@ class Database:
         self._pool = pool
         self._hot = hot
         self.conninfo = conninfo
+        self.doorbell = Doorbell(self)
 
     @classmethod
     async def open(

@@ -9,6 +9,8 @@ from fastapi import APIRouter
 from loom.core import errors as core_errors
 from loom.features.identity import api as identity_api
 from loom.features.identity import errors as identity_errors
+from loom.features.messaging import api as messaging_api
+from loom.features.messaging import errors as messaging_errors
 from loom.features.notifications import api as notifications_api
 from loom.features.notifications import errors as notifications_errors
 from loom.features.practice import api as practice_api
@@ -22,6 +24,7 @@ ROUTERS: list[APIRouter] = [
     practice_api.router,
     notifications_api.router,
     scheduling_api.router,
+    messaging_api.router,
 ]
 
 CONSTRAINT_ERRORS: list[Mapping[str, tuple[int, str, str]]] = [
@@ -29,6 +32,7 @@ CONSTRAINT_ERRORS: list[Mapping[str, tuple[int, str, str]]] = [
     practice_errors.CONSTRAINT_ERRORS,
     notifications_errors.CONSTRAINT_ERRORS,
     scheduling_errors.CONSTRAINT_ERRORS,
+    messaging_errors.CONSTRAINT_ERRORS,
 ]
 
 ERROR_CODES: list[Mapping[str, str]] = [
@@ -38,4 +42,5 @@ ERROR_CODES: list[Mapping[str, str]] = [
     practice_errors.ERROR_CODES,
     notifications_errors.ERROR_CODES,
     scheduling_errors.ERROR_CODES,
+    messaging_errors.ERROR_CODES,
 ]

@@ -1,0 +1,13 @@
+"""Routes of messaging."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from loom.features.messaging.api import conversations, messages, push
+
+router = APIRouter(prefix="/v1")
+for part in (conversations, messages, push):
+    router.include_router(part.router)
+
+__all__ = ["router"]

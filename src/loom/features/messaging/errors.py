@@ -1,0 +1,41 @@
+"""How refusals of conversations and messages are told to callers."""
+
+from __future__ import annotations
+
+CONSTRAINT_ERRORS: dict[str, tuple[int, str, str]] = {
+    "messages_client_message_key": (
+        409,
+        "idempotency_conflict",
+        "This client_message_id was used for another message.",
+    ),
+    "message_reactions_message_id_user_id_emoji_key": (409, "reaction_exists", "You have reacted with this already."),
+    "message_mentions_message_id_mentioned_user_id_key": (409, "mention_exists", "This person is mentioned already."),
+    "message_mentions_participant_fkey": (
+        422,
+        "mention_unknown",
+        "Only people in this conversation can be mentioned.",
+    ),
+    "push_subscriptions_endpoint_check": (422, "endpoint_refused", "Notices are not sent to this address."),
+    "push_subscriptions_keys_check": (422, "device_keys_invalid", "The keys of the device are not valid."),
+    "push_subscriptions_label_check": (422, "label_invalid", "A label has 1 to 100 characters."),
+}
+
+ERROR_CODES: dict[str, str] = {
+    "content_invalid": "A message has 1 to 10,000 characters, not only spaces.",
+    "conversation_direct": "A conversation of two keeps its two people: nobody leaves, joins or is removed.",
+    "device_keys_invalid": "The keys of the device are not valid.",
+    "endpoint_refused": "Notices are not sent to this address: not https, or inside a private network.",
+    "idempotency_conflict": "The client_message_id was used for another message.",
+    "label_invalid": "A label has 1 to 100 characters.",
+    "mention_exists": "The person is mentioned in the message already.",
+    "mention_unknown": "Only people who are in the conversation now can be mentioned.",
+    "message_fixed": "A message keeps its conversation, place, sender and key.",
+    "people_invalid": "A group has between 1 and 200 people besides its coach.",
+    "person_not_found": "There is no such person for you to write to: a coach writes to clients, a client to coaches.",
+    "reaction_exists": "You have reacted to the message with this emoji already.",
+    "reason_too_long": "A reason has at most 1,000 characters.",
+    "reply_unknown": "The message replied to is not one that you can read in this conversation.",
+    "session_closed": "The session is cancelled or was moved, so no conversation is opened for it.",
+    "title_invalid": "A title has 1 to 200 characters.",
+    "user_has_history": "The person has messages that others rely on and cannot be deleted.",
+}

@@ -1,0 +1,146 @@
+"""What goes out of Loom about a message: the mail and the notice on a device, in the recipient's language."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from email.headerregistry import Address
+from email.message import EmailMessage
+from html import escape
+from uuid import UUID
+
+from loom.features.messaging.schemas import Language
+
+_MAIL_LENGTH = 2000
+_NOTICE_LENGTH = 140
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The sentences of one language; `{…}` are filled in."""
+
+    direction: str
+    subject: str
+    subject_in: str
+    greeting: str
+    greeting_nameless: str
+    wrote: str
+    button: str
+    why: str
+    somebody: str
+
+
+WORDS: dict[Language, Words] = {
+    "en": Words(
+        direction="ltr",
+        subject="New message from {sender}",
+        subject_in="New message from {sender} in {title}",
+        greeting="Hello {name},",
+        greeting_nameless="Hello,",
+        wrote="{sender} wrote to you:",
+        button="Open the conversation",
+        why="You get this because mail about messages is switched on in your notification settings.",
+        somebody="Somebody",
+    ),
+    "he": Words(
+        direction="rtl",
+        subject="הודעה חדשה מאת {sender}",
+        subject_in="הודעה חדשה מאת {sender} בשיחה {title}",
+        greeting="שלום {name},",
+        greeting_nameless="שלום,",
+        wrote="התקבלה הודעה מאת {sender}:",
+        button="לפתיחת השיחה",
+        why="ההודעה נשלחה אליך כי דואר על הודעות מופעל בהגדרות ההתראות שלך.",
+        somebody="מישהו",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """All that a mail or a notice about one message is made of."""
+
+    delivery_id: UUID
+    conversation_id: UUID
+    message_id: UUID
+    seq: int
+    content: str
+    language: Language
+    sender_name: str | None
+    title: str | None
+    recipient_name: str | None
+    email: str
+    base_url: str
+    mail_from: str
+
+    @property
+    def link(self) -> str:
+        """Where the conversation is read."""
+        return f"{self.base_url}/conversations/{self.conversation_id}"
+
+    @property
+    def mail_id(self) -> str:
+        """The Message-ID: the same for each try, so that a repetition can be told."""
+        domain = self.mail_from.rpartition("@")[2].strip("<> ") or "localhost"
+        return f"<{self.delivery_id}@{domain}>"
+
+
+def message_mail(letter: Letter) -> EmailMessage:
+    """The mail, in plain text and HTML."""
+    words = WORDS[letter.language]
+    fill = {
+        "sender": _line(letter.sender_name or words.somebody),
+        "title": _line(letter.title or ""),
+        "name": _line(letter.recipient_name or ""),
+    }
+    greeting = (words.greeting if fill["name"] else words.greeting_nameless).format(**fill)
+    wrote = words.wrote.format(**fill)
+    content = _cut(letter.content, _MAIL_LENGTH)
+
+    mail = EmailMessage()
+    mail["Subject"] = (words.subject_in if fill["title"] else words.subject).format(**fill)
+    mail["From"] = letter.mail_from
+    mail["To"] = str(Address(display_name=fill["name"], addr_spec=letter.email))
+    mail["Message-ID"] = letter.mail_id
+    mail["Auto-Submitted"] = "auto-generated"
+    mail["References"] = f"<conversation-{letter.conversation_id}@{letter.mail_id.rpartition('@')[2]}"
+    mail.set_content("\n\n".join([greeting, wrote, content, f"{words.button}: {letter.link}", words.why]) + "\n")
+    mail.add_alternative(
+        f'<!doctype html><html lang="{letter.language}" dir="{words.direction}"><body>'
+        f"<p>{escape(greeting)}</p><p>{escape(wrote)}</p>"
+        # The writer's language need not be the reader's.
+        f'<blockquote dir="auto" style="white-space: pre-wrap">{escape(content)}</blockquote>'
+        f'<p><a href="{escape(letter.link)}">{escape(words.button)}</a></p>'
+        f"<p><small>{escape(words.why)}</small></p></body></html>",
+        subtype="html",
+    )
+    # Last, since becoming multipart moves whatever begins with Content- into the first part.
+    mail["Content-Language"] = letter.language
+    return mail
+
+
+def message_notice(letter: Letter) -> bytes:
+    """The payload of a push notice: JSON for the service worker of the page, well under what push services take."""
+    words = WORDS[letter.language]
+    sender = _line(letter.sender_name or words.somebody)
+    notice = {
+        "kind": "message",
+        "title": _cut(f"{sender} · {_line(letter.title)}" if letter.title else sender, _NOTICE_LENGTH),
+        "body": _cut(letter.content, _NOTICE_LENGTH),
+        "lang": letter.language,
+        "dir": words.direction,
+        "url": letter.link,
+        "conversation_id": str(letter.conversation_id),
+        "message_id": str(letter.message_id),
+        "seq": letter.seq,
+    }
+    return json.dumps(notice, ensure_ascii=False).encode()
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _line(text: str) -> str:
+    """Names and titles are typed by people; in a header or a sentence they are one line."""
+    return " ".join(text.split())

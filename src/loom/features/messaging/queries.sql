@@ -1,0 +1,201 @@
+-- name: start_direct
+select id from public.start_direct_conversation(%(user_id)s)
+
+-- name: create_group
+select id from public.create_group_conversation(%(title)s, %(user_ids)s::uuid[])
+
+-- name: open_session
+select array_agg(id) from public.open_session_conversation(%(session_id)s)
+
+-- name: list_conversations
+select
+  c.id, c.type, c.title, c.created_by, coalesce(x.context_type, 'general') as context_type, x.session_id,
+  p.role, p.is_muted, p.is_archived, c.last_seq, p.last_read_seq,
+  greatest(c.last_seq - p.last_read_seq - p.own_after_read, 0) as unread, c.last_message_at, c.created_at
+from public.conversations as c
+left join public.conversation_contexts as x on x.conversation_id = c.id
+left join public.conversation_participants as p
+  on p.conversation_id = c.id and p.user_id = (select private.me()) and p.left_at is null
+where c.id = any (%(ids)s::uuid[])
+order by c.created_at, c.id
+
+-- name: change_title
+update public.conversations set title = %(title)s where id = %(id)s
+
+-- name: change_own_state
+update public.conversation_participants
+set is_muted = coalesce(%(is_muted)s, is_muted), is_archived = coalesce(%(is_archived)s, is_archived)
+where conversation_id = %(id)s and user_id = (select private.me())
+
+-- name: list_people
+select user_id, display_name, role, is_current, joined_at, last_read_seq from public.conversation_people(%(id)s)
+
+-- name: add_people
+select public.add_to_conversation(%(id)s, %(user_ids)s::uuid[], %(share_history)s)
+
+-- name: remove_person
+select public.remove_from_conversation(%(id)s, %(user_id)s)
+
+-- name: leave
+select public.leave_conversation(%(id)s)
+
+-- name: post_message
+select id
+from public.post_message(
+  %(conversation_id)s, %(content)s, %(client_message_id)s::uuid, %(mentions)s::uuid[], %(reply_to_id)s::uuid)
+
+-- name: edit_message
+select id from public.edit_message(%(id)s, %(content)s, %(mentions)s::uuid[])
+
+-- name: delete_message
+select id from public.delete_message(%(id)s, %(reason)s)
+
+-- name: get_message
+select public.conversation_timeline_json(m.conversation_id, m.seq + 1, 1) -> 'items' -> 0
+from public.messages as m
+where m.id = %(id)s
+
+-- name: mark_read
+select %(conversation_id)s::uuid as conversation_id, public.mark_read(%(conversation_id)s, %(seq)s) as last_read_seq
+
+-- name: set_typing
+select public.set_typing(%(conversation_id)s, %(typing)s)
+
+-- name: list_typists
+select t.user_id, p.display_name, t.expires_at
+from public.conversation_people(%(conversation_id)s) as p
+join public.typing_indicators as t on t.user_id = p.user_id
+where t.conversation_id = %(conversation_id)s and t.expires_at > now() and t.user_id <> (select private.me())
+order by t.started_at, t.user_id
+
+-- name: react
+insert into public.message_reactions (message_id, user_id, emoji)
+values (%(message_id)s, (select private.me()), %(emoji)s)
+on conflict (message_id, user_id, emoji) do nothing
+
+-- name: take_back_reaction
+delete from public.message_reactions
+where message_id = %(message_id)s and user_id = (select private.me()) and emoji = %(emoji)s
+
+-- name: list_reactions
+select r.user_id, p.display_name, r.emoji, r.created_at
+from public.messages as m
+cross join lateral public.conversation_people(m.conversation_id) as p
+join public.message_reactions as r on r.message_id = m.id and r.user_id = p.user_id
+where m.id = %(message_id)s
+order by r.created_at, r.id
+
+-- name: list_receipts
+select r.user_id, p.display_name, r.read_at
+from public.messages as m
+cross join lateral public.conversation_people(m.conversation_id) as p
+join public.message_read_receipts as r on r.message_id = m.id and r.user_id = p.user_id
+where m.id = %(message_id)s
+order by r.read_at, r.id
+
+-- name: message_is_there
+select exists (select from public.messages where id = %(message_id)s)
+
+-- name: list_channel_states
+select channel, status, sent_at, error_message
+from public.message_delivery_states
+where message_id = %(message_id)s
+order by channel
+
+-- name: list_deliveries
+select
+  d.id, d.recipient_id, p.display_name as recipient_name, d.channel, d.state, d.reason, d.attempts, d.next_attempt_at, d.sent_at,
+  d.error_message, d.created_at
+from public.messages as m
+cross join lateral public.conversation_people(m.conversation_id) as p
+join public.message_deliveries as d on d.message_id = m.id and d.recipient_id = p.user_id
+where m.id = %(message_id)s
+order by d.created_at, p.display_name, d.recipient_id, d.channel
+
+-- name: list_push_subscriptions
+select id, endpoint, label, last_sent_at, retired_at, retired_reason, created_at
+from public.push_subscriptions
+where (%(after_at)s::timestamptz is null or (created_at, id) < (%(after_at)s, %(after_id)s::uuid))
+order by created_at desc, id desc
+limit %(limit)s
+
+-- name: add_push_subscription
+select public.register_push_subscription(%(endpoint)s, %(p256dh)s, %(auth)s, %(label)s)
+
+-- name: get_push_subscription
+select id, endpoint, label, last_sent_at, retired_at, retired_reason, created_at
+from public.push_subscriptions
+where id = %(id)s
+
+-- name: remove_push_subscription
+select public.remove_push_subscription(%(id)s)
+
+-- name: get_content
+select m.content from public.messages as m where m.id = %(message_id)s and m.content is not null
+
+-- name: lease_deliveries
+-- role: service_role
+update public.message_deliveries as d
+set
+  state = 'leased', attempts = d.attempts + 1,
+  lease_until = now() + make_interval(secs => %(lease_seconds)s),
+  next_attempt_at = now() + make_interval(secs => %(lease_seconds)s)
+from (
+  select due.id
+  from public.message_deliveries as due
+  where due.state in ('pending', 'leased') and due.next_attempt_at <= now()
+  order by due.next_attempt_at
+  limit %(batch)s
+  for update skip locked
+) as taken
+where d.id = taken.id
+returning d.id, d.attempts as attempt
+
+-- name: load_delivery
+-- role: service_role
+select
+  d.id, d.message_id, d.conversation_id, d.message_seq, d.recipient_id, d.channel, d.attempts as attempt,
+  u.email, nullif(btrim(concat_ws(' ', u.first_name, u.last_name)), '') as recipient_name, u.language,
+  nullif(btrim(concat_ws(' ', s.first_name, s.last_name)), '') as sender_name, c.title,
+  case
+    when m.deleted_at is not null then 'deleted'
+    when plan.recipient_id is null then 'left'
+    when plan.reason is not null then plan.reason
+    when p.last_read_seq >= d.message_seq then 'read'
+  end as refusal
+from public.message_deliveries as d
+join public.messages as m on m.id = d.message_id
+join public.conversations as c on c.id = d.conversation_id
+join public.users as u on u.id = d.recipient_id
+join public.users as s on s.id = d.sender_id
+left join public.conversation_participants as p on p.conversation_id = d.conversation_id and p.user_id = d.recipient_id
+left join private.delivery_plan(d.message_id) as plan on plan.recipient_id = d.recipient_id and plan.channel = d.channel
+where d.id = %(id)s and d.state = 'leased' and d.attempts = %(attempt)s
+  and d.lease_until > now() + make_interval(secs => %(margin_seconds)s)
+
+-- name: list_devices
+-- role: service_role
+select id, endpoint, p256dh, auth
+from public.push_subscriptions
+where user_id = %(user_id)s and retired_at is null
+order by created_at
+
+-- name: finish_delivery
+-- role: service_role
+update public.message_deliveries
+set
+  state = %(state)s, reason = %(reason)s, error_message = left(%(error_message)s, 500), provider_id = %(provider_id)s,
+  lease_until = null,
+  sent_at = case when %(state)s = 'sent' then now() end,
+  next_attempt_at = case when %(state)s = 'pending' then now() + make_interval(secs => %(delay_seconds)s) end
+where id = %(id)s and state = 'leased' and attempts = %(attempt)s
+
+-- name: retire_devices
+-- role: service_role
+update public.push_subscriptions
+set retired_at = now(), retired_reason = 'gone'
+where id = any (%(ids)s::uuid[]) and retired_at is null
+
+-- name: touch_devices
+-- role: service_role
+update public.push_subscriptions set last_sent_at = now() where id = any (%(ids)s::uuid[])

@@ -1,0 +1,99 @@
+"""What takes more than one query, or a look at what PostgreSQL cannot know."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from loom.core.errors import AppError
+from loom.db.executor import Executor
+from loom.features.messaging import queries
+from loom.features.messaging.schemas import (
+    AddPeople,
+    AddPushSubscription,
+    ChangeConversation,
+    Conversation,
+    ConversationList,
+    CreateGroup,
+    Deliveries,
+    EditMessage,
+    Message,
+    Person,
+    PushSubscription,
+    SendMessage,
+)
+from loom.http import Page
+from loom.providers.push.guard import EndpointRefusedError, check_endpoint
+
+
+async def start_direct(q: Executor, user_id: UUID) -> Conversation:
+    """The one conversation with a person."""
+    return await queries.get_conversation(q, await queries.start_direct(q, user_id))
+
+
+async def create_group(q: Executor, body: CreateGroup) -> Conversation:
+    """A new group."""
+    return await queries.get_conversation(q, await queries.create_group(q, body))
+
+
+async def open_session(q: Executor, session_id: UUID) -> ConversationList:
+    """The conversations of a session."""
+    ids = await queries.open_session(q, session_id)
+    return ConversationList(items=await queries.list_conversations(q, ids))
+
+
+async def change_conversation(q: Executor, conversation_id: UUID, body: ChangeConversation) -> Conversation:
+    """Title for all, muting and archiving for oneself."""
+    if body.title is not None:
+        await queries.change_title(q, conversation_id, body.title)
+    if body.is_muted is not None or body.is_archived is not None:
+        await queries.change_own_state(q, conversation_id, body.is_muted, body.is_archived)
+    return await queries.get_conversation(q, conversation_id)
+
+
+async def add_people(q: Executor, conversation_id: UUID, body: AddPeople) -> Page[Person]:
+    """Brings people into a group and gives everybody who is there."""
+    await queries.add_people(q, conversation_id, body)
+    return await list_people(q, conversation_id)
+
+
+async def list_people(q: Executor, conversation_id: UUID) -> Page[Person]:
+    """Everybody on one page: a conversation has few people."""
+    return Page(items=await queries.list_people(q, conversation_id), next_cursor=None)
+
+
+async def send(q: Executor, conversation_id: UUID, body: SendMessage) -> Message:
+    """The message, or the one that was sent first with this key."""
+    return await queries.get_message(q, await queries.post_message(q, conversation_id, body))
+
+
+async def edit(q: Executor, message_id: UUID, body: EditMessage) -> Message:
+    """The message as it is now."""
+    await queries.edit_message(q, message_id, body)
+    return await queries.get_message(q, message_id)
+
+
+async def delete(q: Executor, message_id: UUID, reason: str | None) -> Message:
+    """The tombstone."""
+    await queries.delete_message(q, message_id, reason)
+    return await queries.get_message(q, message_id)
+
+
+async def react(q: Executor, message_id: UUID, emoji: str) -> Message:
+    """The message with the reaction on it."""
+    await queries.react(q, message_id, emoji)
+    return await queries.get_message(q, message_id)
+
+
+async def deliveries(q: Executor, message_id: UUID) -> Deliveries:
+    """How a message fared, as far as the caller may see it."""
+    channels = await queries.list_channel_states(q, message_id)
+    return Deliveries(channels=channels, items=await queries.list_deliveries(q, message_id))
+
+
+async def add_push_subscription(q: Executor, body: AddPushSubscription, *, allow_local: bool) -> PushSubscription:
+    """Keeps a device whose address is one that notices may go to. Raises 422 `endpoint_refused`."""
+    try:
+        check_endpoint(body.endpoint, allow_local=allow_local)
+    except EndpointRefusedError as refused:
+        raise AppError("endpoint_refused", 422, f"Notices are not sent to this address: {refused}.") from refused
+    return await queries.get_push_subscription(q, await queries.add_push_subscription(q, body))

@@ -1,0 +1,397 @@
+"""Deliveries for real: mail into an outbox, Web Push to a push service that checks and decrypts, a worker that dies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any, LiteralString
+from uuid import UUID
+
+import pytest
+import uvicorn
+
+from loom.core.settings import Settings
+from loom.db.database import Database
+from loom.features.messaging.delivery import CHANNEL, DeliveryWorker, Pace
+from loom.providers.email import OutboxMailer
+from loom.providers.errors import PermanentError, RetryableError
+from loom.providers.push import WebPushSender
+from loom.providers.push.sink import PushSink
+from tests.features.messaging.world import Connection, World, one, post, rows
+from tests.support.acting import AsUser
+
+EXPIRE: LiteralString = (
+    "update public.message_deliveries set next_attempt_at = now(), lease_until = now() where state = 'leased'"
+)
+REGISTER: LiteralString = "select public.register_push_subscription(%s, %s, %s)"
+
+
+@pytest.fixture(scope="module")
+def sink() -> Iterator[PushSink]:
+    listening = socket.create_server(("127.0.0.1", 0))
+    app = PushSink(f"http://127.0.0.1:{listening.getsockname()[1]}")
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    yield app
+    server.should_exit = True
+    thread.join()
+    listening.close()
+
+
+async def until(check: Callable[[], bool]) -> None:
+    """Lets the worker in this event loop go on until it is so."""
+    async with asyncio.timeout(10):
+        while not check():  # noqa: ASYNC110 - what is waited for happens in PostgreSQL, which sets no event
+            await asyncio.sleep(0.02)
+
+
+class Flaky:
+    """A mailer that answers as it is told, then like the outbox."""
+
+    def __init__(self, outbox: OutboxMailer, *answers: Exception) -> None:
+        self.outbox = outbox
+        self.answers = list(answers)
+
+    async def send(self, message: EmailMessage) -> str:
+        if self.answers:
+            raise self.answers.pop(0)
+        return await self.outbox.send(message)
+
+    async def close(self) -> None:
+        pass
+
+
+class Office:
+    """A worker with an outbox of its own."""
+
+    def __init__(self, db: Database, folder: Path) -> None:
+        self.settings = Settings(
+            data_dir=folder, public_url="https://loom.example.com", mail_from="Loom <loom@example.com>"
+        )
+        self.db = db
+        self.outbox = OutboxMailer(folder / "outbox")
+        self.push = WebPushSender(folder / "keys", contact="mailto:ops@example.com", allow_local=True)
+        self.worker = self.with_mailer(self.outbox)
+
+    def with_mailer(self, mailer: Any, pace: Pace | None = None) -> DeliveryWorker:
+        return DeliveryWorker(self.db, self.settings, mailer, self.push, pace)
+
+    async def drain(self) -> None:
+        while await self.worker.work_once():
+            pass
+
+    def mails(self) -> list[EmailMessage]:
+        return [self.outbox.read(entry.name) for entry in self.outbox.entries()]
+
+
+@pytest.fixture
+async def office(db: Database, tmp_path: Path) -> AsyncIterator[Office]:
+    office = Office(db, tmp_path)
+    await office.drain()
+    for path in (tmp_path / "outbox").glob("*.eml"):
+        path.unlink()
+    yield office
+    await office.push.close()
+
+
+def states(conn: Connection, message: UUID) -> dict[tuple[UUID, str], tuple[str, str | None]]:
+    found = rows(
+        conn,
+        "select recipient_id, channel, state, reason from public.message_deliveries where message_id = %s",
+        message,
+    )
+    return {(row["recipient_id"], row["channel"]): (row["state"], row["reason"]) for row in found}
+
+
+def roll_up(conn: Connection, message: UUID) -> dict[str, tuple[str, str | None]]:
+    found = rows(
+        conn, "select channel, status, error_message from public.message_delivery_states where message_id = %s", message
+    )
+    return {row["channel"]: (row["status"], row["error_message"]) for row in found}
+
+
+def add_device(as_user: AsUser, sink: PushSink, person: UUID, name: str, status: int = 201) -> UUID:
+    target = sink.add_device(name, status=status).target(sink.base_url)
+    with as_user(person) as conn:
+        return one(conn, REGISTER, target.endpoint, target.p256dh, target.auth)
+
+
+async def test_message_delivery_logging(
+    owner: Connection, as_user: AsUser, world: World, office: Office, sink: PushSink
+) -> None:
+    """One message, three channels, three people: each delivery recorded with its reason, and rolled up."""
+    phone = add_device(as_user, sink, world.dana, "danas-phone")
+    add_device(as_user, sink, world.amir, "amirs-old-tablet", status=410)
+    owner.execute("update public.users set language = 'he' where id = %s", [world.dana])
+    owner.execute("update public.notification_preferences set email_messages = false where user_id = %s", [world.coach])
+    message = post(as_user, world.coach, world.group, "See you at five", mentions=[world.dana])["id"]
+    # In the same transaction: the app at once, the rest waits for the worker.
+    assert states(owner, message) == {
+        (world.dana, "in_app"): ("sent", None),
+        (world.dana, "email"): ("pending", None),
+        (world.dana, "push"): ("pending", None),
+        (world.amir, "in_app"): ("sent", None),
+        (world.amir, "email"): ("pending", None),
+        (world.amir, "push"): ("pending", None),
+    }
+    assert roll_up(owner, message) == {"in_app": ("sent", None), "email": ("pending", None), "push": ("pending", None)}
+    await office.drain()
+    assert states(owner, message)[world.dana, "push"] == ("sent", None)
+    assert states(owner, message)[world.amir, "push"] == ("failed", "subscription_gone")
+    assert roll_up(owner, message) == {
+        "in_app": ("sent", None),
+        "email": ("sent", None),
+        "push": ("sent", "failed for 1 of 2: the push service answered 410"),
+    }
+    notice = json.loads(sink.devices["danas-phone"].received[-1])
+    assert (notice["body"], notice["lang"], notice["dir"]) == ("See you at five", "he", "rtl")
+    assert notice["url"] == f"https://loom.example.com/conversations/{world.group}"
+    devices = rows(owner, "select id, retired_reason, last_sent_at is not null as used from public.push_subscriptions")
+    assert {row["retired_reason"] for row in devices if row["id"] != phone} == {"gone"}
+    assert [row["used"] for row in devices if row["id"] == phone] == [True]
+    mails = {str(mail["To"]): mail for mail in office.mails()}
+    assert len(mails) == 2
+    hebrew = next(mail for mail in mails.values() if mail["Content-Language"] == "he")
+    assert hebrew["Subject"] == "הודעה חדשה מאת Coach Levi בשיחה Circle"
+    body = hebrew.get_body(("plain",))
+    assert body is not None
+    assert "See you at five" in body.get_content()
+    assert f"https://loom.example.com/conversations/{world.group}" in body.get_content()
+    delivery = one(
+        owner,
+        "select id from public.message_deliveries where message_id = %s and recipient_id = %s and channel = 'email'",
+        message,
+        world.dana,
+    )
+    assert hebrew["Message-ID"] == f"<{delivery}@example.com>"
+    # The reply: the coach wants no mail and has no device, Amir's tablet is gone for good.
+    reply = post(as_user, world.dana, world.group, "מצוין")["id"]
+    await office.drain()
+    assert states(owner, reply) == {
+        (world.coach, "in_app"): ("sent", None),
+        (world.coach, "email"): ("suppressed", "preference_off"),
+        (world.coach, "push"): ("suppressed", "no_subscription"),
+        (world.amir, "in_app"): ("sent", None),
+        (world.amir, "email"): ("sent", None),
+        (world.amir, "push"): ("suppressed", "no_subscription"),
+    }
+    assert roll_up(owner, reply)["push"] == ("failed", "suppressed: no_subscription")
+    # The sender and the coach of the conversation see all of it, a recipient their own, an outsider nothing.
+    for person, seen in ((world.dana, 6), (world.coach, 6), (world.amir, 3), (world.noa, 0), (world.admin, 6)):
+        with as_user(person) as conn:
+            assert one(conn, "select count(*) from public.message_deliveries where message_id = %s", reply) == seen
+    owner.execute("update public.notification_preferences set email_messages = true where user_id = %s", [world.coach])
+
+
+@pytest.mark.parametrize(
+    ("reason", "channel", "change"),
+    [
+        ("read", "email", "select public.mark_read(%(group)s, 1000000)"),
+        (
+            "muted",
+            "email",
+            "update public.conversation_participants set is_muted = true where conversation_id = %(group)s",
+        ),
+        ("left", "email", "select public.leave_conversation(%(group)s)"),
+        ("deleted", "email", None),
+        ("preference_off", "email", "update public.notification_preferences set email_enabled = false"),
+    ],
+)
+async def test_what_changed_since_sending_is_asked_again(
+    owner: Connection,
+    as_user: AsUser,
+    world: World,
+    office: Office,
+    reason: str,
+    channel: str,
+    change: str | None,
+) -> None:
+    with as_user(world.coach) as conn:
+        group = one(conn, "select id from public.create_group_conversation('Late', %s)", [world.dana])
+    message = post(as_user, world.coach, group, "too late")["id"]
+    untouched = post(as_user, world.coach, world.group, "in time")["id"]
+    try:
+        with as_user(world.coach if change is None else world.dana) as conn:
+            conn.execute(change or "select public.delete_message(%(message)s)", {"group": group, "message": message})
+        await office.drain()
+        assert states(owner, message)[world.dana, channel] == ("suppressed", reason)
+        assert not [mail for mail in office.mails() if "Late" in str(mail["Subject"])]
+        # The same check lets others through.
+        assert states(owner, untouched)[world.amir, channel] == ("sent", None)
+    finally:
+        owner.execute("update public.notification_preferences set email_enabled = true")
+
+
+async def test_a_temporary_failure_is_tried_again_later_and_a_permanent_one_is_not(
+    owner: Connection, as_user: AsUser, world: World, office: Office
+) -> None:
+    with as_user(world.coach) as conn:
+        group = one(conn, "select id from public.create_group_conversation('Flaky', %s)", [world.dana])
+    first = post(as_user, world.coach, group, "soon")["id"]
+    busy = office.with_mailer(Flaky(office.outbox, RetryableError("try later", retry_after=600)))
+    await busy.work_once()
+    row = rows(
+        owner,
+        "select *, extract(epoch from next_attempt_at - now()) as wait from public.message_deliveries"
+        " where message_id = %s and channel = 'email'",
+        first,
+    )[0]
+    assert (row["state"], row["reason"], row["error_message"], row["attempts"]) == (
+        "pending",
+        "temporary",
+        "try later",
+        1,
+    )
+    assert 590 < row["wait"] <= 600
+    assert await office.worker.work_once() == 0
+    owner.execute("update public.message_deliveries set next_attempt_at = now() where id = %s", [row["id"]])
+    await office.drain()
+    assert states(owner, first)[world.dana, "email"] == ("sent", None)
+    second = post(as_user, world.coach, group, "never")["id"]
+    dead = office.with_mailer(Flaky(office.outbox, PermanentError("550 no such mailbox", reason="smtp_refused")))
+    await dead.work_once()
+    assert states(owner, second)[world.dana, "email"] == ("failed", "smtp_refused")
+    assert roll_up(owner, second)["email"] == ("failed", "550 no such mailbox")
+    third = post(as_user, world.coach, group, "at last")["id"]
+    tired = office.with_mailer(Flaky(office.outbox, RetryableError("still busy")), Pace(attempts=1))
+    await tired.work_once()
+    assert states(owner, third)[world.dana, "email"] == ("failed", "temporary")
+
+
+def test_pauses_double_and_scatter() -> None:
+    pace = Pace()
+    for attempt, middle in ((1, 5), (2, 10), (5, 80), (30, 1800)):
+        pauses = [pace.delay(attempt, None) for _ in range(200)]
+        assert middle * 0.8 <= min(pauses) < max(pauses) <= middle * 1.2
+        assert len(set(pauses)) > 100
+    assert pace.delay(1, 300.0) == 300.0
+
+
+async def test_one_broken_delivery_does_not_stop_the_others(
+    owner: Connection, as_user: AsUser, world: World, office: Office
+) -> None:
+    message = post(as_user, world.coach, world.group, "both")["id"]
+    await office.with_mailer(Flaky(office.outbox, ZeroDivisionError("nobody foresaw this"))).work_once()
+    found = sorted(state for (_, channel), (state, _) in states(owner, message).items() if channel == "email")
+    assert found == ["leased", "sent"]
+    owner.execute(EXPIRE)
+    await office.drain()
+    assert roll_up(owner, message)["email"] == ("sent", None)
+
+
+async def test_an_outcome_that_comes_after_its_lease_does_not_count(
+    owner: Connection, as_user: AsUser, world: World, office: Office
+) -> None:
+    with as_user(world.coach) as conn:
+        group = one(conn, "select id from public.create_group_conversation('Slow', %s)", [world.dana])
+    message = post(as_user, world.coach, group, "slow")["id"]
+
+    class Slow(Flaky):
+        async def send(self, message_: EmailMessage) -> str:
+            # While this worker is busy its lease runs out, and another one does the work.
+            owner.execute(EXPIRE)
+            await office.drain()
+            raise PermanentError(f"too late for {message_['Message-ID']}")
+
+    await office.with_mailer(Slow(office.outbox)).work_once()
+    row = rows(
+        owner,
+        "select state, attempts from public.message_deliveries where message_id = %s and channel = 'email'",
+        message,
+    )
+    assert row == [{"state": "sent", "attempts": 2}]
+
+
+async def test_a_worker_killed_between_lease_and_outcome_loses_nothing(
+    owner: Connection, as_user: AsUser, world: World, office: Office, api_url: str
+) -> None:
+    with as_user(world.coach) as conn:
+        group = one(conn, "select id from public.create_group_conversation('Killed', %s)", [world.dana])
+    message = post(as_user, world.coach, group, "do not lose me")["id"]
+    script = Path(__file__).with_name("dying_worker.py")
+    dying = await asyncio.create_subprocess_exec(
+        sys.executable, str(script), api_url, str(office.outbox.folder), stdout=asyncio.subprocess.PIPE
+    )
+    assert dying.stdout is not None
+    # It says so when the mail is out and the outcome is not yet recorded; there it is killed.
+    assert await dying.stdout.readline() == b"handed over\n"
+    dying.kill()
+    assert await dying.wait() == -signal.SIGKILL
+    assert states(owner, message)[world.dana, "email"] == ("leased", None)
+    assert roll_up(owner, message)["email"] == ("pending", None)
+    assert await office.worker.work_once() == 0
+    owner.execute(EXPIRE)
+    await office.drain()
+    row = rows(
+        owner,
+        "select state, attempts from public.message_deliveries where message_id = %s and channel = 'email'",
+        message,
+    )
+    assert row == [{"state": "sent", "attempts": 2}]
+    ids = [entry.message_id for entry in office.outbox.entries()]
+    assert len(ids) == 2
+    assert len(set(ids)) == 1
+
+
+async def test_the_doorbell_wakes_the_worker_and_the_poll_backs_it_up(
+    owner: Connection, as_user: AsUser, world: World, office: Office
+) -> None:
+    stop = asyncio.Event()
+    patient = office.with_mailer(office.outbox, Pace(poll=20.0))
+    running = asyncio.create_task(patient.run(stop))
+
+    # A poll of twenty seconds: only the bell can be this quick. It is rung until heard, since LISTEN comes first.
+    message = post(as_user, world.coach, world.group, "ring")["id"]
+
+    def sent_after_ringing() -> bool:
+        office.db.doorbell.ring(CHANNEL)
+        return roll_up(owner, message)["email"][0] == "sent"
+
+    await until(sent_after_ringing)
+    stop.set()
+    office.db.doorbell.ring(CHANNEL)
+    await running
+    stop.clear()
+    running = asyncio.create_task(office.with_mailer(office.outbox, Pace(poll=0.05)).run(stop))
+    message = post(as_user, world.coach, world.group, "no bell")["id"]
+    await until(lambda: roll_up(owner, message)["email"][0] == "sent")
+    stop.set()
+    await running
+
+
+def test_a_device_changes_hands_and_old_ones_make_room(
+    owner: Connection, as_user: AsUser, world: World, sink: PushSink
+) -> None:
+    shared = add_device(as_user, sink, world.noa, "shared")
+    target = sink.devices["shared"].target(sink.base_url)
+    with as_user(world.stranger) as conn:
+        assert one(conn, REGISTER, target.endpoint, target.p256dh, target.auth) == shared
+        assert one(conn, "select count(*) from public.push_subscriptions") == 1
+    with as_user(world.noa) as conn:
+        assert one(conn, "select count(*) from public.push_subscriptions") == 0
+    switched = rows(
+        owner, "select push_enabled, push_messages from public.notification_preferences where user_id = %s", world.noa
+    )
+    assert switched == [{"push_enabled": True, "push_messages": True}]
+    for number in range(22):
+        add_device(as_user, sink, world.noa, f"many-{number}")
+    reasons = rows(
+        owner,
+        "select retired_reason, count(*) as n from public.push_subscriptions where user_id = %s group by 1",
+        world.noa,
+    )
+    assert {row["retired_reason"]: row["n"] for row in reasons} == {None: 20, "replaced": 2}
+    with pytest.raises(Exception, match="push_subscriptions_endpoint_check"):
+        owner.execute(
+            "insert into public.push_subscriptions (user_id, endpoint, p256dh, auth)"
+            " values (%s, 'http://10.0.0.1/x', %s, %s)",
+            [world.noa, target.p256dh, target.auth],
+        )
