@@ -15,6 +15,7 @@ from psycopg import sql
 from loom.db.migrate import PLATFORM, migrate, migrations, status
 from loom.db.schema_files import schema_paths, supabase_dir
 from tests.schema.test_equality import difference, dump
+from tests.schema.test_legacy import LEGACY
 from tests.support.cluster import Cluster, external_cluster
 from tests.support.debian import postgres15
 
@@ -50,7 +51,7 @@ def app(old: Cluster) -> Iterator[str]:
 
 def supabase(*arguments: str, home: Path) -> str:
     if not CLI.exists():
-        pytest.exit("The Supabase CLI is missing (npm ci). scripts/test gets it where Node is.", returncode=1)
+        pytest.exit("The Supabase CLI is missing (npm install). scripts/test gets it where Node is.", returncode=1)
     done = subprocess.run(
         [CLI, *arguments],
         cwd=ROOT,
@@ -76,6 +77,21 @@ def test_supabase_db_push_and_loom_db_migrate_may_be_used_in_turn(app: str, tmp_
     with psycopg.connect(app) as conn:
         assert conn.execute("select private.enqueue('test', '{}') is not null").fetchone() == (True,)
     assert "up to date" in supabase("db", "push", "--yes", "--db-url", url, home=tmp_path)
+
+
+def test_supabase_db_push_adopts_an_old_database(old: Cluster, app: str, tmp_path: Path) -> None:
+    with psycopg.connect(app) as conn:
+        conn.execute("set role loom_owner")
+        for file in (supabase_dir() / "migrations" / "20261101000000_create_base_tables.sql", LEGACY):
+            conn.execute(cast("LiteralString", file.read_text("utf-8")))
+        # The tables of an old database belong to whoever pushes; here that is app, the owner of the database.
+        conn.execute("reset role")
+    with psycopg.connect(old.url(psycopg.conninfo.conninfo_to_dict(app)["dbname"], "postgres")) as conn:  # type: ignore[arg-type]
+        conn.execute("reassign owned by loom_owner to app")
+    supabase("db", "push", "--yes", "--db-url", f"{app}?sslmode=disable", home=tmp_path)
+    with psycopg.connect(app) as conn:
+        assert status(conn).applied == migrations()
+        assert conn.execute("select count(*) from public.coach_clients").fetchone() == (2,)
 
 
 def test_what_loom_db_migrate_writes_the_supabase_cli_understands(app: str, tmp_path: Path) -> None:
