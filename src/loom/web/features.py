@@ -44,3 +44,13 @@ ERROR_CODES: list[Mapping[str, str]] = [
     scheduling_errors.ERROR_CODES,
     messaging_errors.ERROR_CODES,
 ]
+
+
+def codes_table() -> str:
+    """Every code that a problem can carry, as the Markdown table of docs/reference/http-api.md."""
+    meanings: dict[str, str] = {}
+    for codes in ERROR_CODES:
+        for code, meaning in codes.items():
+            meanings.setdefault(code, meaning)
+    rows = [f"| `{code}` | {meaning.replace('|', '/')} |" for code, meaning in sorted(meanings.items())]
+    return "\n".join(["| code | meaning |", "|---|---|", *rows])
