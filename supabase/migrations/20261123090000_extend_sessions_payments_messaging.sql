@@ -8918,6 +8918,450 @@ begin
 end;
 $$;
 
+-- schemas/60_notifications/40_words.sql
+create or replace function private.money_text(p_amount_cents bigint, p_currency text)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select p_currency || ' ' || to_char(
+    p_amount_cents / power(10::numeric, coalesce(private.currency_exponent(p_currency), 2)),
+    case coalesce(private.currency_exponent(p_currency), 2)
+      when 0 then 'FM999,999,999,999,990'
+      when 3 then 'FM999,999,999,990.000'
+      else 'FM9,999,999,999,990.00'
+    end
+  )
+$$;
+comment on function private.money_text(bigint, text) is 'An amount in minor units as a person reads it in either language: ILS 1,250.00.';
+revoke execute on function private.money_text(bigint, text) from public, anon, authenticated, service_role;
+
+create or replace function private.notice_words(p_kind text)
+returns table (
+  type public.notification_type, topic text, en_title text, en_message text, he_title text, he_message text
+)
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select w.type::public.notification_type, w.topic, w.en_title, w.en_message, w.he_title, w.he_message
+  from (values
+    ('session_booked', 'session_confirmation', 'session_updates',
+      'New booking', '{who} booked “{what}” on {when}.',
+      'הזמנה חדשה', 'נקבעה פגישה עם {who}: „{what}”, {when}.'),
+    ('session_planned', 'session_confirmation', 'session_updates',
+      'A session for you', '{who} planned “{what}” with you on {when}.',
+      'נקבעה לך פגישה', 'נקבעה לך פגישה עם {who}: „{what}”, {when}.'),
+    ('session_invited', 'session_confirmation', 'session_updates',
+      'You are invited', '{who} invites you to “{what}” on {when}. Please answer.',
+      'יש לך הזמנה', 'הזמנה מ{who} אל „{what}”, {when}. נא להשיב.'),
+    ('seat_confirmed', 'session_confirmation', 'session_updates',
+      'Coming', '{who} comes to “{what}” on {when}.',
+      'אישור הגעה', 'התקבל אישור הגעה מ{who} אל „{what}”, {when}.'),
+    ('seat_declined', 'session_confirmation', 'session_updates',
+      'Not coming', '{who} does not come to “{what}” on {when}.',
+      'ביטול הגעה', 'התקבלה תשובה שלילית מ{who} לגבי „{what}”, {when}.'),
+    ('seat_given_up', 'session_cancelled', 'session_updates',
+      'A seat is free again', '{who} gave up the seat in “{what}” on {when}.',
+      'התפנה מקום', 'התפנה המקום של {who} בפגישה „{what}”, {when}.'),
+    ('seat_taken_away', 'session_cancelled', 'session_updates',
+      'Your seat was cancelled', 'Your seat in “{what}” on {when} was cancelled by {who}.',
+      'המקום שלך בוטל', 'המקום שלך בפגישה „{what}”, {when}, בוטל על ידי {who}.'),
+    ('session_cancelled', 'session_cancelled', 'session_updates',
+      'Session cancelled', '“{what}” on {when} was cancelled by {who}.',
+      'הפגישה בוטלה', 'הפגישה „{what}”, {when}, בוטלה על ידי {who}.'),
+    ('session_moved', 'session_rescheduled', 'session_updates',
+      'Session moved', '“{what}” was moved by {who}. It is now on {when}.',
+      'מועד הפגישה השתנה', 'מועד הפגישה „{what}” שונה על ידי {who}. המועד החדש: {when}.'),
+    ('invoice_issued', 'payment_reminder', 'system_updates',
+      'New invoice', '{who} sent you an invoice: {what}.',
+      'חשבון חדש', 'התקבל חשבון מ{who}: {what}.'),
+    ('payment_received', 'system_update', 'system_updates',
+      'Payment received', '{who} paid {what}.',
+      'התקבל תשלום', 'התקבל תשלום מ{who}: {what}.'),
+    ('payment_recorded', 'system_update', 'system_updates',
+      'Payment recorded', '{who} recorded your payment of {what}.',
+      'התשלום נרשם', 'התשלום שלך נרשם על ידי {who}: {what}.'),
+    ('refund_made', 'system_update', 'system_updates',
+      'Refund', '{who} gave you {what} back.',
+      'החזר כספי', 'קיבלת החזר מ{who}: {what}.'),
+    ('note_shared', 'coach_message', 'messages',
+      'A note for you', '{who} shared a note with you: “{what}”.',
+      'רשימה חדשה עבורך', 'שותפה איתך רשימה מ{who}: „{what}”.'),
+    ('coach_invites', 'system_update', 'system_updates',
+      'A coach invites you', '{who} would like you as a client. Please answer.',
+      'הזמנה מקואצ׳ר/ית', '{who} רוצה לעבוד איתך. נא להשיב.'),
+    ('invitation_accepted', 'system_update', 'system_updates',
+      'Invitation accepted', '{who} is now your client.',
+      'ההזמנה התקבלה', 'התווסף אליך לקוח: {who}.'),
+    ('invitation_declined', 'system_update', 'system_updates',
+      'Invitation declined', '{who} declined your invitation.',
+      'ההזמנה נדחתה', 'התקבלה תשובה שלילית להזמנה מ{who}.'),
+    ('client_left', 'system_update', 'system_updates',
+      'A client left', '{who} is no longer your client.',
+      'סיום קשר', 'הקשר עם {who} הסתיים.')
+  ) as w (kind, type, topic, en_title, en_message, he_title, he_message)
+  where w.kind = p_kind
+$$;
+comment on function private.notice_words(text) is
+  'What a kind of notice says in each language, its type, and the choice (inapp_<topic>) that switches it off. {who}, {what} and {when} are filled in.';
+revoke execute on function private.notice_words(text) from public, anon, authenticated, service_role;
+
+-- schemas/60_notifications/42_tell.sql
+create or replace function private.called(p_user_id uuid)
+returns text
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select nullif(btrim(concat_ws(' ', u.first_name, u.last_name)), '') from public.users as u where u.id = p_user_id
+$$;
+comment on function private.called(uuid) is
+  'security definer: reads the profile of a person that the caller may not. The name of a person in a notice, null if they gave none.';
+revoke execute on function private.called(uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.tell(
+  p_user_id uuid,
+  p_kind text,
+  p_action_url text,
+  p_data jsonb,
+  p_who text default null,
+  p_what text default null,
+  p_when timestamptz default null
+)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  person public.users%rowtype;
+  choices public.notification_preferences%rowtype;
+  words record;
+  title text;
+  message text;
+begin
+  -- Nobody is told what they have just done themselves.
+  if p_user_id is null or p_user_id is not distinct from private.me() then
+    return;
+  end if;
+  select * into person from public.users as u where u.id = p_user_id and u.status = 'active';
+  select * into words from private.notice_words(p_kind);
+  if person.id is null or words.type is null then
+    return;
+  end if;
+  select * into choices from public.notification_preferences as n where n.user_id = p_user_id;
+  if choices.user_id is not null and not (
+    choices.inapp_enabled
+    and case words.topic
+      when 'session_updates' then choices.inapp_session_updates
+      when 'messages' then choices.inapp_messages
+      else choices.inapp_system_updates
+    end
+  ) then
+    return;
+  end if;
+  if person.language = 'he' then
+    title := words.he_title;
+    message := replace(words.he_message, '{who}', coalesce(p_who, 'מישהו'));
+  else
+    title := words.en_title;
+    message := replace(words.en_message, '{who}', coalesce(p_who, 'Somebody'));
+  end if;
+  message := replace(message, '{when}', coalesce(
+    to_char(p_when at time zone coalesce(person.timezone, 'UTC'), 'YYYY-MM-DD HH24:MI'), ''
+  ));
+  message := replace(message, '{what}', coalesce(p_what, ''));
+  perform private.notify(
+    person.id, words.type, title, message, coalesce(p_data, '{}') || jsonb_build_object('kind', p_kind), p_action_url
+  );
+end;
+$$;
+comment on function private.tell(uuid, text, text, jsonb, text, text, timestamptz) is
+  'security definer: nobody may insert notifications. Tells a person of something that others did: in their language and zone, if they want to hear of it.';
+revoke execute on function private.tell(uuid, text, text, jsonb, text, text, timestamptz)
+from public, anon, authenticated, service_role;
+
+-- schemas/60_notifications/50_session_notices.sql
+create or replace function private.sessions_tell()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  about jsonb := jsonb_build_object('session_id', new.id);
+  link text := '/sessions/' || new.id;
+  actor uuid := private.me();
+  kind text;
+begin
+  -- Imports and jobs tell nobody: only what people do is news.
+  if not private.acting_as_api() then
+    return null;
+  end if;
+  if tg_op = 'INSERT' then
+    perform private.tell(new.coach_id, 'session_booked', link, about, private.called(actor), new.title, new.scheduled_at);
+    perform private.tell(new.client_id, 'session_planned', link, about, private.called(actor), new.title, new.scheduled_at);
+    return null;
+  end if;
+  kind := case
+    when new.status <> old.status and new.status = 'cancelled' then 'session_cancelled'
+    when new.status = old.status and new.scheduled_at <> old.scheduled_at then 'session_moved'
+  end;
+  if kind is not null then
+    perform private.tell(
+      a.user_id, kind, link, about, private.called(actor), new.title,
+      case kind when 'session_moved' then new.scheduled_at else old.scheduled_at end
+    )
+    from public.session_attendees as a
+    where a.session_id = new.id and a.user_id is not null and a.cancelled_at is null and a.status <> 'declined';
+  end if;
+  return null;
+end;
+$$;
+comment on function private.sessions_tell() is
+  'security definer: nobody may insert notifications. Trigger: tells the others of a session when it is booked, planned, moved or cancelled.';
+revoke execute on function private.sessions_tell() from public, anon, authenticated, service_role;
+
+-- After sessions_after_…, which make the seats: triggers of one event run by name.
+drop trigger if exists sessions_tell on public.sessions;
+create trigger sessions_tell after insert or update of status, scheduled_at on public.sessions
+for each row execute function private.sessions_tell();
+
+create or replace function private.session_attendees_tell()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  its_session public.sessions%rowtype;
+  about jsonb := jsonb_build_object('session_id', new.session_id, 'attendee_id', new.id);
+  link text := '/sessions/' || new.session_id;
+  kind text;
+begin
+  if not private.acting_as_api() or new.role = 'coach' then
+    return null;
+  end if;
+  if tg_op = 'INSERT' then
+    kind := case when new.status = 'invited' then 'session_invited' end;
+  else
+    kind := case
+      when new.cancelled_at is not null and old.cancelled_at is null then
+        case when new.cancelled_by is not distinct from new.coach_id then 'seat_taken_away' else 'seat_given_up' end
+      when new.cancelled_at is null and new.status = 'invited'
+        and (old.status <> 'invited' or old.cancelled_at is not null) then 'session_invited'
+      when new.status <> old.status and new.status in ('confirmed', 'declined') and old.status <> 'checked_in' then
+        'seat_' || new.status
+    end;
+  end if;
+  if kind is null then
+    return null;
+  end if;
+  select * into its_session from public.sessions as s where s.id = new.session_id;
+  if kind in ('session_invited', 'seat_taken_away') then
+    perform private.tell(
+      new.user_id, kind, link, about, private.called(new.coach_id), its_session.title, its_session.scheduled_at
+    );
+  else
+    perform private.tell(
+      new.coach_id, kind, link, about, private.seat_name(new), its_session.title, its_session.scheduled_at
+    );
+  end if;
+  return null;
+end;
+$$;
+comment on function private.session_attendees_tell() is
+  'security definer: nobody may insert notifications. Trigger: tells the invited of an invitation or its end, and the coach of the answer.';
+revoke execute on function private.session_attendees_tell() from public, anon, authenticated, service_role;
+
+drop trigger if exists session_attendees_tell on public.session_attendees;
+create trigger session_attendees_tell after insert or update of status, cancelled_at on public.session_attendees
+for each row execute function private.session_attendees_tell();
+
+-- schemas/60_notifications/52_money_notices.sql
+create or replace function private.invoices_tell()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.tell(
+    new.user_id, 'invoice_issued', '/invoices/' || new.id, jsonb_build_object('invoice_id', new.id),
+    coalesce(private.called(new.coach_id), new.seller_name),
+    concat_ws(', ', new.document_number, private.money_text(new.total_amount_cents, new.currency))
+  );
+  return null;
+end;
+$$;
+comment on function private.invoices_tell() is
+  'security definer: nobody may insert notifications. Trigger: tells the buyer of an invoice that was issued.';
+revoke execute on function private.invoices_tell() from public, anon, authenticated, service_role;
+
+drop trigger if exists invoices_tell on public.invoices;
+create trigger invoices_tell after update of finalized_at on public.invoices
+for each row when (old.finalized_at is null and new.finalized_at is not null and not new.issued_elsewhere)
+execute function private.invoices_tell();
+
+create or replace function private.payments_tell()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  its_invoice public.invoices%rowtype;
+  about jsonb := jsonb_build_object('payment_id', new.id, 'invoice_id', new.invoice_id);
+  amount text := private.money_text(new.amount_cents, new.currency);
+begin
+  select * into its_invoice from public.invoices as i where i.id = new.invoice_id;
+  if tg_op = 'UPDATE' then
+    perform private.tell(
+      its_invoice.coach_id, 'payment_received', '/payments/' || new.id, about,
+      coalesce(private.called(new.user_id), its_invoice.buyer_name), amount
+    );
+  elsif private.acting_as_api() then
+    -- What a coach records by hand is paid at once; imports tell nobody.
+    perform private.tell(
+      coalesce(new.user_id, its_invoice.user_id), 'payment_recorded', '/payments/' || new.id, about,
+      private.called(new.recorded_by), amount
+    );
+  end if;
+  return null;
+end;
+$$;
+comment on function private.payments_tell() is
+  'security definer: nobody may insert notifications. Trigger: tells the coach of money that came in, and the client of what the coach recorded.';
+revoke execute on function private.payments_tell() from public, anon, authenticated, service_role;
+
+drop trigger if exists payments_tell on public.payments;
+create trigger payments_tell after update of status on public.payments
+for each row when (old.status <> 'paid' and new.status = 'paid' and old.status <> 'refunded')
+execute function private.payments_tell();
+drop trigger if exists payments_tell_recorded on public.payments;
+create trigger payments_tell_recorded after insert on public.payments
+for each row when (new.status = 'paid' and new.recorded_by is not null)
+execute function private.payments_tell();
+
+create or replace function private.payment_refunds_tell()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.tell(
+    p.user_id, 'refund_made', '/payments/' || p.id,
+    jsonb_build_object('payment_id', p.id, 'refund_id', new.id),
+    coalesce(private.called(new.requested_by), (select r.name from public.practices as r where r.id = new.practice_id)),
+    private.money_text(new.amount_cents, new.currency)
+  )
+  from public.payments as p
+  where p.id = new.payment_id;
+  return null;
+end;
+$$;
+comment on function private.payment_refunds_tell() is
+  'security definer: nobody may insert notifications. Trigger: tells the payer of money that went back.';
+revoke execute on function private.payment_refunds_tell() from public, anon, authenticated, service_role;
+
+drop trigger if exists payment_refunds_tell on public.payment_refunds;
+create trigger payment_refunds_tell after update of status on public.payment_refunds
+for each row when (old.status <> 'succeeded' and new.status = 'succeeded')
+execute function private.payment_refunds_tell();
+
+-- schemas/60_notifications/54_people_notices.sql
+create or replace function private.coach_notes_tell()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if private.acting_as_api() then
+    perform private.tell(
+      new.client_id, 'note_shared', '/notes/' || new.id, jsonb_build_object('note_id', new.id),
+      private.called(new.coach_id), new.title
+    );
+  end if;
+  return null;
+end;
+$$;
+comment on function private.coach_notes_tell() is
+  'security definer: nobody may insert notifications. Trigger: tells a client of a note that was shared.';
+revoke execute on function private.coach_notes_tell() from public, anon, authenticated, service_role;
+
+drop trigger if exists coach_notes_tell on public.coach_notes;
+create trigger coach_notes_tell after insert on public.coach_notes
+for each row when (new.privacy_level = 'shared_with_client') execute function private.coach_notes_tell();
+drop trigger if exists coach_notes_tell_shared on public.coach_notes;
+create trigger coach_notes_tell_shared after update of privacy_level on public.coach_notes
+for each row when (new.privacy_level = 'shared_with_client' and old.privacy_level <> 'shared_with_client')
+execute function private.coach_notes_tell();
+
+create or replace function private.verified_account(p_email text)
+returns uuid
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select u.id
+  from public.users as u
+  where lower(u.email) = lower(p_email)
+    and (
+      exists (select from private.credentials as c where c.user_id = u.id and c.email_verified_at is not null)
+      or exists (
+        select from auth.users as a
+        where a.id = u.id and a.email_confirmed_at is not null and lower(a.email) = lower(u.email)
+      )
+    )
+$$;
+comment on function private.verified_account(text) is
+  'security definer: reads credentials. The account that has proven an address, if there is one.';
+revoke execute on function private.verified_account(text) from public, anon, authenticated, service_role;
+
+create or replace function private.coach_clients_tell()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  about jsonb := jsonb_build_object('coach_client_id', new.id);
+  client_name text := coalesce(new.display_name, private.called(new.client_id), new.email);
+begin
+  if new.status = 'invited' and private.acting_as_api()
+    and (tg_op = 'INSERT' or old.status <> 'invited' or old.invited_at is distinct from new.invited_at) then
+    -- An address that nobody has proven is told by mail alone.
+    perform private.tell(
+      coalesce(new.client_id, private.verified_account(new.email)), 'coach_invites', '/coach-invitations', about,
+      private.called(new.coach_id)
+    );
+  elsif tg_op = 'UPDATE' and old.status = 'invited' and new.status = 'active' and new.client_id is not null then
+    perform private.tell(new.coach_id, 'invitation_accepted', '/clients/' || new.id, about, client_name);
+  elsif tg_op = 'UPDATE' and new.status = 'ended' and old.status <> 'ended' and new.metadata ? 'ended_by_client' then
+    perform private.tell(
+      new.coach_id, case old.status when 'invited' then 'invitation_declined' else 'client_left' end,
+      '/clients/' || new.id, about, client_name
+    );
+  end if;
+  return null;
+end;
+$$;
+comment on function private.coach_clients_tell() is
+  'security definer: nobody may insert notifications. Trigger: tells the invited of a coach''s invitation, and the coach of the answer.';
+revoke execute on function private.coach_clients_tell() from public, anon, authenticated, service_role;
+
+drop trigger if exists coach_clients_tell on public.coach_clients;
+create trigger coach_clients_tell after insert or update of status, invited_at on public.coach_clients
+for each row execute function private.coach_clients_tell();
+
 -- schemas/90_cross/10_link_person.sql
 create index if not exists session_attendees_guest_email_idx on public.session_attendees (email) where user_id is null;
 

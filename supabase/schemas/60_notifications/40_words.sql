@@ -1,0 +1,90 @@
+create or replace function private.money_text(p_amount_cents bigint, p_currency text)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select p_currency || ' ' || to_char(
+    p_amount_cents / power(10::numeric, coalesce(private.currency_exponent(p_currency), 2)),
+    case coalesce(private.currency_exponent(p_currency), 2)
+      when 0 then 'FM999,999,999,999,990'
+      when 3 then 'FM999,999,999,990.000'
+      else 'FM9,999,999,999,990.00'
+    end
+  )
+$$;
+comment on function private.money_text(bigint, text) is 'An amount in minor units as a person reads it in either language: ILS 1,250.00.';
+revoke execute on function private.money_text(bigint, text) from public, anon, authenticated, service_role;
+
+create or replace function private.notice_words(p_kind text)
+returns table (
+  type public.notification_type, topic text, en_title text, en_message text, he_title text, he_message text
+)
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select w.type::public.notification_type, w.topic, w.en_title, w.en_message, w.he_title, w.he_message
+  from (values
+    ('session_booked', 'session_confirmation', 'session_updates',
+      'New booking', '{who} booked “{what}” on {when}.',
+      'הזמנה חדשה', 'נקבעה פגישה עם {who}: „{what}”, {when}.'),
+    ('session_planned', 'session_confirmation', 'session_updates',
+      'A session for you', '{who} planned “{what}” with you on {when}.',
+      'נקבעה לך פגישה', 'נקבעה לך פגישה עם {who}: „{what}”, {when}.'),
+    ('session_invited', 'session_confirmation', 'session_updates',
+      'You are invited', '{who} invites you to “{what}” on {when}. Please answer.',
+      'יש לך הזמנה', 'הזמנה מ{who} אל „{what}”, {when}. נא להשיב.'),
+    ('seat_confirmed', 'session_confirmation', 'session_updates',
+      'Coming', '{who} comes to “{what}” on {when}.',
+      'אישור הגעה', 'התקבל אישור הגעה מ{who} אל „{what}”, {when}.'),
+    ('seat_declined', 'session_confirmation', 'session_updates',
+      'Not coming', '{who} does not come to “{what}” on {when}.',
+      'ביטול הגעה', 'התקבלה תשובה שלילית מ{who} לגבי „{what}”, {when}.'),
+    ('seat_given_up', 'session_cancelled', 'session_updates',
+      'A seat is free again', '{who} gave up the seat in “{what}” on {when}.',
+      'התפנה מקום', 'התפנה המקום של {who} בפגישה „{what}”, {when}.'),
+    ('seat_taken_away', 'session_cancelled', 'session_updates',
+      'Your seat was cancelled', 'Your seat in “{what}” on {when} was cancelled by {who}.',
+      'המקום שלך בוטל', 'המקום שלך בפגישה „{what}”, {when}, בוטל על ידי {who}.'),
+    ('session_cancelled', 'session_cancelled', 'session_updates',
+      'Session cancelled', '“{what}” on {when} was cancelled by {who}.',
+      'הפגישה בוטלה', 'הפגישה „{what}”, {when}, בוטלה על ידי {who}.'),
+    ('session_moved', 'session_rescheduled', 'session_updates',
+      'Session moved', '“{what}” was moved by {who}. It is now on {when}.',
+      'מועד הפגישה השתנה', 'מועד הפגישה „{what}” שונה על ידי {who}. המועד החדש: {when}.'),
+    ('invoice_issued', 'payment_reminder', 'system_updates',
+      'New invoice', '{who} sent you an invoice: {what}.',
+      'חשבון חדש', 'התקבל חשבון מ{who}: {what}.'),
+    ('payment_received', 'system_update', 'system_updates',
+      'Payment received', '{who} paid {what}.',
+      'התקבל תשלום', 'התקבל תשלום מ{who}: {what}.'),
+    ('payment_recorded', 'system_update', 'system_updates',
+      'Payment recorded', '{who} recorded your payment of {what}.',
+      'התשלום נרשם', 'התשלום שלך נרשם על ידי {who}: {what}.'),
+    ('refund_made', 'system_update', 'system_updates',
+      'Refund', '{who} gave you {what} back.',
+      'החזר כספי', 'קיבלת החזר מ{who}: {what}.'),
+    ('note_shared', 'coach_message', 'messages',
+      'A note for you', '{who} shared a note with you: “{what}”.',
+      'רשימה חדשה עבורך', 'שותפה איתך רשימה מ{who}: „{what}”.'),
+    ('coach_invites', 'system_update', 'system_updates',
+      'A coach invites you', '{who} would like you as a client. Please answer.',
+      'הזמנה מקואצ׳ר/ית', '{who} רוצה לעבוד איתך. נא להשיב.'),
+    ('invitation_accepted', 'system_update', 'system_updates',
+      'Invitation accepted', '{who} is now your client.',
+      'ההזמנה התקבלה', 'התווסף אליך לקוח: {who}.'),
+    ('invitation_declined', 'system_update', 'system_updates',
+      'Invitation declined', '{who} declined your invitation.',
+      'ההזמנה נדחתה', 'התקבלה תשובה שלילית להזמנה מ{who}.'),
+    ('client_left', 'system_update', 'system_updates',
+      'A client left', '{who} is no longer your client.',
+      'סיום קשר', 'הקשר עם {who} הסתיים.')
+  ) as w (kind, type, topic, en_title, en_message, he_title, he_message)
+  where w.kind = p_kind
+$$;
+comment on function private.notice_words(text) is
+  'What a kind of notice says in each language, its type, and the choice (inapp_<topic>) that switches it off. {who}, {what} and {when} are filled in.';
+revoke execute on function private.notice_words(text) from public, anon, authenticated, service_role;
