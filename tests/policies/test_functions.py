@@ -3,7 +3,6 @@
 import pytest
 
 from tests.policies.calls import Call, Function, call_cell, call_outcome, functions, load_calls
-from tests.policies.cells import load_matrix
 from tests.policies.stage import Stage
 from tests.policies.world import OWNER
 
@@ -52,13 +51,7 @@ REFUSED = {"404", "null", "0 rows", "false"}
 
 @pytest.fixture(scope="module")
 def visible(stage: Stage) -> dict[str, set[str]]:
-    """By identity, every row that they may select, as the matrix says."""
-    seen: dict[str, set[str]] = {name: set() for name in stage.world.identities}
-    for (table, name), cell in load_matrix().items():
-        if name in seen:
-            every = set(stage.world.labels[table].values())
-            seen[name] |= every if cell["select"] == "*" else every & set(cell["select"].split())
-    return seen
+    return stage.visible()
 
 
 @pytest.mark.parametrize("call", [call for call in CALLS if call.labels], ids=lambda call: call.text)

@@ -74,17 +74,11 @@ def test_the_owner_reads_everything_so_what_others_miss_is_hidden(stage: Stage, 
 def test_refused_writes_leave_everything_as_it_was(stage: Stage, identity: object) -> None:
     who = stage.world.identities[getattr(identity, "name")]  # noqa: B009
     with stage.conn.transaction(force_rollback=True):
-        before = digests(stage)
+        before = stage.digests()
         for relation in stage.relations:
             if relation.is_table:
                 stage.observer.keep_refused(relation, who)
-        assert digests(stage) == before
-
-
-def digests(stage: Stage) -> dict[str, str]:
-    tables = [relation.full for relation in stage.relations if relation.is_table]
-    rows = stage.conn.execute("select t, matrix.digest(t::regclass) from unnest(%s::text[]) t", (tables,)).fetchall()
-    return dict(rows)
+        assert stage.digests() == before
 
 
 @pytest.mark.parametrize("table", sorted({table for table, _ in COLUMNS}))
