@@ -2734,6 +2734,9 @@ create unique index if not exists session_attendees_one_seat_per_user
 create unique index if not exists session_attendees_one_seat_per_guest
   on public.session_attendees (session_id, email) where user_id is null and email is not null;
 create index if not exists session_attendees_user_idx on public.session_attendees (user_id, session_id);
+-- What policies ask at every statement. A coach holds a seat in each session of theirs, and those are not asked for.
+create index if not exists session_attendees_held_idx on public.session_attendees (user_id, session_id)
+  where role <> 'coach' and cancelled_at is null;
 create index if not exists session_attendees_coach_idx on public.session_attendees (coach_id, billing_status);
 create index if not exists session_attendees_coach_client_idx on public.session_attendees (coach_client_id);
 create index if not exists session_attendees_invited_by_idx on public.session_attendees (invited_by);

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, TypeVar
@@ -32,7 +32,7 @@ class Scene:
     group: UUID
 
 
-def one(conn: psycopg.Connection[DictRow], query: str, params: Sequence[object] = ()) -> Any:
+def one(conn: psycopg.Connection[DictRow], query: str, params: Sequence[object] | Mapping[str, object] = ()) -> Any:
     """The first column of the first row."""
     row = conn.execute(query, params).fetchone()  # pyright: ignore[reportArgumentType, reportCallIssue]
     assert row is not None

@@ -334,6 +334,14 @@ async def test_sessions_are_listed_by_time_in_pages_and_only_ones_own(
     assert await pages(**{"from": later}) == starts[2:]
     assert await pages(to=later, status="scheduled") == starts[:2]
     assert await pages(type="group") == []
+    assert await pages(coach_id=str(scene.coach)) == starts
+    assert await pages(coach_id=str(scene.other_coach)) == []
+    coachs = await client.get("/v1/sessions", headers=bearer(scene.coach))
+    assert len(coachs.json()["items"]) == 6
+    owner.execute("update public.users set role = 'admin' where id = %s", [scene.stranger])
+    for query, count in (({}, 0), ({"client_id": str(scene.second_client)}, 1), ({"coach_id": str(scene.coach)}, 6)):
+        seen = await client.get("/v1/sessions", params=query, headers=bearer(scene.stranger))
+        assert len(seen.json()["items"]) == count
     for bad in ({"cursor": "x"}, {"limit": 0}, {"status": "gone"}, {"from": "soon"}):
         assert (await client.get("/v1/sessions", params=bad, headers=bearer(scene.client))).status_code == 422
 

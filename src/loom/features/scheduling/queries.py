@@ -87,6 +87,31 @@ async def get_session(q: Executor, session_id: UUID) -> Session:
     return await q.fetch_one(SQL["get_session"], {"id": session_id}, Session)
 
 
+async def list_my_sessions(
+    q: Executor,
+    *,
+    starts_from: datetime | None,
+    starts_before: datetime | None,
+    status: SessionStatus | None,
+    session_type: SessionType | None,
+    latest_first: bool,
+    after: After,
+    limit: int,
+) -> list[Session]:
+    """The sessions that the caller coaches or holds a seat in, by start."""
+    params = {
+        "starts_from": starts_from,
+        "starts_before": starts_before,
+        "status": status,
+        "type": session_type,
+        "after_time": after.at,
+        "after_id": after.id,
+        "limit": limit,
+    }
+    query = SQL["list_my_sessions_latest_first"] if latest_first else SQL["list_my_sessions"]
+    return await q.fetch_all(query, params, Session)
+
+
 async def list_sessions(
     q: Executor,
     *,
@@ -100,7 +125,7 @@ async def list_sessions(
     after: After,
     limit: int,
 ) -> list[Session]:
-    """Visible sessions by start."""
+    """Visible sessions of a coach or client, by start."""
     params = {
         "starts_from": starts_from,
         "starts_before": starts_before,

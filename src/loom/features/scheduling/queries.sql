@@ -51,6 +51,76 @@ select public.create_group_session(
 -- name: get_session
 select * from public.sessions where id = %(id)s
 
+-- name: list_my_sessions
+-- Branch by branch, each along its own index: the policy alone would walk everybody's sessions in order of time.
+-- Nobody is in both: a coach's own seats are not among the second.
+with mine as (
+  (
+    select s.*
+    from public.sessions as s
+    where s.coach_id = (select private.me())
+      and (%(starts_from)s::timestamptz is null or s.scheduled_at >= %(starts_from)s)
+      and (%(starts_before)s::timestamptz is null or s.scheduled_at < %(starts_before)s)
+      and (%(status)s::public.session_status is null or s.status = %(status)s::public.session_status)
+      and (%(type)s::text is null or s.type = %(type)s)
+      and (%(after_id)s::uuid is null or (s.scheduled_at, s.id) > (%(after_time)s::timestamptz, %(after_id)s))
+    order by s.scheduled_at, s.id
+    limit %(limit)s
+  )
+  union all
+  (
+    select s.*
+    from public.sessions as s
+    where s.id = any ((select private.my_seat_session_ids())::uuid[])
+      and (%(starts_from)s::timestamptz is null or s.scheduled_at >= %(starts_from)s)
+      and (%(starts_before)s::timestamptz is null or s.scheduled_at < %(starts_before)s)
+      and (%(status)s::public.session_status is null or s.status = %(status)s::public.session_status)
+      and (%(type)s::text is null or s.type = %(type)s)
+      and (%(after_id)s::uuid is null or (s.scheduled_at, s.id) > (%(after_time)s::timestamptz, %(after_id)s))
+    order by s.scheduled_at, s.id
+    limit %(limit)s
+  )
+)
+select *
+from mine
+order by scheduled_at, id
+limit %(limit)s
+
+-- name: list_my_sessions_latest_first
+-- Branch by branch, each along its own index: the policy alone would walk everybody's sessions in order of time.
+-- Nobody is in both: a coach's own seats are not among the second.
+with mine as (
+  (
+    select s.*
+    from public.sessions as s
+    where s.coach_id = (select private.me())
+      and (%(starts_from)s::timestamptz is null or s.scheduled_at >= %(starts_from)s)
+      and (%(starts_before)s::timestamptz is null or s.scheduled_at < %(starts_before)s)
+      and (%(status)s::public.session_status is null or s.status = %(status)s::public.session_status)
+      and (%(type)s::text is null or s.type = %(type)s)
+      and (%(after_id)s::uuid is null or (s.scheduled_at, s.id) < (%(after_time)s::timestamptz, %(after_id)s))
+    order by s.scheduled_at desc, s.id desc
+    limit %(limit)s
+  )
+  union all
+  (
+    select s.*
+    from public.sessions as s
+    where s.id = any ((select private.my_seat_session_ids())::uuid[])
+      and (%(starts_from)s::timestamptz is null or s.scheduled_at >= %(starts_from)s)
+      and (%(starts_before)s::timestamptz is null or s.scheduled_at < %(starts_before)s)
+      and (%(status)s::public.session_status is null or s.status = %(status)s::public.session_status)
+      and (%(type)s::text is null or s.type = %(type)s)
+      and (%(after_id)s::uuid is null or (s.scheduled_at, s.id) < (%(after_time)s::timestamptz, %(after_id)s))
+    order by s.scheduled_at desc, s.id desc
+    limit %(limit)s
+  )
+)
+select *
+from mine
+order by scheduled_at desc, id desc
+limit %(limit)s
+
 -- name: list_sessions
 select *
 from public.sessions

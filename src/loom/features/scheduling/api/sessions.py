@@ -52,19 +52,35 @@ async def list_sessions(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[Session]:
-    """The sessions that the caller coaches or takes part in, by start."""
-    rows = await queries.list_sessions(
-        read,
-        starts_from=starts_from,
-        starts_before=starts_before,
-        status=status,
-        session_type=session_type,
-        coach_id=coach_id,
-        client_id=client_id,
-        latest_first=order == "desc",
-        after=decode_after(cursor),
-        limit=limit + 1,
-    )
+    """The sessions that the caller coaches or takes part in, by start.
+
+    With `coach_id` or `client_id`: those of that person which the caller may see, for an admin all of them.
+    """
+    after, latest_first = decode_after(cursor), order == "desc"
+    if coach_id is None and client_id is None:
+        rows = await queries.list_my_sessions(
+            read,
+            starts_from=starts_from,
+            starts_before=starts_before,
+            status=status,
+            session_type=session_type,
+            latest_first=latest_first,
+            after=after,
+            limit=limit + 1,
+        )
+    else:
+        rows = await queries.list_sessions(
+            read,
+            starts_from=starts_from,
+            starts_before=starts_before,
+            status=status,
+            session_type=session_type,
+            coach_id=coach_id,
+            client_id=client_id,
+            latest_first=latest_first,
+            after=after,
+            limit=limit + 1,
+        )
     return page_of(rows, limit, "scheduled_at", "id")
 
 
