@@ -1867,7 +1867,6 @@ set search_path = ''
 as $$
 declare
   relation uuid;
-  address text;
 begin
   if p_coach_id = p_client_id then
     return null;
@@ -1877,9 +1876,16 @@ begin
   on conflict (coach_id, client_id) do nothing
   returning id into relation;
   if relation is null then
-    select c.id into relation from public.coach_clients as c where c.coach_id = p_coach_id and c.client_id = p_client_id;
+    select c.id into relation
+    from public.coach_clients as c
+    where c.coach_id = p_coach_id and c.client_id = p_client_id;
     if p_source = 'booking' then
-      -- Whoever books again is a client again.
+      -- A coach who parted from a client is not booked by them any more; a client who left may come back by booking.
+      if p_client_id = private.me() and exists (
+        select from public.coach_clients as c where c.id = relation and c.status = 'ended' and not c.metadata ? 'ended_by_client'
+      ) then
+        perform private.fail(409, 'relation_ended', 'This coach does not take bookings from you any more.', 'Write to the coach.');
+      end if;
       update public.coach_clients
       set status = 'active', accepted_at = coalesce(accepted_at, now()), metadata = metadata - 'ended_by_client'
       where id = relation and status <> 'active';

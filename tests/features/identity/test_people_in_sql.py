@@ -181,6 +181,44 @@ def test_an_address_confirmed_by_supabase_ties_as_well(owner: Owner) -> None:
     assert one(owner, "select client_id from public.coach_clients where coach_id = %s", coach) == supa
 
 
+def test_a_client_whom_the_coach_parted_from_cannot_book_and_one_who_left_can_come_back(
+    owner: Owner, as_user: AsUser
+) -> None:
+    coach, client = person(owner, "coach"), person(owner, "client")
+    template = one(
+        owner,
+        "insert into public.session_templates (coach_id, title, default_duration_minutes) "
+        "values (%s, 'One', 60) returning id",
+        coach,
+    )
+    owner.execute(
+        "insert into public.coach_availability (coach_id, day_of_week, start_time, end_time, timezone) "
+        "select %s, day, '00:00', '24:00', 'UTC' from generate_series(0, 6) as day",
+        [coach],
+    )
+
+    def book() -> None:
+        with as_user(client) as conn:
+            conn.execute(
+                "select public.book_session(%(t)s, s.starts_at) from public.free_slots("
+                "%(c)s, %(t)s, now() + interval '1 day', now() + interval '3 days') as s order by s.starts_at limit 1",
+                {"t": template, "c": coach},
+            )
+
+    book()
+    relation = one(owner, "select id from public.coach_clients where coach_id = %s and client_id = %s", coach, client)
+    with as_user(client) as conn:
+        conn.execute("select public.leave_coach(%s)", [relation])
+    book()
+    assert one(owner, "select status from public.coach_clients where id = %s", relation) == "active"
+    with as_user(coach) as conn:
+        conn.execute("update public.coach_clients set status = 'ended' where id = %s", [relation])
+    with pytest.raises(psycopg.Error) as refusal:
+        book()
+    assert refusal.value.diag.constraint_name == "relation_ended"
+    assert one(owner, "select count(*) from public.sessions where client_id = %s", client) == 2
+
+
 def test_somebody_with_sessions_cannot_be_deleted_but_made_anonymous(owner: Owner, as_user: AsUser) -> None:
     coach, client = person(owner, "coach"), person(owner, "client")
     owner.execute(
