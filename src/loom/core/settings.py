@@ -87,9 +87,8 @@ class Settings(BaseSettings):
     stalled_job_seconds: float = Field(
         30.0, gt=0, description="Silence of a worker after which its jobs are given to others."
     )
-    default_locale: Literal["en", "he"] = Field("en", description="Language for people who chose none.")
-    default_timezone: str = Field("Asia/Jerusalem", description="Zone for people who chose none.")
-    default_currency: str = Field("ILS", description="Currency of a new practice.")
+    default_locale: Literal["en", "he"] = Field("en", description="Language of accounts that the operator makes.")
+    default_timezone: str = Field("Asia/Jerusalem", description="Zone of accounts that the operator makes.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
 
