@@ -50,6 +50,7 @@ TABLES = {
     "payment_id": "payments",
     "reflection_id": "reflections",
     "session_id": "sessions",
+    "subscription_id": "push_subscriptions",
     "template_id": "session_templates",
     "user_id": "users",
 }

@@ -15,7 +15,7 @@ from loom.features.messaging.schemas import (
     Channel,
     ChannelState,
     Conversation,
-    CreateGroup,
+    CreateGroupConversation,
     Delivery,
     DeliveryState,
     EditMessage,
@@ -39,7 +39,7 @@ async def start_direct(q: Executor, user_id: UUID) -> UUID:
     return await q.fetch_value(SQL["start_direct"], {"user_id": user_id})
 
 
-async def create_group(q: Executor, body: CreateGroup) -> UUID:
+async def create_group(q: Executor, body: CreateGroupConversation) -> UUID:
     """The id of a new group."""
     return await q.fetch_value(SQL["create_group"], {"title": body.title, "user_ids": body.user_ids})
 

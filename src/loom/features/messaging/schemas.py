@@ -33,7 +33,7 @@ class StartDirect(Input):
     user_id: UUID
 
 
-class CreateGroup(Input):
+class CreateGroupConversation(Input):
     """A group and its people besides you."""
 
     title: Title
@@ -134,7 +134,7 @@ class ConversationList(BaseModel):
     """Conversations of one session."""
 
     items: list[Conversation]
-    next_cursor: None = None
+    next_cursor: None
 
 
 class Person(BaseModel):
@@ -306,7 +306,7 @@ class Deliveries(BaseModel):
 
     channels: list[ChannelState]
     items: list[Delivery]
-    next_cursor: None = None
+    next_cursor: None
 
 
 class PushSubscription(BaseModel):

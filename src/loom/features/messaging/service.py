@@ -13,7 +13,7 @@ from loom.features.messaging.schemas import (
     ChangeConversation,
     Conversation,
     ConversationList,
-    CreateGroup,
+    CreateGroupConversation,
     Deliveries,
     EditMessage,
     Message,
@@ -30,7 +30,7 @@ async def start_direct(q: Executor, user_id: UUID) -> Conversation:
     return await queries.get_conversation(q, await queries.start_direct(q, user_id))
 
 
-async def create_group(q: Executor, body: CreateGroup) -> Conversation:
+async def create_group(q: Executor, body: CreateGroupConversation) -> Conversation:
     """A new group."""
     return await queries.get_conversation(q, await queries.create_group(q, body))
 
@@ -38,7 +38,7 @@ async def create_group(q: Executor, body: CreateGroup) -> Conversation:
 async def open_session(q: Executor, session_id: UUID) -> ConversationList:
     """The conversations of a session."""
     ids = await queries.open_session(q, session_id)
-    return ConversationList(items=await queries.list_conversations(q, ids))
+    return ConversationList(items=await queries.list_conversations(q, ids), next_cursor=None)
 
 
 async def change_conversation(q: Executor, conversation_id: UUID, body: ChangeConversation) -> Conversation:
@@ -87,7 +87,7 @@ async def react(q: Executor, message_id: UUID, emoji: str) -> Message:
 async def deliveries(q: Executor, message_id: UUID) -> Deliveries:
     """How a message fared, as far as the caller may see it."""
     channels = await queries.list_channel_states(q, message_id)
-    return Deliveries(channels=channels, items=await queries.list_deliveries(q, message_id))
+    return Deliveries(channels=channels, items=await queries.list_deliveries(q, message_id), next_cursor=None)
 
 
 async def add_push_subscription(q: Executor, body: AddPushSubscription, *, allow_local: bool) -> PushSubscription:

@@ -27,6 +27,7 @@ CONSTRAINT_ERRORS: dict[str, tuple[int, str, str]] = {
 }
 
 ERROR_CODES: dict[str, str] = {
+    "answer_invalid": "An answer is accept or decline.",
     "availability_invalid": "The week is not a list of at most 168 ranges.",
     "availability_overlap": "Two ranges of one day of the week overlap.",
     "buffer_out_of_range": "A buffer around sessions is 0 to 480 minutes.",

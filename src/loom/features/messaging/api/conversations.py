@@ -15,7 +15,7 @@ from loom.features.messaging.schemas import (
     ChangeConversation,
     Conversation,
     ConversationList,
-    CreateGroup,
+    CreateGroupConversation,
     Inbox,
     MarkRead,
     Message,
@@ -60,7 +60,7 @@ async def start_direct_conversation(body: StartDirect, write: Write) -> Response
 
 
 @router.post("/group", status_code=201, response_model=Conversation, responses=problems(404))
-async def create_group_conversation(body: CreateGroup, write: Write) -> Response:
+async def create_group_conversation(body: CreateGroupConversation, write: Write) -> Response:
     """As a coach, a group of clients. They see one another's names."""
     return await write.run(lambda tx: service.create_group(tx, body), status=201, location=_location)
 
