@@ -5,11 +5,14 @@ security definer
 set search_path = ''
 as $$
 begin
-  perform private.tell(
-    new.user_id, 'invoice_issued', '/invoices/' || new.id, jsonb_build_object('invoice_id', new.id),
-    coalesce(private.called(new.coach_id), new.seller_name),
-    concat_ws(', ', new.document_number, private.money_text(new.total_amount_cents, new.currency))
-  );
+  -- Imports tell nobody: only what people do is news.
+  if private.acting_as_api() then
+    perform private.tell(
+      new.user_id, 'invoice_issued', '/invoices/' || new.id, jsonb_build_object('invoice_id', new.id),
+      coalesce(private.called(new.coach_id), new.seller_name),
+      concat_ws(', ', new.document_number, private.money_text(new.total_amount_cents, new.currency))
+    );
+  end if;
   return null;
 end;
 $$;
