@@ -7728,7 +7728,7 @@ comment on table public.message_deliveries is
 comment on column public.message_deliveries.state is
   'pending: waits for next_attempt_at; leased: a worker is at it until lease_until; sent, failed and suppressed are final.';
 comment on column public.message_deliveries.reason is
-  'Why it failed or was never tried: inactive, no_email, no_subscription, muted, preference_off, read, deleted, left, subscription_gone, or the provider''s word.';
+  'Why it failed or was never tried: inactive, no_email, no_subscription, muted, preference_off, read, deleted, left, subscription_gone, or the provider''s word. On a pending row: why it waits, such as quiet_hours.';
 comment on column public.message_deliveries.next_attempt_at is 'When a worker takes it: the next try of a pending row, the end of the lease of a leased one.';
 comment on column public.message_deliveries.attempts is 'How often a worker has taken it; also the number that an outcome must name to count.';
 comment on column public.message_deliveries.provider_id is 'What the provider called it. A repeated e-mail carries the same Message-ID, made of this row''s id.';
@@ -7762,6 +7762,47 @@ for each row execute function private.place_delivery();
 drop trigger if exists message_deliveries_touch on public.message_deliveries;
 create trigger message_deliveries_touch before update on public.message_deliveries
 for each row execute function private.touch_updated_at();
+
+-- schemas/50_messaging/43_quiet_until.sql
+create or replace function private.quiet_until(p_user_id uuid, p_at timestamptz default now())
+returns timestamptz
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_choice record;
+  v_local timestamp;
+  v_end timestamp;
+  v_until timestamptz;
+begin
+  select n.quiet_hours_start as starts, n.quiet_hours_end as ends, coalesce(n.timezone, 'UTC') as zone into v_choice
+  from public.notification_preferences as n
+  where n.user_id = p_user_id and n.quiet_hours_enabled;
+  if not found then
+    return null;
+  end if;
+  -- Quiet hours are wall time where the person is, so a night has an hour more or less when clocks change.
+  v_local := p_at at time zone v_choice.zone;
+  v_end := v_local::date + v_choice.ends;
+  if v_choice.starts < v_choice.ends then
+    if v_local::time < v_choice.starts or v_local::time >= v_choice.ends then
+      return null;
+    end if;
+  elsif v_local::time >= v_choice.starts then
+    v_end := v_end + interval '1 day';
+  elsif v_local::time >= v_choice.ends then
+    return null;
+  end if;
+  v_until := v_end at time zone v_choice.zone;
+  return case when v_until > p_at then v_until end;
+end;
+$$;
+comment on function private.quiet_until(uuid, timestamptz) is
+  'security definer: reads somebody''s preferences. When the quiet hours end in which the person is at an instant; null outside them.';
+revoke execute on function private.quiet_until(uuid, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function private.quiet_until(uuid, timestamptz) to service_role;
 
 -- schemas/50_messaging/44_plan_deliveries.sql
 create or replace function private.delivery_plan(p_message_id uuid)
@@ -7812,11 +7853,11 @@ language sql
 security definer
 set search_path = ''
 as $$
-  -- In the app a message has arrived when it is stored.
+  -- In the app a message has arrived when it is stored. What makes a sound waits for the end of quiet hours.
   insert into public.message_deliveries (message_id, recipient_id, channel, state, reason, next_attempt_at, sent_at)
   select
     p_message_id, plan.recipient_id, plan.channel, next.state, plan.reason,
-    case when next.state = 'pending' then now() end,
+    case when next.state = 'pending' then coalesce(private.quiet_until(plan.recipient_id), now()) end,
     case when next.state = 'sent' then now() end
   from private.delivery_plan(p_message_id) as plan
   cross join lateral (

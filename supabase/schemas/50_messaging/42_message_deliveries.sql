@@ -31,7 +31,7 @@ comment on table public.message_deliveries is
 comment on column public.message_deliveries.state is
   'pending: waits for next_attempt_at; leased: a worker is at it until lease_until; sent, failed and suppressed are final.';
 comment on column public.message_deliveries.reason is
-  'Why it failed or was never tried: inactive, no_email, no_subscription, muted, preference_off, read, deleted, left, subscription_gone, or the provider''s word.';
+  'Why it failed or was never tried: inactive, no_email, no_subscription, muted, preference_off, read, deleted, left, subscription_gone, or the provider''s word. On a pending row: why it waits, such as quiet_hours.';
 comment on column public.message_deliveries.next_attempt_at is 'When a worker takes it: the next try of a pending row, the end of the lease of a leased one.';
 comment on column public.message_deliveries.attempts is 'How often a worker has taken it; also the number that an outcome must name to count.';
 comment on column public.message_deliveries.provider_id is 'What the provider called it. A repeated e-mail carries the same Message-ID, made of this row''s id.';

@@ -46,11 +46,11 @@ language sql
 security definer
 set search_path = ''
 as $$
-  -- In the app a message has arrived when it is stored.
+  -- In the app a message has arrived when it is stored. What makes a sound waits for the end of quiet hours.
   insert into public.message_deliveries (message_id, recipient_id, channel, state, reason, next_attempt_at, sent_at)
   select
     p_message_id, plan.recipient_id, plan.channel, next.state, plan.reason,
-    case when next.state = 'pending' then now() end,
+    case when next.state = 'pending' then coalesce(private.quiet_until(plan.recipient_id), now()) end,
     case when next.state = 'sent' then now() end
   from private.delivery_plan(p_message_id) as plan
   cross join lateral (

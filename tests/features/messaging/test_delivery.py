@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, LiteralString
@@ -264,6 +265,69 @@ async def test_a_temporary_failure_is_tried_again_later_and_a_permanent_one_is_n
     tired = office.with_mailer(Flaky(office.outbox, RetryableError("still busy")), Pace(attempts=1))
     await tired.work_once()
     assert states(owner, third)[world.dana, "email"] == ("failed", "temporary")
+
+
+async def test_quiet_hours_defer_and_drop_nothing(
+    owner: Connection, as_user: AsUser, world: World, office: Office
+) -> None:
+    quiet: LiteralString = (
+        "update public.notification_preferences set quiet_hours_enabled = %s,"
+        " quiet_hours_start = %s, quiet_hours_end = %s, timezone = 'Asia/Jerusalem' where user_id = %s"
+    )
+    with as_user(world.coach) as conn:
+        group = one(conn, "select id from public.create_group_conversation('Night', %s)", [world.dana])
+    local = one(owner, "select (now() at time zone 'Asia/Jerusalem')")
+    start, end = ((local + timedelta(hours=shift)).strftime("%H:%M") for shift in (-1, 2))
+    late = post(as_user, world.coach, group, "already planned")["id"]
+    owner.execute(quiet, [True, start, end, world.dana])
+    message = post(as_user, world.coach, group, "not now")["id"]
+    try:
+        await office.drain()
+        waits = rows(
+            owner,
+            "select state, attempts, next_attempt_at - now() between interval '119 min' and interval '2 hours' as later"
+            " from public.message_deliveries where message_id = any (%s) and channel = 'email' order by message_seq",
+            [late, message],
+        )
+        assert [(row["state"], row["attempts"], row["later"]) for row in waits] == [
+            ("pending", 1, True),
+            ("pending", 0, True),
+        ]
+        assert office.mails() == []
+        assert states(owner, message)[world.dana, "in_app"] == ("sent", None)
+    finally:
+        owner.execute(quiet, [False, start, end, world.dana])
+    owner.execute("update public.message_deliveries set next_attempt_at = now() where state = 'pending'")
+    await office.drain()
+    assert len(office.mails()) == 2
+
+
+@pytest.mark.parametrize(
+    ("zone", "hours", "at", "until_"),
+    [
+        ("UTC", ("22:00", "08:00"), "2026-11-23 21:59:59+00", None),
+        ("UTC", ("22:00", "08:00"), "2026-11-23 22:00+00", "2026-11-24 08:00+00"),
+        ("UTC", ("22:00", "08:00"), "2026-11-24 07:59+00", "2026-11-24 08:00+00"),
+        ("UTC", ("22:00", "08:00"), "2026-11-24 08:00+00", None),
+        ("UTC", ("13:00", "15:00"), "2026-11-24 14:00+00", "2026-11-24 15:00+00"),
+        ("UTC", ("13:00", "15:00"), "2026-11-24 12:00+00", None),
+        # Clocks go forward in the night of 27 March 2026 in Israel (02:00 becomes 03:00), and back on 25 October.
+        ("Asia/Jerusalem", ("22:00", "08:00"), "2026-03-26 21:00+00", "2026-03-27 05:00+00"),
+        ("Asia/Jerusalem", ("22:00", "08:00"), "2026-10-24 21:00+00", "2026-10-25 06:00+00"),
+        ("Asia/Jerusalem", ("22:00", "02:30"), "2026-03-26 21:00+00", "2026-03-27 00:30+00"),
+    ],
+)
+def test_quiet_hours_are_wall_time(
+    owner: Connection, world: World, zone: str, hours: tuple[str, str], at: str, until_: str | None
+) -> None:
+    with owner.transaction(force_rollback=True):
+        owner.execute(
+            "update public.notification_preferences set quiet_hours_enabled = true, quiet_hours_start = %s,"
+            " quiet_hours_end = %s, timezone = %s where user_id = %s",
+            [*hours, zone, world.noa],
+        )
+        found = one(owner, "select private.quiet_until(%s, %s)", world.noa, at)
+        assert found == (None if until_ is None else one(owner, "select %s::timestamptz", until_))
 
 
 def test_pauses_double_and_scatter() -> None:

@@ -102,6 +102,8 @@ class DeliveryWorker:
             return Outcome(
                 state="failed", reason="attempts_exhausted", error_message="no worker lived to the end of it"
             )
+        if delivery.quiet_seconds is not None:
+            return Outcome(state="pending", reason="quiet_hours", delay_seconds=delivery.quiet_seconds)
         # Read as the recipient: what the policies hide from them by now goes to nobody.
         reader = self._database.reader(Actor.user(delivery.recipient_id))
         content = await queries.get_content(reader, delivery.message_id)

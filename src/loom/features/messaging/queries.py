@@ -203,7 +203,7 @@ class Lease(BaseModel):
 
 
 class OpenDelivery(BaseModel):
-    """What sending needs. `refusal` is why not to, as of now."""
+    """What sending needs. `refusal` is why not to, as of now; `quiet_seconds` how long the person wants quiet."""
 
     id: UUID
     message_id: UUID
@@ -218,6 +218,7 @@ class OpenDelivery(BaseModel):
     sender_name: str | None
     title: str | None
     refusal: str | None
+    quiet_seconds: float | None
 
 
 class Device(BaseModel):

@@ -162,7 +162,8 @@ select
     when plan.recipient_id is null then 'left'
     when plan.reason is not null then plan.reason
     when p.last_read_seq >= d.message_seq then 'read'
-  end as refusal
+  end as refusal,
+  extract(epoch from private.quiet_until(d.recipient_id) - now())::float8 as quiet_seconds
 from public.message_deliveries as d
 join public.messages as m on m.id = d.message_id
 join public.conversations as c on c.id = d.conversation_id
