@@ -3839,10 +3839,12 @@ begin
     select json_build_object(
       'title', s.title, 'description', s.description, 'starts_at', s.scheduled_at, 'ends_at', s.ends_at,
       'timezone', s.timezone, 'location', s.location, 'session_status', s.status, 'status', a.status,
-      'coach_name', nullif(btrim(concat_ws(' ', c.first_name, c.last_name)), ''), 'name', private.seat_name(a))
+      'coach_name', nullif(btrim(concat_ws(' ', c.first_name, c.last_name)), ''), 'name', private.seat_name(a),
+      'language', coalesce(u.language, c.language))
     from public.session_attendees as a
     join public.sessions as s on s.id = a.session_id
     join public.users as c on c.id = s.coach_id
+    left join public.users as u on u.id = a.user_id
     where a.id = v_attendee_id
   );
 end;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from email.message import EmailMessage
 from email.utils import formataddr, parseaddr
 from html import escape
@@ -44,7 +45,7 @@ def invitation(letter: InvitationLetter, *, sender: str, base_url: str, message_
         "name": _line(letter.recipient_name),
     }
     link = f"{base_url}/v1/invitations/{letter.token}"
-    facts = [(words["when"], when(letter))]
+    facts = [(words["when"], when(letter.starts_at, letter.ends_at, letter.timezone, letter.language))]
     if letter.location:
         facts.append((words["where"], _line(letter.location)))
 
@@ -83,13 +84,13 @@ def invitation(letter: InvitationLetter, *, sender: str, base_url: str, message_
     return message
 
 
-def when(letter: InvitationLetter) -> str:
-    """Day, from and to, on the recipient's clock, with the zone's name: nobody has to guess whose time it is."""
-    zone = ZoneInfo(letter.timezone)
-    start, end = letter.starts_at.astimezone(zone), letter.ends_at.astimezone(zone)
-    day = format_date(start, format="full", locale=letter.language)
-    hours = "–".join(format_time(at, format="short", tzinfo=zone, locale=letter.language) for at in (start, end))
-    return f"{day}, {hours} ({get_timezone_name(start, locale=letter.language)})"
+def when(starts_at: datetime, ends_at: datetime, time_zone: str, language: str) -> str:
+    """Day, from and to, on the clock of a zone and with its name: nobody has to guess whose time it is."""
+    zone = ZoneInfo(time_zone)
+    start, end = starts_at.astimezone(zone), ends_at.astimezone(zone)
+    day = format_date(start, format="full", locale=language)
+    hours = "–".join(format_time(at, format="short", tzinfo=zone, locale=language) for at in (start, end))
+    return f"{day}, {hours} ({get_timezone_name(start, locale=language)})"
 
 
 def _line(text: str) -> str:

@@ -289,6 +289,7 @@ class Invitation(BaseModel):
     status: AttendeeStatus
     coach_name: str | None
     name: str
+    language: Literal["en", "he"]
 
 
 class InvitationLetter(BaseModel):
