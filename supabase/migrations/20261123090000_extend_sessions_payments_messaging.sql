@@ -4607,6 +4607,32 @@ comment on function private.my_invoice_ids() is
 revoke execute on function private.my_invoice_ids() from public, anon, authenticated, service_role;
 grant execute on function private.my_invoice_ids() to authenticated;
 
+create or replace function private.invoice_balance(i public.invoices) returns bigint
+  language sql immutable set search_path = '' as $$
+  select case when i.finalized_at is null or i.status = 'canceled' then 0
+              else i.total_amount_cents - i.amount_paid_cents - i.amount_refunded_cents end
+$$;
+comment on function private.invoice_balance(public.invoices) is 'What is still to be paid on an invoice, in minor units.';
+revoke execute on function private.invoice_balance(public.invoices) from public, anon, authenticated, service_role;
+grant execute on function private.invoice_balance(public.invoices) to authenticated, service_role;
+
+create or replace function private.invoice_display_status(i public.invoices) returns text
+  language sql stable set search_path = '' as $$
+  -- What the enum of the review cannot say, out of amounts and times.
+  select case
+    when i.status = 'canceled' then 'void'
+    when i.finalized_at is null then 'draft'
+    when i.status in ('paid', 'refunded') then i.status::text
+    when i.written_off_at is not null then 'written_off'
+    when i.due_date < now() then 'overdue'
+    when i.amount_paid_cents > 0 then 'partially_paid'
+    else 'open' end
+$$;
+comment on function private.invoice_display_status(public.invoices) is
+  'The state of an invoice for people: draft, open, partially_paid, overdue, paid, refunded, void or written_off.';
+revoke execute on function private.invoice_display_status(public.invoices) from public, anon, authenticated, service_role;
+grant execute on function private.invoice_display_status(public.invoices) to authenticated, service_role;
+
 drop trigger if exists invoices_touch on public.invoices;
 create trigger invoices_touch before update on public.invoices
   for each row execute function private.touch_updated_at();
@@ -6236,8 +6262,10 @@ begin
   if v_intent.provider_intent_id is not null then
     perform private.fail(409, 'intent_fixed', 'The gateway knows this intent under another name.');
   end if;
-  update public.payment_intents set provider_intent_id = p_provider_intent_id, provider_status = p_provider_status,
-    provider_version = p_provider_version, check_attempts = 0,
+  update public.payment_intents set provider_intent_id = p_provider_intent_id,
+    -- An event may have been faster than the answer.
+    provider_status = coalesce(provider_status, p_provider_status),
+    provider_version = greatest(provider_version, p_provider_version), check_attempts = 0,
     client_secret = case when not v_over then p_client_secret end,
     next_check_at = case when not v_over then now() + interval '30 minutes' end
   where id = p_intent_id;
@@ -6347,6 +6375,23 @@ comment on function private.book_charge(public.payment_intents, jsonb) is
   'security definer: makes the one payment of an intent that succeeded, under the lock of the intent, and gives it to the invoice.';
 revoke execute on function private.book_charge(public.payment_intents, jsonb) from public, anon, authenticated, service_role;
 
+create or replace function public.record_attempt_refused(p_payment_id uuid, p_code text, p_message text) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_intent_id uuid;
+begin
+  select p.intent_id into v_intent_id from public.payments p where p.id = p_payment_id;
+  perform private.lock_intent(v_intent_id);
+  update public.payments set status = 'failed', failure_code = p_code, failure_message = left(p_message, 500)
+    where id = p_payment_id and status = 'pending';
+  if not found then return; end if;
+  update public.payment_intents set status = 'requires_payment_method', last_error_code = p_code,
+    last_error_message = left(p_message, 500), outcome_unknown_since = null, next_check_at = now() + interval '30 minutes'
+  where id = v_intent_id and status = 'processing';
+end $$;
+comment on function public.record_attempt_refused(uuid, text, text) is
+  'security definer: moves guarded rows for the service. The gateway certainly did not take this attempt; another may follow.';
+
 create or replace function public.cancel_payment_intent(p_intent_id uuid) returns void
   language plpgsql security definer set search_path = '' as $$
 declare
@@ -6369,9 +6414,10 @@ begin
 end $$;
 comment on function public.cancel_payment_intent(uuid) is 'security definer: payer or coach gives an intent up, here and (by job) at the gateway.';
 revoke execute on function public.record_intent_sent(uuid, text, text, text, bigint), public.record_intent_unknown(uuid, text),
-  public.record_intent_outcome(uuid, jsonb, boolean), public.cancel_payment_intent(uuid) from public, anon, authenticated, service_role;
+  public.record_intent_outcome(uuid, jsonb, boolean), public.record_attempt_refused(uuid, text, text),
+  public.cancel_payment_intent(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.record_intent_sent(uuid, text, text, text, bigint), public.record_intent_unknown(uuid, text),
-  public.record_intent_outcome(uuid, jsonb, boolean) to service_role;
+  public.record_intent_outcome(uuid, jsonb, boolean), public.record_attempt_refused(uuid, text, text) to service_role;
 grant execute on function public.cancel_payment_intent(uuid) to authenticated, service_role;
 
 -- schemas/40_billing/74_refund.sql
@@ -6635,6 +6681,28 @@ end $$;
 comment on function public.disable_gateway_account(uuid) is
   'security definer: the owner of a practice takes no new payments through this account. Events and refunds of old ones still work.';
 
+create or replace function public.payment_gateway_of(p_practice_id uuid) returns uuid
+  language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_id uuid;
+begin
+  if not p_practice_id = any (private.my_practice_ids()) and not exists (
+       select from public.coach_clients c join public.practice_members m on m.user_id = c.coach_id
+       where m.practice_id = p_practice_id and c.client_id = private.me() and c.status = 'active') then
+    perform private.fail(404, 'not_found', 'There is no such thing here.');
+  end if;
+  select g.id into v_id from public.gateway_accounts g where g.practice_id = p_practice_id and g.disabled_at is null
+    order by g.is_default desc, g.created_at, g.id limit 1;
+  if v_id is null then
+    perform private.fail(409, 'no_gateway', 'The practice takes no card payments yet.', 'Pay in another way, or ask the coach.');
+  end if;
+  return v_id;
+end $$;
+comment on function public.payment_gateway_of(uuid) is
+  'security definer: clients see no gateway accounts. Tells a practice''s people and its clients where cards are kept.';
+
+revoke execute on function public.payment_gateway_of(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.payment_gateway_of(uuid) to authenticated;
 revoke execute on function public.add_gateway_account(text, text, text, text, text, text, text, boolean),
   public.disable_gateway_account(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.add_gateway_account(text, text, text, text, text, text, text, boolean),

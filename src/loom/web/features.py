@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from fastapi import APIRouter
 
 from loom.core import errors as core_errors
+from loom.features.billing import api as billing_api
+from loom.features.billing import errors as billing_errors
 from loom.features.identity import api as identity_api
 from loom.features.identity import errors as identity_errors
 from loom.features.messaging import api as messaging_api
@@ -25,6 +27,7 @@ ROUTERS: list[APIRouter] = [
     notifications_api.router,
     scheduling_api.router,
     messaging_api.router,
+    billing_api.router,
 ]
 
 CONSTRAINT_ERRORS: list[Mapping[str, tuple[int, str, str]]] = [
@@ -33,6 +36,7 @@ CONSTRAINT_ERRORS: list[Mapping[str, tuple[int, str, str]]] = [
     notifications_errors.CONSTRAINT_ERRORS,
     scheduling_errors.CONSTRAINT_ERRORS,
     messaging_errors.CONSTRAINT_ERRORS,
+    billing_errors.CONSTRAINT_ERRORS,
 ]
 
 ERROR_CODES: list[Mapping[str, str]] = [
@@ -43,6 +47,7 @@ ERROR_CODES: list[Mapping[str, str]] = [
     notifications_errors.ERROR_CODES,
     scheduling_errors.ERROR_CODES,
     messaging_errors.ERROR_CODES,
+    billing_errors.ERROR_CODES,
 ]
 
 

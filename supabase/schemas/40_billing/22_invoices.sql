@@ -112,6 +112,32 @@ comment on function private.my_invoice_ids() is
 revoke execute on function private.my_invoice_ids() from public, anon, authenticated, service_role;
 grant execute on function private.my_invoice_ids() to authenticated;
 
+create or replace function private.invoice_balance(i public.invoices) returns bigint
+  language sql immutable set search_path = '' as $$
+  select case when i.finalized_at is null or i.status = 'canceled' then 0
+              else i.total_amount_cents - i.amount_paid_cents - i.amount_refunded_cents end
+$$;
+comment on function private.invoice_balance(public.invoices) is 'What is still to be paid on an invoice, in minor units.';
+revoke execute on function private.invoice_balance(public.invoices) from public, anon, authenticated, service_role;
+grant execute on function private.invoice_balance(public.invoices) to authenticated, service_role;
+
+create or replace function private.invoice_display_status(i public.invoices) returns text
+  language sql stable set search_path = '' as $$
+  -- What the enum of the review cannot say, out of amounts and times.
+  select case
+    when i.status = 'canceled' then 'void'
+    when i.finalized_at is null then 'draft'
+    when i.status in ('paid', 'refunded') then i.status::text
+    when i.written_off_at is not null then 'written_off'
+    when i.due_date < now() then 'overdue'
+    when i.amount_paid_cents > 0 then 'partially_paid'
+    else 'open' end
+$$;
+comment on function private.invoice_display_status(public.invoices) is
+  'The state of an invoice for people: draft, open, partially_paid, overdue, paid, refunded, void or written_off.';
+revoke execute on function private.invoice_display_status(public.invoices) from public, anon, authenticated, service_role;
+grant execute on function private.invoice_display_status(public.invoices) to authenticated, service_role;
+
 drop trigger if exists invoices_touch on public.invoices;
 create trigger invoices_touch before update on public.invoices
   for each row execute function private.touch_updated_at();

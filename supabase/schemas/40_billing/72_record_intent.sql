@@ -12,8 +12,10 @@ begin
   if v_intent.provider_intent_id is not null then
     perform private.fail(409, 'intent_fixed', 'The gateway knows this intent under another name.');
   end if;
-  update public.payment_intents set provider_intent_id = p_provider_intent_id, provider_status = p_provider_status,
-    provider_version = p_provider_version, check_attempts = 0,
+  update public.payment_intents set provider_intent_id = p_provider_intent_id,
+    -- An event may have been faster than the answer.
+    provider_status = coalesce(provider_status, p_provider_status),
+    provider_version = greatest(provider_version, p_provider_version), check_attempts = 0,
     client_secret = case when not v_over then p_client_secret end,
     next_check_at = case when not v_over then now() + interval '30 minutes' end
   where id = p_intent_id;
@@ -123,6 +125,23 @@ comment on function private.book_charge(public.payment_intents, jsonb) is
   'security definer: makes the one payment of an intent that succeeded, under the lock of the intent, and gives it to the invoice.';
 revoke execute on function private.book_charge(public.payment_intents, jsonb) from public, anon, authenticated, service_role;
 
+create or replace function public.record_attempt_refused(p_payment_id uuid, p_code text, p_message text) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_intent_id uuid;
+begin
+  select p.intent_id into v_intent_id from public.payments p where p.id = p_payment_id;
+  perform private.lock_intent(v_intent_id);
+  update public.payments set status = 'failed', failure_code = p_code, failure_message = left(p_message, 500)
+    where id = p_payment_id and status = 'pending';
+  if not found then return; end if;
+  update public.payment_intents set status = 'requires_payment_method', last_error_code = p_code,
+    last_error_message = left(p_message, 500), outcome_unknown_since = null, next_check_at = now() + interval '30 minutes'
+  where id = v_intent_id and status = 'processing';
+end $$;
+comment on function public.record_attempt_refused(uuid, text, text) is
+  'security definer: moves guarded rows for the service. The gateway certainly did not take this attempt; another may follow.';
+
 create or replace function public.cancel_payment_intent(p_intent_id uuid) returns void
   language plpgsql security definer set search_path = '' as $$
 declare
@@ -145,7 +164,8 @@ begin
 end $$;
 comment on function public.cancel_payment_intent(uuid) is 'security definer: payer or coach gives an intent up, here and (by job) at the gateway.';
 revoke execute on function public.record_intent_sent(uuid, text, text, text, bigint), public.record_intent_unknown(uuid, text),
-  public.record_intent_outcome(uuid, jsonb, boolean), public.cancel_payment_intent(uuid) from public, anon, authenticated, service_role;
+  public.record_intent_outcome(uuid, jsonb, boolean), public.record_attempt_refused(uuid, text, text),
+  public.cancel_payment_intent(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.record_intent_sent(uuid, text, text, text, bigint), public.record_intent_unknown(uuid, text),
-  public.record_intent_outcome(uuid, jsonb, boolean) to service_role;
+  public.record_intent_outcome(uuid, jsonb, boolean), public.record_attempt_refused(uuid, text, text) to service_role;
 grant execute on function public.cancel_payment_intent(uuid) to authenticated, service_role;

@@ -31,6 +31,28 @@ end $$;
 comment on function public.disable_gateway_account(uuid) is
   'security definer: the owner of a practice takes no new payments through this account. Events and refunds of old ones still work.';
 
+create or replace function public.payment_gateway_of(p_practice_id uuid) returns uuid
+  language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_id uuid;
+begin
+  if not p_practice_id = any (private.my_practice_ids()) and not exists (
+       select from public.coach_clients c join public.practice_members m on m.user_id = c.coach_id
+       where m.practice_id = p_practice_id and c.client_id = private.me() and c.status = 'active') then
+    perform private.fail(404, 'not_found', 'There is no such thing here.');
+  end if;
+  select g.id into v_id from public.gateway_accounts g where g.practice_id = p_practice_id and g.disabled_at is null
+    order by g.is_default desc, g.created_at, g.id limit 1;
+  if v_id is null then
+    perform private.fail(409, 'no_gateway', 'The practice takes no card payments yet.', 'Pay in another way, or ask the coach.');
+  end if;
+  return v_id;
+end $$;
+comment on function public.payment_gateway_of(uuid) is
+  'security definer: clients see no gateway accounts. Tells a practice''s people and its clients where cards are kept.';
+
+revoke execute on function public.payment_gateway_of(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.payment_gateway_of(uuid) to authenticated;
 revoke execute on function public.add_gateway_account(text, text, text, text, text, text, text, boolean),
   public.disable_gateway_account(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.add_gateway_account(text, text, text, text, text, text, text, boolean),

@@ -114,7 +114,7 @@ class SandboxServer:
         raise Refusal(401, "key_invalid", "This needs the account's key.")
 
     def _act(self, account: str, ask: _Ask) -> tuple[int, Object]:
-        bank = Bank(self.store, account)
+        bank = Bank(self.store, account, f"http://{ask.headers.get('host', 'localhost')}")
         said = serve(Call(self.store, bank, account, ask.method, ask.path[1:], ask.query, ask.body))
         return (504, _fault("gateway_timeout", "The bank did not answer.")) if bank.answer_lost else (200, said)
 

@@ -33,9 +33,10 @@ class Refusal(Exception):
 class Bank:
     """The rules, for one account. `answer_lost` is set where the change stands but the caller must not hear of it."""
 
-    def __init__(self, store: Store, account: str) -> None:
+    def __init__(self, store: Store, account: str, base_url: str = "") -> None:
         self._store = store
         self._account = account
+        self._base_url = base_url
         self.answer_lost = False
 
     # intents
@@ -83,7 +84,7 @@ class Bank:
             return self._decline(intent, *_DECLINES[card])
         if card == "tok_3ds":
             intent["status"] = "requires_action"
-            intent["next_action"] = {"type": "redirect", "path": f"/authenticate/{intent_id}"}
+            intent["next_action"] = {"type": "redirect", "url": f"{self._base_url}/authenticate/{intent_id}"}
             return self._store_and_tell(intent, "intent.requires_action")
         if card == "tok_processing":
             intent["status"] = "processing"

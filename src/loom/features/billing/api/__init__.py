@@ -1,0 +1,9 @@
+"""Routes of billing."""
+
+from fastapi import APIRouter
+
+from loom.features.billing.api import accounts, intents, invoices, methods, payments, webhooks
+
+router = APIRouter()
+for part in (invoices, intents, payments, methods, accounts, webhooks):
+    router.include_router(part.router)

@@ -1,0 +1,77 @@
+"""Routes of payment intents: paying an invoice by card."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from loom.core.errors import Invalid
+from loom.db.database import Tx
+from loom.features.billing import queries
+from loom.features.billing.api.outside import Gateways, answer, begin
+from loom.features.billing.schemas import ConfirmIntent, Intent, IntentWithSecret
+from loom.http import AppServices, Cursor, Limit, Page, Read, Write, page_of, problems
+from loom.http.cursors import decode_after
+
+router = APIRouter(prefix="/v1", tags=["payment intents"])
+
+OfInvoice = Annotated[UUID | None, Query(description="Only those of this invoice.")]
+
+
+@router.post(
+    "/invoices/{invoice_id}/payment-intents",
+    status_code=201,
+    response_model=IntentWithSecret,
+    responses=problems(404, 409),
+)
+async def begin_payment_intent(invoice_id: UUID, write: Write, app: AppServices, gateways: Gateways) -> Response:
+    """Begin to pay what is open on an invoice. Payer and coach share one intent, so it is paid once.
+
+    The secret is told to the payer only. It is null while the gateway has not answered; ask for the intent again then.
+    """
+    intent_id, first = await begin(write, lambda tx: queries.begin_intent(tx, invoice_id))
+    await gateways.send_intent(intent_id)
+    intent = await queries.get_intent_with_secret(app.database.reader(write.actor), intent_id)
+    return answer(intent, first=first, status=201, location=f"/v1/payment-intents/{intent_id}")
+
+
+@router.get("/payment-intents")
+async def list_payment_intents(
+    read: Read, invoice_id: OfInvoice = None, limit: Limit = 50, cursor: Cursor = None
+) -> Page[Intent]:
+    """Intents, newest first: a client's own, and those to pay a coach's practice."""
+    found = await queries.list_intents(read, invoice_id=invoice_id, after=decode_after(cursor), limit=limit)
+    return page_of(found, limit, "created_at", "id")
+
+
+@router.get("/payment-intents/{intent_id}", responses=problems(404))
+async def get_payment_intent(intent_id: UUID, read: Read) -> IntentWithSecret:
+    """How an intent stands. The secret is told to the payer only."""
+    return await queries.get_intent_with_secret(read, intent_id)
+
+
+@router.post("/payment-intents/{intent_id}/confirm", response_model=Intent, responses=problems(404, 409))
+async def confirm_payment_intent(
+    intent_id: UUID, body: ConfirmIntent, write: Write, app: AppServices, gateways: Gateways
+) -> Response:
+    """Pay, with a card or a saved way to pay. A decline is an answer: the intent then waits for another card."""
+    if (body.card_token is None) == (body.payment_method_id is None):
+        raise Invalid("one_card", "Give either a card_token or a payment_method_id.")
+    payment_id, first = await begin(write, lambda tx: queries.begin_attempt(tx, intent_id, body.payment_method_id))
+    if first:
+        await gateways.send_attempt(payment_id, body.card_token)
+    return answer(await queries.get_intent(app.database.reader(write.actor), intent_id), first=first)
+
+
+@router.post("/payment-intents/{intent_id}/cancel", response_model=Intent, responses=problems(404, 409))
+async def cancel_payment_intent(intent_id: UUID, write: Write) -> Response:
+    """Give an intent up."""
+
+    async def work(tx: Tx) -> Intent:
+        await queries.cancel_intent(tx, intent_id)
+        return await queries.get_intent(tx, intent_id)
+
+    return await write.run(work)

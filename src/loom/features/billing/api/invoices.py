@@ -1,0 +1,143 @@
+"""Routes of invoices: drafts, documents, and how they end."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from loom.db.database import Tx
+from loom.features.billing import queries
+from loom.features.billing.schemas import (
+    ChangeInvoice,
+    DraftInvoice,
+    Invoice,
+    InvoiceStatus,
+    InvoiceWithLines,
+    NewLine,
+    VoidInvoice,
+    WriteOffInvoice,
+)
+from loom.http import Cursor, Limit, Page, Read, Write, page_of, problems
+from loom.http.cursors import decode_after
+
+router = APIRouter(prefix="/v1/invoices", tags=["invoices"])
+
+Status = Annotated[InvoiceStatus | None, Query(description="Only those in this state.")]
+Draft = Annotated[bool | None, Query(description="Only drafts, or only issued ones.")]
+OfClient = Annotated[UUID | None, Query(description="Only those of this account.")]
+OfRelation = Annotated[UUID | None, Query(description="Only those of this client of a coach.")]
+
+
+@router.post("", status_code=201, response_model=InvoiceWithLines, responses=problems(404, 409))
+async def draft_invoice(body: DraftInvoice, write: Write) -> Response:
+    """Draft an invoice for a client of yours: seats at sessions, and add-ons. Nobody else sees it yet."""
+
+    async def work(tx: Tx) -> InvoiceWithLines:
+        return await queries.get_invoice(tx, await queries.draft_invoice(tx, body))
+
+    return await write.run(work, status=201, location=lambda made: f"/v1/invoices/{made.id}")
+
+
+@router.get("")
+async def list_invoices(
+    *,
+    read: Read,
+    status: Status = None,
+    draft: Draft = None,
+    client_id: OfClient = None,
+    coach_client_id: OfRelation = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[Invoice]:
+    """Invoices, newest first: to a client those issued to them, to a coach those of the practice, drafts included."""
+    found = await queries.list_invoices(
+        read,
+        status=status,
+        draft=draft,
+        client_id=client_id,
+        coach_client_id=coach_client_id,
+        after=decode_after(cursor),
+        limit=limit,
+    )
+    return page_of(found, limit, "created_at", "id")
+
+
+@router.get("/{invoice_id}", responses=problems(404))
+async def get_invoice(invoice_id: UUID, read: Read) -> InvoiceWithLines:
+    """One invoice with its lines."""
+    return await queries.get_invoice(read, invoice_id)
+
+
+@router.patch("/{invoice_id}", response_model=InvoiceWithLines, responses=problems(404, 409))
+async def change_invoice(invoice_id: UUID, body: ChangeInvoice, write: Write) -> Response:
+    """Change a draft."""
+
+    async def work(tx: Tx) -> InvoiceWithLines:
+        await queries.edit_draft(tx, invoice_id, body)
+        return await queries.get_invoice(tx, invoice_id)
+
+    return await write.run(work)
+
+
+@router.delete("/{invoice_id}", status_code=204, responses=problems(404, 409))
+async def delete_invoice(invoice_id: UUID, write: Write) -> Response:
+    """Throw a draft away. Its seats can be billed again; it never had a number."""
+    return await write.run(lambda tx: queries.delete_draft(tx, invoice_id))
+
+
+@router.post("/{invoice_id}/lines", status_code=201, response_model=InvoiceWithLines, responses=problems(404, 409))
+async def add_invoice_line(invoice_id: UUID, body: NewLine, write: Write) -> Response:
+    """Add a line to a draft."""
+
+    async def work(tx: Tx) -> InvoiceWithLines:
+        await queries.add_line(tx, invoice_id, body)
+        return await queries.get_invoice(tx, invoice_id)
+
+    return await write.run(work, status=201)
+
+
+@router.delete("/{invoice_id}/lines/{line_id}", response_model=InvoiceWithLines, responses=problems(404, 409))
+async def remove_invoice_line(invoice_id: UUID, line_id: UUID, write: Write) -> Response:
+    """Take a line off a draft."""
+
+    async def work(tx: Tx) -> InvoiceWithLines:
+        await queries.remove_line(tx, invoice_id, line_id)
+        return await queries.get_invoice(tx, invoice_id)
+
+    return await write.run(work)
+
+
+@router.post("/{invoice_id}/finalize", response_model=InvoiceWithLines, responses=problems(404, 409))
+async def finalize_invoice(invoice_id: UUID, write: Write) -> Response:
+    """Issue a draft: it gets its number, never changes again, and its client sees it."""
+
+    async def work(tx: Tx) -> InvoiceWithLines:
+        await queries.finalize_invoice(tx, invoice_id)
+        return await queries.get_invoice(tx, invoice_id)
+
+    return await write.run(work)
+
+
+@router.post("/{invoice_id}/void", response_model=InvoiceWithLines, responses=problems(404, 409))
+async def void_invoice(invoice_id: UUID, body: VoidInvoice, write: Write) -> Response:
+    """Void an unpaid invoice. It keeps its number; its seats can be billed again."""
+
+    async def work(tx: Tx) -> InvoiceWithLines:
+        await queries.void_invoice(tx, invoice_id, body.reason)
+        return await queries.get_invoice(tx, invoice_id)
+
+    return await write.run(work)
+
+
+@router.post("/{invoice_id}/write-off", response_model=InvoiceWithLines, responses=problems(404, 409))
+async def write_off_invoice(invoice_id: UUID, body: WriteOffInvoice, write: Write) -> Response:
+    """Give up on an open invoice. Money that comes later is still taken."""
+
+    async def work(tx: Tx) -> InvoiceWithLines:
+        await queries.write_off_invoice(tx, invoice_id, body.reason)
+        return await queries.get_invoice(tx, invoice_id)
+
+    return await write.run(work)

@@ -1,0 +1,51 @@
+"""Requests that call a gateway: first a transaction of the caller, then the call outside any, then the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
+from uuid import UUID
+
+from fastapi import Depends
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from loom.db.database import Tx
+from loom.features.billing.schemas import Created
+from loom.features.billing.service import Billing
+from loom.http import AppServices, WriteScope
+
+M = TypeVar("M", bound=BaseModel)
+
+
+async def billing(app: AppServices) -> Billing:
+    """Billing's dealings with gateways."""
+    return Billing(app.database, app.settings)
+
+
+Gateways = Annotated[Billing, Depends(billing)]
+
+
+async def begin(write: WriteScope, work: Callable[[Tx], Awaitable[UUID]]) -> tuple[UUID, bool]:
+    """Commits the caller's step and gives the id that it made; False where the Idempotency-Key was seen before.
+
+    A repeated request must not call the gateway again: it only gets to see how things stand.
+    """
+    first = False
+
+    async def step(tx: Tx) -> Created:
+        nonlocal first
+        made = await work(tx)
+        first = True
+        return Created(id=made)
+
+    kept = await write.run(step)
+    return Created.model_validate_json(bytes(kept.body)).id, first
+
+
+def answer(body: BaseModel, *, first: bool, status: int = 200, location: str | None = None) -> Response:
+    """The answer, marked where the request was a repetition."""
+    headers = {} if first else {"Idempotent-Replayed": "true"}
+    if location is not None:
+        headers["Location"] = location
+    return Response(body.model_dump_json(), status_code=status, headers=headers, media_type="application/json")

@@ -1,0 +1,76 @@
+"""Routes of payments and refunds."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from loom.db.database import Tx
+from loom.features.billing import queries
+from loom.features.billing.api.outside import Gateways, answer, begin
+from loom.features.billing.schemas import Payment, PaymentStatus, RecordPayment, Refund, RequestRefund
+from loom.http import AppServices, Cursor, Limit, Page, Read, Write, page_of, problems
+from loom.http.cursors import decode_after
+
+router = APIRouter(prefix="/v1", tags=["payments"])
+
+OfInvoice = Annotated[UUID | None, Query(description="Only those of this invoice.")]
+OfPayment = Annotated[UUID | None, Query(description="Only those of this payment.")]
+Status = Annotated[PaymentStatus | None, Query(description="Only those in this state.")]
+
+
+@router.get("/payments")
+async def list_payments(
+    read: Read, invoice_id: OfInvoice = None, status: Status = None, limit: Limit = 50, cursor: Cursor = None
+) -> Page[Payment]:
+    """Payments, newest first: a client's own, and those that a coach's practice received."""
+    found = await queries.list_payments(
+        read, invoice_id=invoice_id, status=status, after=decode_after(cursor), limit=limit
+    )
+    return page_of(found, limit, "created_at", "id")
+
+
+@router.post("/payments", status_code=201, response_model=Payment, responses=problems(404, 409))
+async def record_payment(body: RecordPayment, write: Write) -> Response:
+    """Record money that came by transfer, in cash, by voucher or otherwise, for an open invoice of yours."""
+
+    async def work(tx: Tx) -> Payment:
+        return await queries.get_payment(tx, await queries.record_manual_payment(tx, body))
+
+    return await write.run(work, status=201, location=lambda made: f"/v1/payments/{made.id}")
+
+
+@router.get("/payments/{payment_id}", responses=problems(404))
+async def get_payment(payment_id: UUID, read: Read) -> Payment:
+    """One payment."""
+    return await queries.get_payment(read, payment_id)
+
+
+@router.post("/payments/{payment_id}/refunds", status_code=201, response_model=Refund, responses=problems(404, 409))
+async def request_refund(
+    payment_id: UUID, body: RequestRefund, write: Write, app: AppServices, gateways: Gateways
+) -> Response:
+    """Give money back, all that is left unless an amount is given. It is reserved before the gateway is asked."""
+    refund_id, first = await begin(write, lambda tx: queries.request_refund(tx, payment_id, body))
+    if first:
+        await gateways.send_refund(refund_id)
+    refund = await queries.get_refund(app.database.reader(write.actor), refund_id)
+    return answer(refund, first=first, status=201, location=f"/v1/refunds/{refund_id}")
+
+
+@router.get("/refunds")
+async def list_refunds(
+    read: Read, payment_id: OfPayment = None, limit: Limit = 50, cursor: Cursor = None
+) -> Page[Refund]:
+    """Refunds, newest first."""
+    found = await queries.list_refunds(read, payment_id=payment_id, after=decode_after(cursor), limit=limit)
+    return page_of(found, limit, "created_at", "id")
+
+
+@router.get("/refunds/{refund_id}", responses=problems(404))
+async def get_refund(refund_id: UUID, read: Read) -> Refund:
+    """One refund."""
+    return await queries.get_refund(read, refund_id)

@@ -1,0 +1,47 @@
+"""The address that gateways send events to. Believed only by their signature."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from starlette.requests import Request
+
+from loom.core.clock import now
+from loom.core.errors import AppError, NotFound
+from loom.db.actor import Actor
+from loom.features.billing import gateway_queries
+from loom.features.billing.schemas import Received
+from loom.features.billing.service import hash_webhook_token
+from loom.http import AppServices, problems
+from loom.providers.payments import WebhookRefusedError, webhook_reader
+
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
+
+LISTENING = Actor.service("find whose webhook address this is, and keep a signed event")
+
+Provider = Annotated[str, Path(max_length=32)]
+AccountToken = Annotated[str, Path(max_length=128)]
+
+
+@router.post("/{provider}/{account_token}", responses=problems(400, 404))
+async def receive_webhook(
+    provider: Provider, account_token: AccountToken, request: Request, app: AppServices
+) -> Received:
+    """Keep a signed event of a gateway; it is handled by a job. The same event again is fine and changes nothing.
+
+    An address that is nobody's, and one without a configured secret, do not exist.
+    """
+    body = await request.body()
+    reader = webhook_reader(provider)
+    account = await gateway_queries.webhook_account(
+        app.database.reader(LISTENING), provider, hash_webhook_token(account_token)
+    )
+    if reader is None or account is None:
+        raise NotFound
+    try:
+        event = reader.read(request.headers, body, account.secrets, now())
+    except WebhookRefusedError as refused:
+        raise AppError(refused.reason, 400, str(refused)) from refused
+    await app.database.run(LISTENING, lambda tx: gateway_queries.receive(tx, account.id, event))
+    return Received(received=True)

@@ -1,0 +1,224 @@
+"""What billing asks of the database as the service, around calls to a gateway."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from loom.db.executor import Executor
+from loom.features.billing.queries import SQL
+from loom.providers.payments import Credentials, GatewayEvent, IntentSnapshot, RefundSnapshot, SavedMethod
+
+
+class Call(BaseModel):
+    """What every call to a gateway needs."""
+
+    id: UUID
+    provider: str
+    api_key: str | None
+
+    @property
+    def credentials(self) -> Credentials:
+        """What opens the account."""
+        return Credentials(self.provider, self.api_key)
+
+
+class IntentCall(Call):
+    """An intent and its account."""
+
+    amount_cents: int
+    currency: str
+    status: str
+    provider_intent_id: str | None
+
+
+class AttemptCall(Call):
+    """An attempt, the intent that it belongs to, and the saved card if one is used."""
+
+    intent_id: UUID
+    key: str
+    provider_intent_id: str
+    provider_method_id: str | None
+
+
+class RefundCall(Call):
+    """A refund and the charge that it gives back."""
+
+    amount_cents: int
+    status: str
+    provider_refund_id: str | None
+    charge_id: str
+
+
+class MethodCall(Call):
+    """A saved card."""
+
+    provider_method_id: str | None
+
+
+class WebhookAccount(BaseModel):
+    """Who a webhook's address belongs to, and what its signature is checked with."""
+
+    id: UUID
+    provider: str
+    secrets: list[str]
+
+
+class StoredEvent(BaseModel):
+    """An event of the inbox."""
+
+    id: UUID
+    account_id: UUID
+    provider: str
+    payload: str
+    status: Literal["received", "handled", "ignored", "failed"]
+
+
+class DueCheck(BaseModel):
+    """Something that the gateway has to be asked about, or an event that nobody handled."""
+
+    kind: Literal["intent", "refund", "event"]
+    id: UUID
+
+
+async def intent_call(q: Executor, intent_id: UUID) -> IntentCall:
+    """What is needed to make or look up an intent."""
+    return await q.fetch_one(SQL["service_intent_call"], {"id": intent_id}, IntentCall)
+
+
+async def attempt_call(q: Executor, payment_id: UUID) -> AttemptCall:
+    """What is needed to send an attempt."""
+    return await q.fetch_one(SQL["service_attempt_call"], {"id": payment_id}, AttemptCall)
+
+
+async def refund_call(q: Executor, refund_id: UUID) -> RefundCall | None:
+    """What is needed to send or look up a refund; None for one that no gateway knows of."""
+    return await q.find_one(SQL["service_refund_call"], {"id": refund_id}, RefundCall)
+
+
+async def account_call(q: Executor, account_id: UUID) -> Call:
+    """What opens an account."""
+    return await q.fetch_one(SQL["service_account_call"], {"id": account_id}, Call)
+
+
+async def method_call(q: Executor, method_id: UUID) -> MethodCall | None:
+    """What is needed to forget a card."""
+    return await q.find_one(SQL["service_method_call"], {"id": method_id}, MethodCall)
+
+
+async def record_sent(q: Executor, intent_id: UUID, said: IntentSnapshot) -> None:
+    """The gateway has made the intent."""
+    await q.fetch_value(
+        SQL["service_record_intent_sent"],
+        {
+            "id": intent_id,
+            "provider_intent_id": said.provider_intent_id,
+            "client_secret": said.client_secret,
+            "provider_status": said.provider_status,
+            "version": said.version,
+        },
+    )
+
+
+async def record_unknown(q: Executor, intent_id: UUID, message: str) -> None:
+    """The answer was lost."""
+    await q.fetch_value(SQL["service_record_intent_unknown"], {"id": intent_id, "message": message})
+
+
+async def record_outcome(q: Executor, intent_id: UUID, said: IntentSnapshot, *, looked_up: bool = False) -> str:
+    """Applies what the gateway says of an intent: applied, unchanged, stale or wait."""
+    news = {"id": intent_id, "snapshot": json.dumps(said.news()), "looked_up": looked_up}
+    return await q.fetch_value(SQL["service_record_intent_outcome"], news)
+
+
+async def record_refused(q: Executor, payment_id: UUID, code: str, message: str) -> None:
+    """The gateway certainly did not take the attempt."""
+    await q.fetch_value(SQL["service_record_attempt_refused"], {"id": payment_id, "code": code, "message": message})
+
+
+async def find_intent(q: Executor, account_id: UUID, said: IntentSnapshot) -> UUID | None:
+    """Our intent behind the gateway's."""
+    return await q.fetch_value(
+        SQL["service_find_intent"],
+        {"account_id": account_id, "provider_intent_id": said.provider_intent_id, "reference": said.reference},
+    )
+
+
+async def begin_refund(q: Executor, refund_id: UUID) -> bool:
+    """True for the one caller that may send the refund now."""
+    return await q.fetch_value(SQL["service_begin_refund_call"], {"id": refund_id})
+
+
+async def record_refund(q: Executor, refund_id: UUID, news: dict[str, Any]) -> str:
+    """Applies what the gateway says of a refund: applied or unchanged."""
+    return await q.fetch_value(SQL["service_record_refund_outcome"], {"id": refund_id, "snapshot": json.dumps(news)})
+
+
+async def record_refund_news(q: Executor, account_id: UUID, said: RefundSnapshot) -> str:
+    """Applies news of a refund that may not be one of ours yet: applied, unchanged or unknown_payment."""
+    return await q.fetch_value(
+        SQL["service_record_refund_news"], {"account_id": account_id, "snapshot": json.dumps(said.news())}
+    )
+
+
+async def webhook_account(q: Executor, provider: str, token_hash: str) -> WebhookAccount | None:
+    """Whose address it is; None where no secret is configured either."""
+    return await q.find_one(
+        SQL["service_webhook_account"], {"provider": provider, "token_hash": token_hash}, WebhookAccount
+    )
+
+
+async def receive(q: Executor, account_id: UUID, event: GatewayEvent) -> UUID:
+    """Keeps an event and has it handled, once."""
+    occurred_at: datetime | None = event.occurred_at
+    return await q.fetch_value(
+        SQL["service_receive_webhook"],
+        {
+            "account_id": account_id,
+            "event_id": event.event_id,
+            "event_type": event.event_type,
+            "occurred_at": occurred_at,
+            "payload": json.dumps(event.payload),
+        },
+    )
+
+
+async def stored_event(q: Executor, event_id: UUID) -> StoredEvent | None:
+    """An event of the inbox."""
+    return await q.find_one(SQL["service_get_event"], {"id": event_id}, StoredEvent)
+
+
+async def finish_event(q: Executor, event_id: UUID, status: str, outcome: str | None, error: str | None = None) -> None:
+    """How the handling ended."""
+    await q.fetch_value(
+        SQL["service_finish_webhook"], {"id": event_id, "status": status, "outcome": outcome, "error": error}
+    )
+
+
+async def take_due_checks(q: Executor, limit: int) -> list[DueCheck]:
+    """What is to be asked about now; nobody else gets the same for a minute."""
+    return await q.fetch_all(SQL["service_take_due_checks"], {"limit": limit}, DueCheck)
+
+
+async def save_method(
+    q: Executor, *, user_id: UUID, account_id: UUID, provider: str, saved: SavedMethod, is_default: bool
+) -> UUID:
+    """A saved card of a person."""
+    return await q.fetch_value(
+        SQL["service_save_payment_method"],
+        {
+            "user_id": user_id,
+            "account_id": account_id,
+            "provider": provider,
+            "provider_method_id": saved.provider_method_id,
+            "last4": saved.last4,
+            "exp_month": saved.exp_month,
+            "exp_year": saved.exp_year,
+            "brand": saved.brand,
+            "is_default": is_default,
+        },
+    )

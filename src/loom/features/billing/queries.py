@@ -1,0 +1,220 @@
+"""What billing asks of the database as the caller, as typed functions. Policies decide what is found."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from loom.core.errors import NotFound
+from loom.db.executor import Executor
+from loom.db.sql import load_queries
+from loom.features.billing.schemas import (
+    ChangeInvoice,
+    DraftInvoice,
+    GatewayAccount,
+    Intent,
+    IntentWithSecret,
+    Invoice,
+    InvoiceStatus,
+    InvoiceWithLines,
+    NewLine,
+    Payment,
+    PaymentMethod,
+    PaymentStatus,
+    RecordPayment,
+    Refund,
+    RequestRefund,
+)
+from loom.http.cursors import After
+from loom.providers.payments import OpenedAccount
+
+SQL = load_queries("loom.features.billing")
+
+
+async def draft_invoice(q: Executor, new: DraftInvoice) -> UUID:
+    """The id of the new draft."""
+    lines = "[" + ",".join(line.model_dump_json(exclude_none=True) for line in new.lines) + "]"
+    return await q.fetch_value(SQL["draft_invoice"], new.model_dump(exclude={"lines"}) | {"lines": lines})
+
+
+async def list_invoices(
+    q: Executor,
+    *,
+    status: InvoiceStatus | None,
+    draft: bool | None,
+    client_id: UUID | None,
+    coach_client_id: UUID | None,
+    after: After,
+    limit: int,
+) -> list[Invoice]:
+    """Newest first, one more than `limit` where there are more."""
+    wanted = {"status": status, "draft": draft, "client_id": client_id, "coach_client_id": coach_client_id}
+    return await q.fetch_all(SQL["list_invoices"], wanted | _page(after, limit), Invoice)
+
+
+async def get_invoice(q: Executor, invoice_id: UUID) -> InvoiceWithLines:
+    """An invoice with its lines."""
+    return await q.fetch_one(SQL["get_invoice"], {"id": invoice_id}, InvoiceWithLines)
+
+
+async def edit_draft(q: Executor, invoice_id: UUID, change: ChangeInvoice) -> None:
+    """Only what was sent changes."""
+    await q.fetch_value(
+        SQL["edit_draft_invoice"], {"id": invoice_id, "changes": change.model_dump_json(exclude_unset=True)}
+    )
+
+
+async def delete_draft(q: Executor, invoice_id: UUID) -> None:
+    """Throws a draft away."""
+    await q.fetch_value(SQL["delete_draft_invoice"], {"id": invoice_id})
+
+
+async def add_line(q: Executor, invoice_id: UUID, line: NewLine) -> None:
+    """Adds a line to a draft."""
+    await q.fetch_value(SQL["add_invoice_line"], {"id": invoice_id, "line": line.model_dump_json(exclude_none=True)})
+
+
+async def remove_line(q: Executor, invoice_id: UUID, line_id: UUID) -> None:
+    """Takes a line off a draft; NotFound when the invoice has no such line."""
+    if not await q.execute(SQL["remove_invoice_line"], {"id": invoice_id, "line_id": line_id}):
+        raise NotFound
+
+
+async def finalize_invoice(q: Executor, invoice_id: UUID) -> None:
+    """Gives a draft its number, for good."""
+    await q.fetch_value(SQL["finalize_invoice"], {"id": invoice_id})
+
+
+async def void_invoice(q: Executor, invoice_id: UUID, reason: str | None) -> None:
+    """Voids an unpaid invoice."""
+    await q.fetch_value(SQL["void_invoice"], {"id": invoice_id, "reason": reason})
+
+
+async def write_off_invoice(q: Executor, invoice_id: UUID, reason: str) -> None:
+    """Gives up on an open invoice."""
+    await q.fetch_value(SQL["write_off_invoice"], {"id": invoice_id, "reason": reason})
+
+
+async def begin_intent(q: Executor, invoice_id: UUID) -> UUID:
+    """The open intent of the invoice, made if there is none."""
+    return await q.fetch_value(SQL["begin_payment_intent"], {"invoice_id": invoice_id})
+
+
+async def begin_attempt(q: Executor, intent_id: UUID, method_id: UUID | None) -> UUID:
+    """The pending payment of an attempt that is about to be sent."""
+    return await q.fetch_value(SQL["begin_payment_attempt"], {"intent_id": intent_id, "method_id": method_id})
+
+
+async def cancel_intent(q: Executor, intent_id: UUID) -> None:
+    """Gives an intent up."""
+    await q.fetch_value(SQL["cancel_payment_intent"], {"id": intent_id})
+
+
+async def get_intent(q: Executor, intent_id: UUID) -> Intent:
+    """An intent, without its secret."""
+    return await q.fetch_one(SQL["get_intent"], {"id": intent_id}, Intent)
+
+
+async def get_intent_with_secret(q: Executor, intent_id: UUID) -> IntentWithSecret:
+    """An intent; the secret is null to everybody but the payer."""
+    return await q.fetch_one(SQL["get_intent_with_secret"], {"id": intent_id}, IntentWithSecret)
+
+
+async def list_intents(q: Executor, *, invoice_id: UUID | None, after: After, limit: int) -> list[Intent]:
+    """Newest first, one more than `limit` where there are more."""
+    return await q.fetch_all(SQL["list_intents"], {"invoice_id": invoice_id} | _page(after, limit), Intent)
+
+
+async def record_manual_payment(q: Executor, new: RecordPayment) -> UUID:
+    """The id of the payment."""
+    return await q.fetch_value(SQL["record_manual_payment"], new.model_dump())
+
+
+async def list_payments(
+    q: Executor, *, invoice_id: UUID | None, status: PaymentStatus | None, after: After, limit: int
+) -> list[Payment]:
+    """Newest first, one more than `limit` where there are more."""
+    wanted = {"invoice_id": invoice_id, "status": status}
+    return await q.fetch_all(SQL["list_payments"], wanted | _page(after, limit), Payment)
+
+
+async def get_payment(q: Executor, payment_id: UUID) -> Payment:
+    """A payment."""
+    return await q.fetch_one(SQL["get_payment"], {"id": payment_id}, Payment)
+
+
+async def request_refund(q: Executor, payment_id: UUID, wanted: RequestRefund) -> UUID:
+    """The id of the refund, whose amount is reserved from now on."""
+    return await q.fetch_value(SQL["request_refund"], {"payment_id": payment_id} | wanted.model_dump())
+
+
+async def list_refunds(q: Executor, *, payment_id: UUID | None, after: After, limit: int) -> list[Refund]:
+    """Newest first, one more than `limit` where there are more."""
+    return await q.fetch_all(SQL["list_refunds"], {"payment_id": payment_id} | _page(after, limit), Refund)
+
+
+async def get_refund(q: Executor, refund_id: UUID) -> Refund:
+    """A refund."""
+    return await q.fetch_one(SQL["get_refund"], {"id": refund_id}, Refund)
+
+
+async def gateway_of(q: Executor, practice_id: UUID) -> UUID:
+    """The account that keeps cards for a practice."""
+    return await q.fetch_value(SQL["payment_gateway_of"], {"practice_id": practice_id})
+
+
+async def list_methods(q: Executor, *, after: After, limit: int) -> list[PaymentMethod]:
+    """The caller's own, newest first, one more than `limit` where there are more."""
+    return await q.fetch_all(SQL["list_payment_methods"], _page(after, limit), PaymentMethod)
+
+
+async def get_method(q: Executor, method_id: UUID) -> PaymentMethod:
+    """One of the caller's own."""
+    return await q.fetch_one(SQL["get_payment_method"], {"id": method_id}, PaymentMethod)
+
+
+async def change_method(q: Executor, method_id: UUID, *, is_default: bool) -> PaymentMethod:
+    """One of the caller's own, as it is now."""
+    return await q.fetch_one(SQL["change_payment_method"], {"id": method_id, "is_default": is_default}, PaymentMethod)
+
+
+async def detach_method(q: Executor, method_id: UUID) -> None:
+    """NotFound when there was none to remove."""
+    if not await q.execute(SQL["detach_payment_method"], {"id": method_id}):
+        raise NotFound
+
+
+async def list_accounts(q: Executor, *, after: After, limit: int) -> list[GatewayAccount]:
+    """The practice's, newest first, one more than `limit` where there are more."""
+    return await q.fetch_all(SQL["list_gateway_accounts"], _page(after, limit), GatewayAccount)
+
+
+async def get_account(q: Executor, account_id: UUID) -> GatewayAccount:
+    """One account, without its secrets."""
+    return await q.fetch_one(SQL["get_gateway_account"], {"id": account_id}, GatewayAccount)
+
+
+async def add_account(
+    q: Executor, *, provider: str, display_name: str, webhook_token_hash: str, opened: OpenedAccount
+) -> UUID:
+    """The id of the account; only owners of a practice have one to add it to."""
+    return await q.fetch_value(
+        SQL["add_gateway_account"],
+        {
+            "provider": provider,
+            "display_name": display_name,
+            "webhook_token_hash": webhook_token_hash,
+            "api_key": opened.api_key,
+            "webhook_secret": opened.webhook_secret,
+            "external_id": opened.external_id,
+            "public_key": opened.public_key,
+        },
+    )
+
+
+async def disable_account(q: Executor, account_id: UUID) -> None:
+    """Takes no new payments through it any more."""
+    await q.fetch_value(SQL["disable_gateway_account"], {"id": account_id})
+
+
+def _page(after: After, limit: int) -> dict[str, object]:
+    return {"after_at": after.at, "after_id": after.id, "limit": limit + 1}

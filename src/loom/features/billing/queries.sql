@@ -1,0 +1,308 @@
+-- name: draft_invoice
+select public.draft_invoice(
+  p_client_id => %(client_id)s, p_coach_client_id => %(coach_client_id)s, p_lines => %(lines)s::jsonb,
+  p_due_date => %(due_date)s, p_currency => %(currency)s, p_tax_rate_bp => %(tax_rate_bp)s, p_notes => %(notes)s)
+
+-- name: list_invoices
+select
+  i.id, i.practice_id, i.coach_id, i.user_id as client_id, i.coach_client_id, i.status, i.document_kind, i.document_number,
+  i.currency, i.subtotal_cents, i.tax_rate_bp, i.tax_cents, i.total_amount_cents, i.amount_paid_cents, i.amount_refunded_cents,
+  private.invoice_balance(i) as balance_cents, private.invoice_display_status(i) as display_status,
+  i.buyer_name, i.buyer_email, i.seller_name, i.notes, case when i.finalized_at is not null then i.issued_at end as issued_at,
+  i.due_date, i.finalized_at, i.paid_at, i.voided_at, i.written_off_at, i.created_at, i.updated_at
+from public.invoices as i
+where (%(status)s::text is null or i.status = %(status)s::public.payment_status)
+  and (%(draft)s::boolean is null or (i.finalized_at is null) = %(draft)s)
+  and (%(client_id)s::uuid is null or i.user_id = %(client_id)s)
+  and (%(coach_client_id)s::uuid is null or i.coach_client_id = %(coach_client_id)s)
+  and (%(after_at)s::timestamptz is null or (i.created_at, i.id) < (%(after_at)s, %(after_id)s::uuid))
+order by i.created_at desc, i.id desc
+limit %(limit)s
+
+-- name: get_invoice
+select
+  i.id, i.practice_id, i.coach_id, i.user_id as client_id, i.coach_client_id, i.status, i.document_kind, i.document_number,
+  i.currency, i.subtotal_cents, i.tax_rate_bp, i.tax_cents, i.total_amount_cents, i.amount_paid_cents, i.amount_refunded_cents,
+  private.invoice_balance(i) as balance_cents, private.invoice_display_status(i) as display_status,
+  i.buyer_name, i.buyer_email, i.seller_name, i.notes, case when i.finalized_at is not null then i.issued_at end as issued_at,
+  i.due_date, i.finalized_at, i.paid_at, i.voided_at, i.written_off_at, i.created_at, i.updated_at,
+  coalesce((
+    select jsonb_agg(jsonb_build_object(
+      'id', l.id, 'session_id', l.session_id, 'attendee_id', l.attendee_id, 'description', l.description,
+      'quantity', l.quantity, 'amount_cents', l.amount_cents, 'discount_cents', l.discount_cents,
+      'line_total_cents', l.line_total_cents, 'currency', l.currency) order by l.position, l.id)
+    from public.invoice_line_items as l where l.invoice_id = i.id), '[]') as lines
+from public.invoices as i
+where i.id = %(id)s
+
+-- name: edit_draft_invoice
+select public.edit_draft_invoice(%(id)s, %(changes)s::jsonb)
+
+-- name: delete_draft_invoice
+select public.delete_draft_invoice(%(id)s)
+
+-- name: add_invoice_line
+select public.add_invoice_line(%(id)s, %(line)s::jsonb)
+
+-- name: remove_invoice_line
+select public.remove_invoice_line(l.id)
+from public.invoice_line_items as l
+where l.id = %(line_id)s and l.invoice_id = %(id)s
+
+-- name: finalize_invoice
+select public.finalize_invoice(%(id)s)
+
+-- name: void_invoice
+select public.void_invoice(%(id)s, %(reason)s)
+
+-- name: write_off_invoice
+select public.write_off_invoice(%(id)s, %(reason)s)
+
+-- name: begin_payment_intent
+select public.begin_payment_intent(%(invoice_id)s)
+
+-- name: begin_payment_attempt
+select public.begin_payment_attempt(%(intent_id)s, %(method_id)s)
+
+-- name: cancel_payment_intent
+select public.cancel_payment_intent(%(id)s)
+
+-- name: get_intent
+select
+  i.id, i.invoice_id, i.user_id, i.practice_id, i.amount_cents, i.currency, i.status, i.provider, i.payment_method_id,
+  i.next_action, i.last_error_code, i.last_error_message, i.outcome_unknown_since, i.succeeded_at, i.canceled_at,
+  i.created_at, i.updated_at
+from public.payment_intents as i
+where i.id = %(id)s
+
+-- name: get_intent_with_secret
+select
+  i.id, i.invoice_id, i.user_id, i.practice_id, i.amount_cents, i.currency, i.status, i.provider, i.payment_method_id,
+  i.next_action, i.last_error_code, i.last_error_message, i.outcome_unknown_since, i.succeeded_at, i.canceled_at,
+  i.created_at, i.updated_at, public.payment_intent_secret(i.id) as client_secret
+from public.payment_intents as i
+where i.id = %(id)s
+
+-- name: list_intents
+select
+  i.id, i.invoice_id, i.user_id, i.practice_id, i.amount_cents, i.currency, i.status, i.provider, i.payment_method_id,
+  i.next_action, i.last_error_code, i.last_error_message, i.outcome_unknown_since, i.succeeded_at, i.canceled_at,
+  i.created_at, i.updated_at
+from public.payment_intents as i
+where (%(invoice_id)s::uuid is null or i.invoice_id = %(invoice_id)s)
+  and (%(after_at)s::timestamptz is null or (i.created_at, i.id) < (%(after_at)s, %(after_id)s::uuid))
+order by i.created_at desc, i.id desc
+limit %(limit)s
+
+-- name: record_manual_payment
+select public.record_manual_payment(
+  %(invoice_id)s, %(amount_cents)s, %(method)s::public.payment_method_type, %(reference)s, %(received_at)s)
+
+-- name: list_payments
+select
+  p.id, p.user_id, p.practice_id, p.invoice_id, p.session_id, p.intent_id, p.method_id, p.amount_cents, p.currency, p.status,
+  p.method_type, p.provider, p.reference, p.description, p.allocated_cents, p.refunded_cents,
+  case when p.status in ('paid', 'refunded') then p.amount_cents - p.refund_reserved_cents else 0 end as refundable_cents,
+  p.paid_at, p.failure_code, p.failure_message, p.created_at, p.updated_at
+from public.payments as p
+where (%(invoice_id)s::uuid is null or p.invoice_id = %(invoice_id)s)
+  and (%(status)s::text is null or p.status = %(status)s::public.payment_status)
+  and (%(after_at)s::timestamptz is null or (p.created_at, p.id) < (%(after_at)s, %(after_id)s::uuid))
+order by p.created_at desc, p.id desc
+limit %(limit)s
+
+-- name: get_payment
+select
+  p.id, p.user_id, p.practice_id, p.invoice_id, p.session_id, p.intent_id, p.method_id, p.amount_cents, p.currency, p.status,
+  p.method_type, p.provider, p.reference, p.description, p.allocated_cents, p.refunded_cents,
+  case when p.status in ('paid', 'refunded') then p.amount_cents - p.refund_reserved_cents else 0 end as refundable_cents,
+  p.paid_at, p.failure_code, p.failure_message, p.created_at, p.updated_at
+from public.payments as p
+where p.id = %(id)s
+
+-- name: request_refund
+select public.request_refund(%(payment_id)s, %(amount_cents)s, %(reason)s)
+
+-- name: list_refunds
+select
+  r.id, r.payment_id, r.amount_cents, r.currency, r.status, r.reason, r.failure_reason, r.outcome_unknown_since, r.processed_at,
+  r.created_at, r.updated_at
+from public.payment_refunds as r
+where (%(payment_id)s::uuid is null or r.payment_id = %(payment_id)s)
+  and (%(after_at)s::timestamptz is null or (r.created_at, r.id) < (%(after_at)s, %(after_id)s::uuid))
+order by r.created_at desc, r.id desc
+limit %(limit)s
+
+-- name: get_refund
+select
+  r.id, r.payment_id, r.amount_cents, r.currency, r.status, r.reason, r.failure_reason, r.outcome_unknown_since, r.processed_at,
+  r.created_at, r.updated_at
+from public.payment_refunds as r
+where r.id = %(id)s
+
+-- name: payment_gateway_of
+select public.payment_gateway_of(%(practice_id)s)
+
+-- name: list_payment_methods
+select m.id, m.practice_id, m.type, m.provider, m.brand, m.last4, m.exp_month, m.exp_year, m.is_default, m.created_at, m.updated_at
+from public.payment_methods as m
+where m.user_id = (select private.me()) and m.detached_at is null
+  and (%(after_at)s::timestamptz is null or (m.created_at, m.id) < (%(after_at)s, %(after_id)s::uuid))
+order by m.created_at desc, m.id desc
+limit %(limit)s
+
+-- name: get_payment_method
+select m.id, m.practice_id, m.type, m.provider, m.brand, m.last4, m.exp_month, m.exp_year, m.is_default, m.created_at, m.updated_at
+from public.payment_methods as m
+where m.id = %(id)s and m.user_id = (select private.me()) and m.detached_at is null
+
+-- name: change_payment_method
+update public.payment_methods as m set is_default = %(is_default)s
+where m.id = %(id)s and m.user_id = (select private.me()) and m.detached_at is null
+returning m.id, m.practice_id, m.type, m.provider, m.brand, m.last4, m.exp_month, m.exp_year, m.is_default, m.created_at, m.updated_at
+
+-- name: detach_payment_method
+update public.payment_methods as m set detached_at = now()
+where m.id = %(id)s and m.user_id = (select private.me()) and m.detached_at is null
+
+-- name: list_gateway_accounts
+select
+  g.id, g.practice_id, g.provider, g.display_name, g.external_id, g.public_key, g.is_live, g.is_default, g.disabled_at,
+  g.created_at, g.updated_at
+from public.gateway_accounts as g
+where %(after_at)s::timestamptz is null or (g.created_at, g.id) < (%(after_at)s, %(after_id)s::uuid)
+order by g.created_at desc, g.id desc
+limit %(limit)s
+
+-- name: get_gateway_account
+select
+  g.id, g.practice_id, g.provider, g.display_name, g.external_id, g.public_key, g.is_live, g.is_default, g.disabled_at,
+  g.created_at, g.updated_at
+from public.gateway_accounts as g
+where g.id = %(id)s
+
+-- name: add_gateway_account
+select public.add_gateway_account(
+  %(provider)s, %(display_name)s, %(webhook_token_hash)s, %(api_key)s, %(webhook_secret)s, %(external_id)s, %(public_key)s)
+
+-- name: disable_gateway_account
+select public.disable_gateway_account(%(id)s)
+
+-- What follows runs as the service, past the policies.
+
+-- name: service_webhook_account
+-- role: service_role
+select g.id, g.provider, array_remove(array[s.webhook_secret, s.previous_webhook_secret], null) as secrets
+from public.gateway_accounts as g
+join private.gateway_secrets as s on s.account_id = g.id
+where g.provider = %(provider)s and g.webhook_token_hash = %(token_hash)s and s.webhook_secret is not null
+
+-- name: service_receive_webhook
+-- role: service_role
+select public.receive_webhook(%(account_id)s, %(event_id)s, %(event_type)s, %(occurred_at)s, %(payload)s::jsonb)
+
+-- name: service_get_event
+-- role: service_role
+select e.id, e.gateway_account_id as account_id, e.provider, e.payload::text as payload, e.status
+from public.webhook_events as e
+where e.id = %(id)s
+
+-- name: service_finish_webhook
+-- role: service_role
+select public.finish_webhook(%(id)s, %(status)s, %(outcome)s, %(error)s)
+
+-- name: service_find_intent
+-- role: service_role
+select i.id
+from public.payment_intents as i
+where i.gateway_account_id = %(account_id)s
+  and (i.provider_intent_id = %(provider_intent_id)s or (i.provider_intent_id is null and i.id::text = %(reference)s))
+order by i.provider_intent_id nulls last
+limit 1
+
+-- name: service_intent_call
+-- role: service_role
+select
+  i.id, i.amount_cents, i.currency, i.status, i.provider_intent_id, g.provider, s.api_key
+from public.payment_intents as i
+join public.gateway_accounts as g on g.id = i.gateway_account_id
+left join private.gateway_secrets as s on s.account_id = g.id
+where i.id = %(id)s
+
+-- name: service_attempt_call
+-- role: service_role
+select
+  p.id, p.intent_id, p.idempotency_key as key, i.provider_intent_id, m.provider_method_id, g.provider, s.api_key
+from public.payments as p
+join public.payment_intents as i on i.id = p.intent_id
+join public.gateway_accounts as g on g.id = i.gateway_account_id
+left join private.gateway_secrets as s on s.account_id = g.id
+left join public.payment_methods as m on m.id = p.method_id
+where p.id = %(id)s
+
+-- name: service_refund_call
+-- role: service_role
+select
+  r.id, r.amount_cents, r.status, r.provider_refund_id, p.provider_transaction_id as charge_id, g.provider, s.api_key
+from public.payment_refunds as r
+join public.payments as p on p.id = r.payment_id
+join public.gateway_accounts as g on g.id = p.gateway_account_id
+left join private.gateway_secrets as s on s.account_id = g.id
+where r.id = %(id)s
+
+-- name: service_account_call
+-- role: service_role
+select g.id, g.provider, s.api_key
+from public.gateway_accounts as g
+left join private.gateway_secrets as s on s.account_id = g.id
+where g.id = %(id)s
+
+-- name: service_method_call
+-- role: service_role
+select m.id, m.provider_method_id, g.provider, s.api_key
+from public.payment_methods as m
+join public.gateway_accounts as g on g.id = m.gateway_account_id
+left join private.gateway_secrets as s on s.account_id = g.id
+where m.id = %(id)s
+
+-- name: service_record_intent_sent
+-- role: service_role
+select public.record_intent_sent(%(id)s, %(provider_intent_id)s, %(client_secret)s, %(provider_status)s, %(version)s)
+
+-- name: service_record_intent_unknown
+-- role: service_role
+select public.record_intent_unknown(%(id)s, %(message)s)
+
+-- name: service_record_intent_outcome
+-- role: service_role
+select public.record_intent_outcome(%(id)s, %(snapshot)s::jsonb, %(looked_up)s)
+
+-- name: service_record_attempt_refused
+-- role: service_role
+select public.record_attempt_refused(%(id)s, %(code)s, %(message)s)
+
+-- name: service_begin_refund_call
+-- role: service_role
+select public.begin_refund_call(%(id)s)
+
+-- name: service_record_refund_outcome
+-- role: service_role
+select public.record_refund_outcome(%(id)s, %(snapshot)s::jsonb)
+
+-- name: service_record_refund_news
+-- role: service_role
+select public.record_refund_news(%(account_id)s, %(snapshot)s::jsonb)
+
+-- name: service_take_due_checks
+-- role: service_role
+select kind, id from public.take_due_checks(%(limit)s)
+
+-- name: service_save_payment_method
+-- role: service_role
+insert into public.payment_methods (
+  user_id, type, provider, provider_method_id, last4, exp_month, exp_year, brand, is_default, gateway_account_id)
+values (
+  %(user_id)s, 'credit_card', %(provider)s, %(provider_method_id)s, %(last4)s, %(exp_month)s, %(exp_year)s, %(brand)s,
+  %(is_default)s, %(account_id)s)
+on conflict (user_id, provider, provider_method_id) do update set last4 = excluded.last4
+returning id

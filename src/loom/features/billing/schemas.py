@@ -1,0 +1,298 @@
+"""Shapes of billing. Amounts are integers in minor units (`*_cents`) of the `currency` beside them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
+
+from loom.http import Input
+
+InvoiceStatus = Literal["pending", "paid", "canceled", "refunded"]
+PaymentStatus = Literal["pending", "paid", "failed", "canceled", "refunded"]
+IntentStatus = Literal["requires_payment_method", "requires_confirmation", "processing", "succeeded", "canceled"]
+RefundStatus = Literal["pending", "processing", "succeeded", "failed"]
+MethodType = Literal["credit_card", "bank_transfer", "cash", "voucher", "other"]
+DisplayStatus = Literal["draft", "open", "partially_paid", "overdue", "paid", "refunded", "void", "written_off"]
+DocumentKind = Literal["invoice", "tax_invoice", "receipt", "tax_invoice_receipt", "credit_note"]
+Provider = Literal["sandbox", "stripe", "tranzila"]
+
+Cents = Annotated[int, Field(ge=0, le=2_147_483_647, examples=[25000])]
+PositiveCents = Annotated[int, Field(ge=1, le=99_999_999, examples=[25000])]
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", examples=["ILS"])]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=r"\S")]
+Notes = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+BasisPoints = Annotated[int, Field(ge=0, le=10_000, description="1800 is 18 %.")]
+Token = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$", examples=["tok_approve"])]
+
+
+def _nothing() -> None:
+    return None
+
+
+class Created(BaseModel):
+    """The id of what was made, for steps that go on elsewhere."""
+
+    id: UUID
+
+
+class InvoiceLine(BaseModel):
+    """A line. `amount_cents` is the price of one; the total is that times `quantity`, less the discount."""
+
+    id: UUID
+    session_id: UUID | None
+    attendee_id: UUID | None
+    description: str
+    quantity: int
+    amount_cents: int
+    discount_cents: int
+    line_total_cents: int
+    currency: str
+
+
+class Invoice(BaseModel):
+    """An invoice as lists show it. A draft has no number and no `finalized_at`."""
+
+    id: UUID
+    practice_id: UUID
+    coach_id: UUID | None
+    client_id: UUID | None
+    coach_client_id: UUID | None
+    status: InvoiceStatus
+    display_status: DisplayStatus
+    document_kind: DocumentKind
+    document_number: str | None
+    currency: str
+    subtotal_cents: int
+    tax_rate_bp: int
+    tax_cents: int
+    total_amount_cents: int
+    amount_paid_cents: int
+    amount_refunded_cents: int
+    balance_cents: int
+    buyer_name: str | None
+    buyer_email: str | None
+    seller_name: str | None
+    notes: str | None
+    issued_at: datetime | None
+    due_date: datetime | None
+    finalized_at: datetime | None
+    paid_at: datetime | None
+    voided_at: datetime | None
+    written_off_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class InvoiceWithLines(Invoice):
+    """An invoice with what it is for."""
+
+    lines: list[InvoiceLine]
+
+
+class NewLine(Input):
+    """Either a seat (`attendee_id`, or `session_id` for the client's seat there) or an add-on.
+
+    Of a seat, description and price come from the session unless given here.
+    """
+
+    attendee_id: UUID | None = None
+    session_id: UUID | None = None
+    description: Text | None = None
+    quantity: Annotated[int, Field(ge=1, le=10_000)] = 1
+    amount_cents: Cents | None = None
+    discount_cents: Cents = 0
+
+
+class DraftInvoice(Input):
+    """A draft for one client of the caller's: `client_id` is an account, `coach_client_id` also one without."""
+
+    client_id: UUID | None = None
+    coach_client_id: UUID | None = None
+    lines: Annotated[list[NewLine], Field(max_length=200, default_factory=list)]
+    due_date: AwareDatetime | None = None
+    currency: Currency | None = None
+    tax_rate_bp: BasisPoints | None = None
+    notes: Notes | None = None
+
+
+class ChangeInvoice(Input):
+    """Changes of a draft. What is left out stays."""
+
+    due_date: AwareDatetime | None = None
+    notes: Notes | None = None
+    buyer_name: Text | None = None
+    buyer_email: Text | None = None
+    tax_rate_bp: BasisPoints = Field(default_factory=_nothing)  # pyright: ignore[reportAssignmentType]
+
+
+class VoidInvoice(Input):
+    """Why, if there is something to say."""
+
+    reason: Text | None = None
+
+
+class WriteOffInvoice(Input):
+    """Why the money is given up."""
+
+    reason: Text
+
+
+class Intent(BaseModel):
+    """The plan to collect the balance of an invoice.
+
+    `next_action` says what the payer has to do, `outcome_unknown_since` that the gateway's answer was lost and is
+    being looked up.
+    """
+
+    id: UUID
+    invoice_id: UUID | None
+    user_id: UUID | None
+    practice_id: UUID | None
+    amount_cents: int
+    currency: str
+    status: IntentStatus
+    provider: str | None
+    payment_method_id: UUID | None
+    next_action: dict[str, Any] | None
+    last_error_code: str | None
+    last_error_message: str | None
+    outcome_unknown_since: datetime | None
+    succeeded_at: datetime | None
+    canceled_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class IntentWithSecret(Intent):
+    """`client_secret` is told to the payer only; null until the gateway has answered, and once the intent is over."""
+
+    client_secret: str | None
+
+
+class ConfirmIntent(Input):
+    """A card token of the gateway's own page, or a saved way to pay."""
+
+    card_token: Token | None = None
+    payment_method_id: UUID | None = None
+
+
+class Payment(BaseModel):
+    """A movement of money in, or an attempt at one. `refundable_cents` is what can still go back."""
+
+    id: UUID
+    user_id: UUID | None
+    practice_id: UUID | None
+    invoice_id: UUID | None
+    session_id: UUID | None
+    intent_id: UUID | None
+    method_id: UUID | None
+    amount_cents: int
+    currency: str
+    status: PaymentStatus
+    method_type: MethodType | None
+    provider: str
+    reference: str | None
+    description: str | None
+    allocated_cents: int
+    refunded_cents: int
+    refundable_cents: int
+    paid_at: datetime | None
+    failure_code: str | None
+    failure_message: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class RecordPayment(Input):
+    """Money that came outside the gateway. All but cash need a `reference`."""
+
+    invoice_id: UUID
+    amount_cents: PositiveCents
+    method: Literal["bank_transfer", "cash", "voucher", "other"]
+    reference: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = None
+    received_at: AwareDatetime | None = None
+
+
+class Refund(BaseModel):
+    """Money that goes back. It may fail after it succeeded."""
+
+    id: UUID
+    payment_id: UUID
+    amount_cents: int
+    currency: str
+    status: RefundStatus
+    reason: str | None
+    failure_reason: str | None
+    outcome_unknown_since: datetime | None
+    processed_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class RequestRefund(Input):
+    """Without an amount, all that is left goes back."""
+
+    amount_cents: PositiveCents | None = None
+    reason: Text | None = None
+
+
+class PaymentMethod(BaseModel):
+    """A saved way to pay."""
+
+    id: UUID
+    practice_id: UUID | None
+    type: MethodType
+    provider: str
+    brand: str | None
+    last4: str | None
+    exp_month: int | None
+    exp_year: int | None
+    is_default: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class SavePaymentMethod(Input):
+    """A card to be kept with the gateway of a practice whose client the caller is."""
+
+    practice_id: UUID
+    card_token: Token
+    is_default: bool = False
+
+
+class ChangePaymentMethod(Input):
+    """Makes it the one that is offered first, or not."""
+
+    is_default: bool
+
+
+class GatewayAccount(BaseModel):
+    """An account of the caller's practice at a gateway, without its secrets."""
+
+    id: UUID
+    practice_id: UUID
+    provider: Provider
+    display_name: str
+    external_id: str | None
+    public_key: str | None
+    is_live: bool
+    is_default: bool
+    disabled_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class OpenGatewayAccount(Input):
+    """An account that the gateway makes by itself, as the sandbox does."""
+
+    provider: Literal["sandbox"]
+    display_name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)] = "Sandbox"
+
+
+class Received(BaseModel):
+    """The event is kept; it is handled after this answer."""
+
+    received: bool

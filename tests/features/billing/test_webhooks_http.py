@@ -1,0 +1,107 @@
+"""Webhooks: what is believed, and what is not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from loom.providers.payments.sandbox import SIGNATURE_HEADER
+from loom.providers.payments.signatures import sign
+from tests.features.billing.shop import Shop
+from tests.features.billing.world import World, one
+from tests.support.waiting import until
+
+
+def webhook(shop: Shop, body: bytes, signature: str | None, path: str | None = None) -> dict[str, Any]:
+    headers = {"content-type": "application/json"} | ({SIGNATURE_HEADER: signature} if signature is not None else {})
+    account = shop.live.sandbox.call("GET", "/events", None, shop.key)
+    assert account["http_status"] == 200
+    answer = httpx.post(f"{shop.live.url}{path or known_path(shop)}", content=body, headers=headers)
+    return answer.json() | {"http_status": answer.status_code}
+
+
+def known_path(shop: Shop) -> str:
+    """An address whose token the test knows."""
+
+    token = f"token-{shop.account['id']}"
+    shop.world.owner.execute(
+        "update public.gateway_accounts set webhook_token_hash = %s where id = %s",
+        [hashlib.sha256(token.encode()).hexdigest(), shop.account["id"]],
+    )
+    return f"/v1/webhooks/sandbox/{token}"
+
+
+def forged(intent: str = "pi_x", **more: Any) -> bytes:
+    data = {
+        "id": intent, "object": "intent", "status": "succeeded", "currency": "ILS", "version": 7,
+        "amount_received": 25000, "charge": "ch_forged",
+    } | more  # fmt: skip
+    return json.dumps({"id": f"evt_{uuid4()}", "type": "intent.succeeded", "created": 1, "data": data}).encode()
+
+
+def test_unsigned_forged_and_replayed_webhooks_are_refused_and_change_nothing(shop: Shop) -> None:
+    invoice = shop.invoice()
+    intent = shop.intent(invoice)["id"]
+    name = one(shop.world.owner, "select provider_intent_id as v from public.payment_intents where id = %s", intent)
+    until(lambda: shop.handled() == ["handled"], "the first event is handled")
+    body, now = forged(name), int(time.time())
+    for signature, code in (
+        (None, "signature_missing"),
+        (sign("wrong", body, now), "signature_invalid"),
+        (sign(shop.secret, body + b" ", now), "signature_invalid"),
+        (sign(shop.secret, body, now - 301), "timestamp_out_of_range"),
+        (sign(shop.secret, body, now + 310), "timestamp_out_of_range"),
+    ):
+        said = webhook(shop, body, signature)
+        assert (said["http_status"], said["code"]) == (400, code)
+    said = webhook(shop, b"[1]", sign(shop.secret, b"[1]", now))
+    assert (said["http_status"], said["code"]) == (400, "malformed")
+    assert shop.handled() == ["handled"]
+    assert shop.live.call(shop.client, "GET", f"/invoices/{invoice}")["status"] == "pending"
+    # The control: the same event with the right signature is taken.
+    assert webhook(shop, body, sign(shop.secret, body, now))["received"] is True
+    shop.until_paid(invoice)
+
+
+def test_an_address_that_is_nobodys_or_has_no_secret_does_not_exist(shop: Shop) -> None:
+    body, now = forged(), int(time.time())
+    signature = sign(shop.secret, body, now)
+    path = known_path(shop)
+    assert webhook(shop, body, signature, "/v1/webhooks/sandbox/nobody")["http_status"] == 404
+    assert webhook(shop, body, signature, path.replace("sandbox", "stripe"))["http_status"] == 404
+    assert webhook(shop, body, signature, path.replace("sandbox", "unheard-of"))["http_status"] == 404
+    shop.world.owner.execute(
+        "update private.gateway_secrets set webhook_secret = null where account_id = %s", [shop.account["id"]]
+    )
+    assert webhook(shop, body, sign("", body, now), path)["http_status"] == 404
+
+
+def test_an_event_in_another_currency_is_kept_as_failed_and_pays_nothing(shop: Shop) -> None:
+    invoice = shop.invoice()
+    intent = shop.intent(invoice)["id"]
+    name = one(shop.world.owner, "select provider_intent_id as v from public.payment_intents where id = %s", intent)
+    body = forged(name, currency="USD")
+    assert webhook(shop, body, sign(shop.secret, body, int(time.time())))["received"] is True
+    until(lambda: "failed" in shop.handled(), "the event is kept as failed")
+    row = shop.world.row(
+        "select error_message from public.webhook_events where gateway_account_id = %s and status = 'failed'",
+        shop.account["id"],
+    )
+    assert row["error_message"].startswith("currency_mismatch")
+    assert shop.live.call(shop.client, "GET", f"/invoices/{invoice}")["status"] == "pending"
+
+
+def test_an_event_of_another_practices_account_cannot_pay_this_ones_invoice(shop: Shop) -> None:
+    invoice = shop.invoice()
+    intent = shop.intent(invoice)["id"]
+    name = one(shop.world.owner, "select provider_intent_id as v from public.payment_intents where id = %s", intent)
+    other = Shop(shop.live, World.make(shop.world.owner, shop.world.as_user, shop.world.as_role))
+    body = forged(name)
+    assert webhook(other, body, sign(other.secret, body, int(time.time())))["received"] is True
+    until(lambda: "handled" in other.handled(), "the event is handled")
+    assert shop.live.call(shop.client, "GET", f"/invoices/{invoice}")["status"] == "pending"
