@@ -1938,6 +1938,11 @@ begin
       429, 'invitation_too_soon', 'This client was sent an invitation minutes ago.', 'Wait ten minutes between two.'
     );
   end if;
+  if relation.metadata ? 'ended_by_client' and relation.ended_at > now() - interval '7 days' then
+    perform private.fail(
+      429, 'invitation_too_soon', 'This person said no a few days ago.', 'Wait seven days before you ask again.'
+    );
+  end if;
   update public.coach_clients set status = 'invited', invited_at = now() where id = relation.id;
   perform private.enqueue(
     'practice.send_client_invitation', jsonb_build_object('coach_client_id', relation.id)
@@ -9470,8 +9475,9 @@ declare
   client_name text := coalesce(new.display_name, private.called(new.client_id), new.email);
 begin
   if new.status = 'invited' and private.acting_as_api()
-    and (tg_op = 'INSERT' or old.status <> 'invited' or old.invited_at is distinct from new.invited_at) then
-    -- An address that nobody has proven is told by mail alone.
+    and (tg_op = 'INSERT' or old.invited_at is distinct from new.invited_at) then
+    -- Only a real invitation moves invited_at; turning the status back and forth is no news. And an address that nobody
+    -- has proven is told by mail alone.
     perform private.tell(
       coalesce(new.client_id, private.verified_account(new.email)), 'coach_invites', '/coach-invitations', about,
       private.called(new.coach_id)

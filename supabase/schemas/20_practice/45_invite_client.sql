@@ -26,6 +26,11 @@ begin
       429, 'invitation_too_soon', 'This client was sent an invitation minutes ago.', 'Wait ten minutes between two.'
     );
   end if;
+  if relation.metadata ? 'ended_by_client' and relation.ended_at > now() - interval '7 days' then
+    perform private.fail(
+      429, 'invitation_too_soon', 'This person said no a few days ago.', 'Wait seven days before you ask again.'
+    );
+  end if;
   update public.coach_clients set status = 'invited', invited_at = now() where id = relation.id;
   perform private.enqueue(
     'practice.send_client_invitation', jsonb_build_object('coach_client_id', relation.id)

@@ -59,8 +59,9 @@ declare
   client_name text := coalesce(new.display_name, private.called(new.client_id), new.email);
 begin
   if new.status = 'invited' and private.acting_as_api()
-    and (tg_op = 'INSERT' or old.status <> 'invited' or old.invited_at is distinct from new.invited_at) then
-    -- An address that nobody has proven is told by mail alone.
+    and (tg_op = 'INSERT' or old.invited_at is distinct from new.invited_at) then
+    -- Only a real invitation moves invited_at; turning the status back and forth is no news. And an address that nobody
+    -- has proven is told by mail alone.
     perform private.tell(
       coalesce(new.client_id, private.verified_account(new.email)), 'coach_invites', '/coach-invitations', about,
       private.called(new.coach_id)

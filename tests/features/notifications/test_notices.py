@@ -234,6 +234,10 @@ def test_an_invited_account_is_told_if_the_address_is_proven_and_the_coach_of_th
         relations.append(relation)
     assert practice.told(proven) == ["coach_invites"]
     assert practice.told(unproven) == []
+    for status in ("ended", "invited"):
+        query = "update public.coach_clients set status = %s where id = %s returning id"
+        practice.do(practice.coach, query, status, relations[0])
+    assert practice.told(proven) == ["coach_invites"], "turning the status back and forth is no news"
     practice.do(proven, "select public.answer_coach_invitation(%s, 'accept')", relations[0])
     practice.do(proven, "select public.leave_coach(%s)", relations[0])
     assert practice.told(practice.coach) == ["invitation_accepted", "client_left"]

@@ -168,7 +168,7 @@ async def test_who_has_an_account_already_answers_the_invitation(
     assert (tied["client_id"], tied["status"]) == (str(person.id), "active")
 
 
-async def test_who_declines_is_asked_again_only_by_a_new_invitation(
+async def test_who_declines_is_asked_again_after_a_week_by_a_new_invitation(
     client: httpx.AsyncClient, bearer: Bearer, coach: Person, owner: Owner
 ) -> None:
     person = a_person(owner)
@@ -179,6 +179,11 @@ async def test_who_declines_is_asked_again_only_by_a_new_invitation(
     ended = (await client.get(f"/v1/clients/{relation['id']}", headers=bearer(coach.id))).json()
     assert (ended["client_id"], ended["status"]) == (None, "ended")
     later(owner, relation["id"])
+    again = await client.post(f"/v1/clients/{relation['id']}/invite", headers=bearer(coach.id))
+    assert (again.status_code, again.json()["code"]) == (429, "invitation_too_soon")
+    owner.execute(
+        "update public.coach_clients set ended_at = now() - interval '8 days' where id = %s", [relation["id"]]
+    )
     assert (await client.post(f"/v1/clients/{relation['id']}/invite", headers=bearer(coach.id))).status_code == 200
     assert len((await client.get("/v1/coach-invitations", headers=bearer(person.id))).json()["items"]) == 1
 

@@ -41,7 +41,7 @@ ERROR_CODES: dict[str, str] = {
     "email_invalid": "The text is not an e-mail address.",
     "hours_invalid": "A range of hours ends after it starts, on one day of the week.",
     "invitation_open": "Only the invited person can accept an invitation.",
-    "invitation_too_soon": "This client was sent an invitation minutes ago.",
+    "invitation_too_soon": "This client was sent an invitation minutes ago, or said no within a week.",
     "relation_ended": "The coach has ended the relation and takes no bookings from this person.",
     "timezone_unknown": "There is no such time zone (IANA).",
 }
