@@ -47,6 +47,16 @@ def test_after_a_kill_it_starts_again_with_its_data(tmp_path: Path) -> None:
             assert conn.execute("select count(*) from public.kept").fetchone() == (0,)
 
 
+def test_a_postgresql_that_dies_is_started_again(tmp_path: Path) -> None:
+    with running("serve", "--data-dir", str(tmp_path)) as server:
+        assert server.get("/ready").status_code == 200
+        pid_file = tmp_path / "postgres" / "postmaster.pid"
+        died = pid_file.read_text("utf-8").splitlines()[0]
+        os.kill(int(died), signal.SIGKILL)
+        until(lambda: pid_file.read_text("utf-8").splitlines()[0] != died, "another PostgreSQL starts")
+        until(lambda: server.get("/ready").status_code == 200, "the database is back")
+
+
 def test_a_second_loom_on_the_same_data_folder_is_refused(tmp_path: Path) -> None:
     with running("serve", "--data-dir", str(tmp_path)) as server:
         second = loom("serve", "--data-dir", str(tmp_path), "--port", "0")

@@ -167,6 +167,25 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
         assert answers(server)
 
 
+def test_an_attempt_that_was_cut_short_is_begun_again(tmp_path: Path) -> None:
+    (tmp_path / "postgres.new").mkdir(parents=True)
+    (tmp_path / "postgres.new" / "PG_VERSION").write_text("18\n", "ascii")
+    with EmbeddedServer.start(tmp_path) as server:
+        assert answers(server)
+    assert not (tmp_path / "postgres.new").exists()
+
+
+def test_a_database_whose_keys_are_gone_is_not_given_new_ones(tmp_path: Path) -> None:
+    with EmbeddedServer.start(tmp_path):
+        pass
+    (tmp_path / "keys" / "postgres.json").rename(tmp_path / "kept.json")
+    with pytest.raises(OperatorError, match="keys of the database"):
+        EmbeddedServer.start(tmp_path)
+    (tmp_path / "kept.json").rename(tmp_path / "keys" / "postgres.json")
+    with EmbeddedServer.start(tmp_path) as server:
+        assert answers(server)
+
+
 @contextmanager
 def server_process(folder: Path, user: RunAs | None = None) -> Iterator[tuple[subprocess.Popen[str], int, str]]:
     process = subprocess.Popen(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import logging
 import signal
 import socket
 import sys
@@ -15,10 +16,14 @@ from typing import Any
 import uvicorn
 
 from loom.cli.compose import job_context
+from loom.core.errors import OperatorError
 from loom.core.settings import Settings
 from loom.db.database import Database
+from loom.db.embedded import EmbeddedServer
 from loom.jobs.worker import run_worker
 from loom.web.app import create_app, open_database
+
+log = logging.getLogger("loom.process")
 
 _GRACE_SECONDS = 5
 _M_MMAP_THRESHOLD = -3
@@ -101,6 +106,22 @@ def asgi(listener: socket.socket, make_app: Callable[[Running], Any]) -> Part:
         server.should_exit = True
         stopping.cancel()
         await serving
+
+    return part
+
+
+def keep_alive(server: EmbeddedServer) -> Part:
+    """Starts the embedded PostgreSQL again should it die, which the system may see to when memory runs out."""
+
+    async def part(running: Running) -> None:
+        while not running.stop.is_set():
+            try:
+                if server.revive():
+                    log.warning("PostgreSQL had died and was started again")
+            except OperatorError as exc:
+                log.warning("PostgreSQL has died and does not start yet: %s", exc)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(running.stop.wait(), 1)
 
     return part
 

@@ -35,7 +35,11 @@ def serve(
         _console.print(f"Loom serves {settings.base_url} (API pages: {settings.base_url}/docs). Ctrl-C stops it.")
         process = _load()
         parts = [process.http(listener)]
-        process.run(settings, target.app_url, [*parts, process.worker] if worker else parts)
+        if worker:
+            parts.append(process.worker)
+        if target.embedded is not None:
+            parts.append(process.keep_alive(target.embedded))
+        process.run(settings, target.app_url, parts)
 
 
 def worker(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:

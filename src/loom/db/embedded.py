@@ -22,7 +22,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from loom.core.errors import OperatorError
-from loom.db.data_folder import FolderLock, last_socket_dir, passwords, private_folder, running
+from loom.db.data_folder import PASSWORDS, FolderLock, last_socket_dir, passwords, private_folder, running
 from loom.db.privileges import RunAs, choose
 
 DATABASE = "loom"
@@ -59,6 +59,7 @@ class EmbeddedServer:
         self._secrets = secrets
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: FolderLock | None = None
+        self._launch_again: Callable[[], None] = lambda: None
 
     @classmethod
     def start(
@@ -73,13 +74,17 @@ class EmbeddedServer:
         socket_of_dead = last_socket_dir(folder) if running(folder) is None else None
         lock = FolderLock.take(folder)
         try:
-            private_folder(folder / "keys")
             if socket_of_dead:
                 _remove_socket_dir(socket_of_dead)
-            data = folder / "postgres"
-            fresh = not (data / "PG_VERSION").exists()
-            program = programs() / "postgres"
-            identity = _identity(data, program)
+            data, program = folder / "postgres", programs() / "postgres"
+            fresh = not data.exists()
+            # Made beside and renamed, so that an interrupted attempt is never taken for a database.
+            made = folder / "postgres.new" if fresh else data
+            if fresh:
+                shutil.rmtree(made, ignore_errors=True)
+            elif not (folder / "keys" / PASSWORDS).exists():
+                raise OperatorError(f"The keys of the database in {folder} are missing: bring {folder}/keys back.")
+            identity = _identity(made, program)
             _check_major(data, program)
             # Not in the data folder: the path of a socket may have 107 bytes.
             socket_dir = tempfile.mkdtemp(prefix="loom-", dir=_short_tmp())
@@ -90,7 +95,9 @@ class EmbeddedServer:
             try:
                 _await_predecessor(data)
                 if fresh:
-                    _initdb(data, identity, self._secrets["postgres"], socket_dir, meanwhile)
+                    _initdb(made, identity, self._secrets["postgres"], socket_dir, meanwhile)
+                    made.rename(data)
+                self._launch_again = lambda: self._launch(data, identity, options or {}, lambda: None)
                 self._launch(data, identity, options or {}, (lambda: None) if fresh else meanwhile)
                 self._ensure_roles()
             except BaseException:
@@ -133,6 +140,13 @@ class EmbeddedServer:
         _remove_socket_dir(self.socket_dir)
         self._lock.release()
         self._lock = None
+
+    def revive(self) -> bool:
+        """Starts PostgreSQL again if it is gone; says whether it had to. OperatorError if it can't yet."""
+        if self._process is None or self._process.poll() is None:
+            return False
+        self._launch_again()
+        return True
 
     def __enter__(self) -> Self:
         return self
@@ -241,8 +255,7 @@ def _initdb(data: Path, identity: RunAs, password: str, scratch: str, meanwhile:
         if process.poll() is None:
             process.kill()
         secret.unlink(missing_ok=True)
-        if process.wait() != 0:
-            shutil.rmtree(data, ignore_errors=True)
+        process.wait()
     if process.returncode != 0:
         raise OperatorError(f"The embedded database could not be made: {said.strip()}")
 

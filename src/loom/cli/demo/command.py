@@ -68,7 +68,7 @@ def _run(settings: Settings, *, check: bool) -> bool:
                 "push_allow_private": True,
             }
         )
-        return _load().run(settings, server.url("loom_api"), listener, side, check=check)
+        return _load().run(settings, server, listener, side, check=check)
 
 
 def _load() -> ModuleType:

@@ -16,13 +16,14 @@ from loom.cli.demo.story import play
 from loom.cli.process import Part, Running
 from loom.cli.sandbox import sandbox_part
 from loom.core.settings import Settings
+from loom.db.embedded import EmbeddedServer
 from loom.providers.email import OutboxMailer
 from loom.providers.push.sink import PushSink
 
 
 def run(
     settings: Settings,
-    conninfo: str,
+    server: EmbeddedServer,
     listener: socket.socket,
     side: tuple[socket.socket, socket.socket],
     *,
@@ -49,9 +50,10 @@ def run(
         sandbox_part(gateway),
         process.asgi(push, lambda _running: sink),
         process.worker,
+        process.keep_alive(server),
         stage,
     ]
-    process.run(settings, conninfo, parts)
+    process.run(settings, server.url("loom_api"), parts)
     return held
 
 
