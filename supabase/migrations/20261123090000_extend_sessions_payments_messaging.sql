@@ -7019,7 +7019,7 @@ $$;
 comment on table public.messages is 'What was said, numbered without gaps in its conversation. Deleting leaves a tombstone.';
 comment on column public.messages.seq is 'Its place in the conversation, 1, 2, 3 and so on, given under the conversation''s row lock.';
 comment on column public.messages.client_message_id is 'The sender''s own key: sending again with it gives the first message, for ever.';
-comment on column public.messages.client_digest is 'SHA-256 of what the key was first used with, so that an edit does not make a repetition look different.';
+comment on column public.messages.client_digest is 'SHA-256 of what the key was first used with, so that an edit does not make a repetition look different. Gone with the content.';
 comment on column public.messages.deleted_at is 'A tombstone: the content is gone, the place stays. The audit is in message_deletions.';
 comment on column public.messages.deleted_by is 'Who deleted it. Kept as it was when accounts go.';
 
@@ -7166,7 +7166,8 @@ set search_path = ''
 as $$
 begin
   if (new.id, new.conversation_id, new.sender_id, new.seq) is distinct from (old.id, old.conversation_id, old.sender_id, old.seq)
-    or (old.client_message_id, old.client_digest) is distinct from (new.client_message_id, new.client_digest) then
+    or new.client_message_id is distinct from old.client_message_id
+    or (new.client_digest is distinct from old.client_digest and new.deleted_at is null) then
     perform private.fail(409, 'message_fixed', 'A message keeps its conversation, place, sender and key.');
   end if;
   if new.content is distinct from old.content and new.deleted_at is null then
@@ -8414,7 +8415,8 @@ begin
       select * into v_message
       from public.messages as m
       where m.sender_id = v_me and m.client_message_id = p_client_message_id;
-      if v_message.client_digest is distinct from private.message_digest(p_conversation_id, p_reply_to_id, p_content) then
+      if v_message.deleted_at is null
+        and v_message.client_digest is distinct from private.message_digest(p_conversation_id, p_reply_to_id, p_content) then
         perform private.fail(
           409, 'idempotency_conflict', 'This client_message_id was used for another message.',
           'A new message needs a new id.');
@@ -8481,7 +8483,11 @@ begin
   select * into v_message from public.messages as m where m.id = p_message_id for update;
   if not found or v_me is null or not (
     (v_message.sender_id = v_me and v_message.conversation_id = any (private.my_conversation_ids()))
-    or v_message.conversation_id = any (private.my_led_conversation_ids())
+    -- In a group the coach keeps order; between two, nobody takes back what the other said.
+    or (
+      v_message.conversation_id = any (private.my_led_conversation_ids())
+      and exists (select from public.conversations as c where c.id = v_message.conversation_id and c.type = 'group')
+    )
     or private.i_am_admin()
   ) then
     perform private.fail(404, 'not_found', 'Not found.');
@@ -8491,7 +8497,8 @@ begin
   end if;
   perform set_config('loom.deletion_reason', coalesce(p_reason, ''), true);
   update public.messages as m
-  set deleted_at = now(), deleted_by = v_me, content = null
+  -- The digest goes too: a short text can be guessed from it.
+  set deleted_at = now(), deleted_by = v_me, content = null, client_digest = null
   where m.id = p_message_id
   returning * into v_message;
   perform set_config('loom.deletion_reason', '', true);
@@ -8502,7 +8509,7 @@ begin
 end;
 $$;
 comment on function public.delete_message(uuid, text) is
-  'security definer: removes content and reactions that the caller may not touch. The sender''s own message, any message for the coach of the conversation or an admin; leaves a tombstone and an audit row.';
+  'security definer: removes content and reactions that the caller may not touch. The sender''s own message, any message of a group for its coach, any for an admin; leaves a tombstone and an audit row.';
 revoke execute on function public.delete_message(uuid, text) from public, anon, authenticated, service_role;
 grant execute on function public.delete_message(uuid, text) to authenticated;
 

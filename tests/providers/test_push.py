@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 import uvicorn
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from loom.providers.errors import PermanentError, RetryableError
 from loom.providers.push import PushGoneError, PushTarget, WebPushSender
-from loom.providers.push.guard import EndpointRefusedError, check_endpoint, resolve_endpoint
+from loom.providers.push.guard import EndpointRefusedError, check_endpoint, resolve_host
 from loom.providers.push.sink import PushSink
 
 if TYPE_CHECKING:
@@ -165,9 +170,110 @@ def test_a_name_that_resolves_into_a_private_network_is_refused(monkeypatch: pyt
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (answer, 443))]
 
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
-        return (await resolve_endpoint("https://rebound.example.com/x")).address
+        return await resolve_host("rebound.example.com", 443)
 
     assert asyncio.run(resolve("93.184.216.34")) == "93.184.216.34"
     for inside in ("10.0.0.5", "127.0.0.1", "100.64.0.1", "fd00::1"):
         with pytest.raises(EndpointRefusedError):
             asyncio.run(resolve(inside))
+
+
+def test_a_connection_is_made_only_after_looking_at_what_a_name_means(
+    monkeypatch: pytest.MonkeyPatch, sink: PushSink, tmp_path: Path
+) -> None:
+    device = sink.add_device("rebound")
+    port = int(sink.base_url.rpartition(":")[2])
+    target = device.target(f"https://rebound.example.com:{port}")
+
+    async def once() -> None:
+        async def getaddrinfo(*_: object, **__: object) -> list[tuple[object, ...]]:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+        sender = WebPushSender(tmp_path, contact="mailto:ops@example.com")
+        try:
+            with pytest.raises(EndpointRefusedError):
+                await sender.send(target, b"hello")
+        finally:
+            await sender.close()
+
+    asyncio.run(once())
+    assert device.received == []
+
+
+def test_two_services_at_one_address_never_share_a_connection(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sink: PushSink
+) -> None:
+    """TLS for real: the certificate must be the named service's, and a kept connection is not used for another name."""
+    authority, server_context = make_certificate(tmp_path, "push.example.com")
+    seen: list[tuple[str, str]] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        name = writer.get_extra_info("ssl_object").sni
+        while True:
+            try:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            except asyncio.IncompleteReadError:
+                return
+            fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
+            lower = {key.lower(): value for key, value in fields.items()}
+            await reader.readexactly(int(lower["content-length"]))
+            seen.append((name, lower["host"]))
+            writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+            await writer.drain()
+
+    def note_name(connection: ssl.SSLObject, name: str, _: ssl.SSLContext) -> None:
+        connection.sni = name  # type: ignore[attr-defined]
+
+    async def run() -> None:
+        server_context.sni_callback = note_name
+        server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=server_context)
+        port = server.sockets[0].getsockname()[1]
+
+        async def getaddrinfo(*_: object, **__: object) -> list[tuple[object, ...]]:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+        monkeypatch.setattr("loom.providers.push.guard._is_public", lambda _: True)
+        monkeypatch.setattr("httpx.create_ssl_context", lambda **_: ssl.create_default_context(cafile=authority))
+        sender = WebPushSender(tmp_path, contact="mailto:ops@example.com")
+        device = sink.add_device("tls")
+        async with server:
+            try:
+                for _ in range(2):
+                    await sender.send(device.target(f"https://push.example.com:{port}"), b"hello")
+                with pytest.raises(RetryableError):
+                    await sender.send(device.target(f"https://other.example.com:{port}"), b"hello")
+            finally:
+                await sender.close()
+        assert seen == [("push.example.com", f"push.example.com:{port}")] * 2
+
+    asyncio.run(run())
+
+
+def make_certificate(folder: Path, name: str) -> tuple[Path, ssl.SSLContext]:
+    """A certificate for one host name, and a server's context with it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    authority, both = folder / "authority.pem", folder / "server.pem"
+    authority.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    both.write_bytes(private + authority.read_bytes())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(both)
+    return authority, context

@@ -32,7 +32,7 @@ $$;
 comment on table public.messages is 'What was said, numbered without gaps in its conversation. Deleting leaves a tombstone.';
 comment on column public.messages.seq is 'Its place in the conversation, 1, 2, 3 and so on, given under the conversation''s row lock.';
 comment on column public.messages.client_message_id is 'The sender''s own key: sending again with it gives the first message, for ever.';
-comment on column public.messages.client_digest is 'SHA-256 of what the key was first used with, so that an edit does not make a repetition look different.';
+comment on column public.messages.client_digest is 'SHA-256 of what the key was first used with, so that an edit does not make a repetition look different. Gone with the content.';
 comment on column public.messages.deleted_at is 'A tombstone: the content is gone, the place stays. The audit is in message_deletions.';
 comment on column public.messages.deleted_by is 'Who deleted it. Kept as it was when accounts go.';
 

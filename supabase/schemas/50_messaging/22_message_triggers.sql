@@ -95,7 +95,8 @@ set search_path = ''
 as $$
 begin
   if (new.id, new.conversation_id, new.sender_id, new.seq) is distinct from (old.id, old.conversation_id, old.sender_id, old.seq)
-    or (old.client_message_id, old.client_digest) is distinct from (new.client_message_id, new.client_digest) then
+    or new.client_message_id is distinct from old.client_message_id
+    or (new.client_digest is distinct from old.client_digest and new.deleted_at is null) then
     perform private.fail(409, 'message_fixed', 'A message keeps its conversation, place, sender and key.');
   end if;
   if new.content is distinct from old.content and new.deleted_at is null then

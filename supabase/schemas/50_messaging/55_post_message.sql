@@ -27,7 +27,8 @@ begin
       select * into v_message
       from public.messages as m
       where m.sender_id = v_me and m.client_message_id = p_client_message_id;
-      if v_message.client_digest is distinct from private.message_digest(p_conversation_id, p_reply_to_id, p_content) then
+      if v_message.deleted_at is null
+        and v_message.client_digest is distinct from private.message_digest(p_conversation_id, p_reply_to_id, p_content) then
         perform private.fail(
           409, 'idempotency_conflict', 'This client_message_id was used for another message.',
           'A new message needs a new id.');

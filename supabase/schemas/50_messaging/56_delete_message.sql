@@ -14,7 +14,11 @@ begin
   select * into v_message from public.messages as m where m.id = p_message_id for update;
   if not found or v_me is null or not (
     (v_message.sender_id = v_me and v_message.conversation_id = any (private.my_conversation_ids()))
-    or v_message.conversation_id = any (private.my_led_conversation_ids())
+    -- In a group the coach keeps order; between two, nobody takes back what the other said.
+    or (
+      v_message.conversation_id = any (private.my_led_conversation_ids())
+      and exists (select from public.conversations as c where c.id = v_message.conversation_id and c.type = 'group')
+    )
     or private.i_am_admin()
   ) then
     perform private.fail(404, 'not_found', 'Not found.');
@@ -24,7 +28,8 @@ begin
   end if;
   perform set_config('loom.deletion_reason', coalesce(p_reason, ''), true);
   update public.messages as m
-  set deleted_at = now(), deleted_by = v_me, content = null
+  -- The digest goes too: a short text can be guessed from it.
+  set deleted_at = now(), deleted_by = v_me, content = null, client_digest = null
   where m.id = p_message_id
   returning * into v_message;
   perform set_config('loom.deletion_reason', '', true);
@@ -35,6 +40,6 @@ begin
 end;
 $$;
 comment on function public.delete_message(uuid, text) is
-  'security definer: removes content and reactions that the caller may not touch. The sender''s own message, any message for the coach of the conversation or an admin; leaves a tombstone and an audit row.';
+  'security definer: removes content and reactions that the caller may not touch. The sender''s own message, any message of a group for its coach, any for an admin; leaves a tombstone and an audit row.';
 revoke execute on function public.delete_message(uuid, text) from public, anon, authenticated, service_role;
 grant execute on function public.delete_message(uuid, text) to authenticated;

@@ -347,6 +347,21 @@ def test_deleting_leaves_a_tombstone_and_an_audit_that_only_an_admin_reads(
     assert [row["kind"] for row in kinds] == ["tombstone", "purge"]
 
 
+def test_between_two_nobody_takes_back_what_the_other_said(owner: Connection, as_user: AsUser, world: World) -> None:
+    with as_user(world.coach) as conn:
+        direct = one(conn, "select id from public.start_direct_conversation(%s)", world.amir)
+    key = uuid4()
+    message = post(as_user, world.amir, direct, "no", key=key)
+    with pytest.raises(psycopg.Error) as caught, as_user(world.coach) as conn:
+        conn.execute("select public.delete_message(%s)", [message["id"]])
+    assert refusal(caught.value) == ("PT404", "not_found")
+    with as_user(world.amir) as conn:
+        conn.execute("select public.delete_message(%s)", [message["id"]])
+    # A short text could be guessed from its digest; and the key still gives the message, such as it is.
+    assert one(owner, "select client_digest from public.messages where id = %s", message["id"]) is None
+    assert post(as_user, world.amir, direct, "no", key=key)["id"] == message["id"]
+
+
 def test_a_mention_never_tells_who_exists_or_was_here(owner: Connection, as_user: AsUser, world: World) -> None:
     with as_user(world.coach) as conn:
         group = one(conn, "select id from public.create_group_conversation('Names', %s)", [world.dana, world.amir])

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from loom.providers.errors import PermanentError, RetryableError
@@ -21,20 +20,6 @@ class EndpointRefusedError(PermanentError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, reason="endpoint_refused")
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """A checked address: its parts, and the one network address to connect to."""
-
-    parts: SplitResult
-    address: str
-    port: int
-
-    @property
-    def origin(self) -> str:
-        """Scheme, host and port where it is not the scheme's own; the audience of the VAPID token."""
-        return f"{self.parts.scheme}://{self.parts.netloc.rpartition('@')[2].lower()}"
 
 
 def check_endpoint(endpoint: str, *, allow_local: bool = False) -> SplitResult:
@@ -66,17 +51,16 @@ def check_endpoint(endpoint: str, *, allow_local: bool = False) -> SplitResult:
     return parts
 
 
-async def resolve_endpoint(endpoint: str, *, allow_local: bool = False) -> Destination:
-    """Checks the address and what its name resolves to; the caller must connect to the address given back.
+async def resolve_host(host: str, port: int, *, allow_local: bool = False) -> str:
+    """The one network address to connect to for a host; EndpointRefusedError where any it has is not public.
 
     Resolving once and connecting to that very address leaves no moment in which the name can change its mind.
     """
-    parts = check_endpoint(endpoint, allow_local=allow_local)
-    host = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     literal = _literal(host)
     if literal is not None:
-        return Destination(parts, str(literal), port)
+        if not _is_public(literal) and not (allow_local and literal.is_loopback):
+            raise EndpointRefusedError("the address points into a private network")
+        return str(literal)
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
@@ -84,7 +68,12 @@ async def resolve_endpoint(endpoint: str, *, allow_local: bool = False) -> Desti
     addresses = [str(info[4][0]) for info in found]
     if not addresses or not all(_is_public(ipaddress.ip_address(one.partition("%")[0])) for one in addresses):
         raise EndpointRefusedError("the address points into a private network")
-    return Destination(parts, addresses[0], port)
+    return addresses[0]
+
+
+def origin_of(parts: SplitResult) -> str:
+    """Scheme, host and port where it is not the scheme's own; the audience of a VAPID token."""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}"
 
 
 def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

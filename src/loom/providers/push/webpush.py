@@ -6,20 +6,46 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, cast
 
+import httpcore
 import httpx
 from py_vapid import Vapid02
 from pywebpush import WebPusher, WebPushException
 
 from loom.providers.errors import PermanentError, RetryableError
-from loom.providers.push.guard import Destination, resolve_endpoint
+from loom.providers.push.guard import check_endpoint, origin_of, resolve_host
 from loom.providers.push.keys import load_vapid_key, public_point
 from loom.providers.push.protocol import MAX_PAYLOAD_BYTES, PushGoneError, PushTarget
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 _TOKEN_LIFE = 12 * 3600
 _TOKEN_RENEWAL = 3600
+
+
+class _Guarded(httpcore.AsyncNetworkBackend):
+    """Connects only to addresses that notices may go to, looked at at the moment of connecting."""
+
+    def __init__(self, allow_local: bool) -> None:
+        self._inner = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
+        self._allow_local = allow_local
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the base class's signature
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Resolves, checks and connects."""
+        address = await resolve_host(host, port, allow_local=self._allow_local)
+        return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+
+    async def sleep(self, seconds: float) -> None:
+        """As the base class has it."""
+        await self._inner.sleep(seconds)
 
 
 class WebPushSender:
@@ -36,8 +62,15 @@ class WebPushSender:
         self._contact = contact
         self._allow_local = allow_local
         self._tokens: dict[str, tuple[float, str]] = {}
-        # No redirects and no proxy from the environment: the address that was checked is the address that is called.
-        self._client = httpx.AsyncClient(timeout=timeout, follow_redirects=False, trust_env=False)
+        self._timeout = timeout
+        # A bare pool follows no redirect and knows no proxy: what was checked is what is called.
+        # Connections are kept by the service's name, so none is used for another service at the same address.
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=httpx.create_ssl_context(trust_env=False),
+            max_connections=20,
+            keepalive_expiry=60.0,
+            network_backend=_Guarded(allow_local),
+        )
 
     @property
     def public_key(self) -> str:
@@ -48,32 +81,33 @@ class WebPushSender:
         """Encrypts and hands over; returns the push service's address of the notice."""
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise PermanentError(f"a notice holds {MAX_PAYLOAD_BYTES} bytes at most", reason="too_large")
-        destination = await resolve_endpoint(target.endpoint, allow_local=self._allow_local)
+        parts = check_endpoint(target.endpoint, allow_local=self._allow_local)
         headers = {
-            "Authorization": self._authorization(destination.origin),
+            "Host": parts.netloc,
+            "Authorization": self._authorization(origin_of(parts)),
             "Content-Encoding": "aes128gcm",
             "Content-Type": "application/octet-stream",
-            "Host": destination.parts.netloc,
             "TTL": str(ttl),
             "Urgency": "normal",
         }
         if topic is not None:
             headers["Topic"] = topic
         body = _encrypt(target, payload)
-        url = _pinned(destination)
+        timeouts = dict.fromkeys(("connect", "read", "write", "pool"), self._timeout)
         try:
-            response = await self._client.post(
-                url, content=body, headers=headers, extensions={"sni_hostname": destination.parts.hostname}
+            response = await self._pool.request(
+                "POST", target.endpoint, headers=list(headers.items()), content=body, extensions={"timeout": timeouts}
             )
-        except httpx.HTTPError as error:
+        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
             detail = f"the push service cannot be reached: {type(error).__name__}"
             raise RetryableError(detail, reason="push_unreachable") from error
-        _raise_for(response)
-        return response.headers.get("location", "")[:500] or str(response.status_code)
+        answered = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+        _raise_for(response.status, answered)
+        return answered.get("location", "")[:500] or str(response.status)
 
     async def close(self) -> None:
         """Closes the kept connections; the sender cannot be used again."""
-        await self._client.aclose()
+        await self._pool.aclose()
 
     def _authorization(self, origin: str) -> str:
         now = time.time()
@@ -97,17 +131,9 @@ def _encrypt(target: PushTarget, payload: bytes) -> bytes:
     return cast("bytes", encoded["body"])
 
 
-def _pinned(destination: Destination) -> str:
-    host = f"[{destination.address}]" if ":" in destination.address else destination.address
-    path = destination.parts.path or "/"
-    query = f"?{destination.parts.query}" if destination.parts.query else ""
-    return f"{destination.parts.scheme}://{host}:{destination.port}{path}{query}"
-
-
-def _raise_for(response: httpx.Response) -> None:
+def _raise_for(status: int, headers: dict[str, str]) -> None:
     """RFC 8030 and what push services document: which answers retire, which stop, which wait."""
-    status = response.status_code
-    if response.is_success:
+    if 200 <= status <= 299:
         return
     detail = f"the push service answered {status}"
     if status in {404, 410}:
@@ -117,13 +143,12 @@ def _raise_for(response: httpx.Response) -> None:
     if status in {401, 403}:
         raise PermanentError(f"{detail}: it does not accept this installation's key", reason="push_key_refused")
     if status == 429 or status >= 500:
-        raise RetryableError(detail, reason="push_busy", retry_after=_retry_after(response))
+        raise RetryableError(detail, reason="push_busy", retry_after=_retry_after(headers.get("retry-after", "")))
     raise PermanentError(detail, reason="push_refused")
 
 
-def _retry_after(response: httpx.Response) -> float | None:
-    text = response.headers.get("retry-after", "").strip()
-    if text.isdigit():
+def _retry_after(text: str) -> float | None:
+    if text.strip().isdigit():
         return float(text)
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())

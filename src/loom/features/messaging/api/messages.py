@@ -34,7 +34,7 @@ async def edit_message(message_id: UUID, body: EditMessage, write: Write) -> Res
 
 @router.delete("/{message_id}", response_model=Message, responses=problems(404))
 async def delete_message(message_id: UUID, write: Write, reason: Reason = None) -> Response:
-    """Remove a message of your own; as the coach of the conversation, any. Its place stays, with nothing in it."""
+    """Remove a message of your own; as the coach of a group, any in it. Its place stays, with nothing in it."""
     return await write.run(lambda tx: service.delete(tx, message_id, reason))
 
 
