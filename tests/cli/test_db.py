@@ -1,0 +1,42 @@
+"""loom db against a database given by URL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import loom
+from tests.support.cluster import Cluster
+
+
+@pytest.fixture
+def empty(cluster: Cluster) -> Iterator[str]:
+    name = cluster.create()
+    yield cluster.url(name, "postgres")
+    cluster.drop(name)
+
+
+def test_migrate_status_and_dump(empty: str, tmp_path: Path) -> None:
+    before = loom("db", "status", LOOM_DATABASE_URL=empty)
+    assert before.returncode == 1
+    assert "pending" in before.stdout
+    done = loom("db", "migrate", "--database-url", empty)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "applying 20261101000000_create_base_tables" in done.stdout
+    after = loom("db", "status", "--database-url", empty)
+    assert after.returncode == 0
+    assert "pending" not in after.stdout
+    written = tmp_path / "loom.sql"
+    assert loom("db", "dump", "--database-url", empty, "-o", str(written)).returncode == 0
+    assert "CREATE TABLE public.session_attendees" in written.read_text("utf-8")
+
+
+def test_a_database_that_is_not_there_is_said_in_a_sentence() -> None:
+    url = "postgresql://nobody@127.0.0.1:1/nothing"
+    for command in ("migrate", "status", "dump"):
+        refused = loom("db", command, "--database-url", url)
+        assert refused.returncode == 1
+        assert refused.stderr.startswith("loom: ")
+        assert "Traceback" not in refused.stderr
