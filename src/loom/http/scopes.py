@@ -22,8 +22,8 @@ from loom.core.errors import AppError
 from loom.db.actor import Actor
 from loom.db.database import Database, Reader, Tx
 from loom.db.sql import load_queries
-from loom.http.auth import AnyCaller, SignedIn
-from loom.http.services import AppServices
+from loom.http.auth import Credentials, actor_of, needs_user, user_of
+from loom.http.services import AppServices, services_of
 
 SQL = load_queries("loom.http")
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -39,14 +39,16 @@ IdempotencyKey = Annotated[
 ]
 
 
-async def reader_of_user(actor: SignedIn, app: AppServices) -> Reader:
+@needs_user
+async def reader_of_user(request: Request, credentials: Credentials) -> Reader:
     """Reads as the signed-in user."""
-    return app.database.reader(actor)
+    actor, _ = await user_of(request, credentials)
+    return services_of(request).database.reader(actor)
 
 
-async def reader_of_anyone(actor: AnyCaller, app: AppServices) -> Reader:
+async def reader_of_anyone(request: Request, credentials: Credentials) -> Reader:
     """Reads as whoever calls, nobody included."""
-    return app.database.reader(actor)
+    return services_of(request).database.reader(await actor_of(request, credentials))
 
 
 Read = Annotated[Reader, Depends(reader_of_user)]
@@ -131,26 +133,28 @@ def _replay(claim: _Claim) -> Response:
     return answer
 
 
-async def _scope(request: Request, actor: Actor, app: AppServices, key: str | None) -> WriteScope:
+async def _scope(request: Request, actor: Actor, key: str | None) -> WriteScope:
     if key is not None and KEY.fullmatch(key) is None:
         raise AppError(
             "idempotency_key_invalid", 422, "The Idempotency-Key must be 1 to 255 printable ASCII characters."
         )
     digest = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
     digest.update(await request.body())
-    return WriteScope(app.database, actor, key, digest.hexdigest())
+    return WriteScope(services_of(request).database, actor, key, digest.hexdigest())
 
 
+@needs_user
 async def write_of_user(
-    request: Request, actor: SignedIn, app: AppServices, idempotency_key: IdempotencyKey = None
+    request: Request, credentials: Credentials, idempotency_key: IdempotencyKey = None
 ) -> WriteScope:
     """Writes as the signed-in user."""
-    return await _scope(request, actor, app, idempotency_key)
+    actor, _ = await user_of(request, credentials)
+    return await _scope(request, actor, idempotency_key)
 
 
-async def write_of_anyone(request: Request, actor: AnyCaller, app: AppServices) -> WriteScope:
+async def write_of_anyone(request: Request, credentials: Credentials) -> WriteScope:
     """Writes as whoever calls. Without a user there is nobody to keep answers for, so no Idempotency-Key."""
-    return await _scope(request, actor, app, None)
+    return await _scope(request, await actor_of(request, credentials), None)
 
 
 Write = Annotated[WriteScope, Depends(write_of_user)]

@@ -23,9 +23,14 @@ class Services:
     issuer: TokenIssuer | None
 
 
-def services(request: Request) -> Services:
-    """The application's services, for dependencies and routes."""
+def services_of(request: Request) -> Services:
+    """The services of the application that serves a request."""
     return cast("Services", request.app.state.services)
+
+
+async def services(request: Request) -> Services:
+    """The application's services, as a dependency. Async, since anything else would go through a thread."""
+    return services_of(request)
 
 
 AppServices = Annotated[Services, Depends(services)]

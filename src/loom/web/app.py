@@ -17,6 +17,7 @@ from loom.http.services import Services
 from loom.web import account_pages, docs_pages, errors, features, openapi, system, tokens
 from loom.web.metrics import Metrics
 from loom.web.middleware import CatchAll, RequestLimits, RequestLog
+from loom.web.route_index import RouteIndex
 from loom.web.routing import known_query_only
 
 
@@ -26,7 +27,7 @@ def create_app(settings: Settings, database: Database | str) -> FastAPI:
     With a conninfo the connections open when the server starts and close when it stops; PostgreSQL need not be
     reachable by then: requests answer 503 until it is.
     """
-    metrics = Metrics()
+    metrics = Metrics(on=settings.metrics)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
@@ -64,6 +65,7 @@ def create_app(settings: Settings, database: Database | str) -> FastAPI:
         register(constraint_errors)
     for router in features.ROUTERS:
         app.include_router(router)
+    app.router.routes.insert(0, RouteIndex(app))
     _add_middleware(app, settings, metrics)
     return app
 

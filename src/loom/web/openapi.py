@@ -10,7 +10,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import iter_route_contexts
 
-from loom.http.auth import signed_in
+from loom.http.auth import NEEDS_USER
 from loom.http.limits import Limit
 from loom.http.problem import Problem, problems
 
@@ -125,6 +125,6 @@ def _guards(app: FastAPI) -> dict[tuple[str, str], _Guards]:
 
 def _look_at(dependant: Dependant, guards: _Guards) -> None:
     guards.limited = guards.limited or isinstance(dependant.call, Limit)
-    guards.signed_in = guards.signed_in or dependant.call is signed_in
+    guards.signed_in = guards.signed_in or dependant.call in NEEDS_USER
     for inner in dependant.dependencies:
         _look_at(inner, guards)
