@@ -14,7 +14,7 @@ from loom.cli.demo.seed import seed
 from loom.cli.demo.stage import Stage
 from loom.cli.demo.story import play
 from loom.cli.process import Part, Running
-from loom.cli.sandbox import sandbox_part
+from loom.cli.sandbox import sandbox_part, sandbox_url
 from loom.core.settings import Settings
 from loom.db.embedded import EmbeddedServer
 from loom.providers.email import OutboxMailer
@@ -43,7 +43,8 @@ def run(
             await running.stop.wait()
             return
         outbox = OutboxMailer(running.settings.outbox_dir)
-        held = await play(Stage(running.settings.base_url, running.database, outbox, sink, console))
+        addresses = running.settings.base_url, sandbox_url(gateway)
+        held = await play(Stage(*addresses, running.database, outbox, sink, console))
 
     parts: list[Part] = [
         process.http(listener),

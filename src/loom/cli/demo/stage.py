@@ -33,6 +33,7 @@ class Stage:
     """`facts` carries what one step made and a later one needs, by name."""
 
     base_url: str
+    sandbox_url: str
     database: Database
     outbox: OutboxMailer
     push_sink: PushSink
