@@ -69,7 +69,8 @@ class Stage:
 
     def table(self, title: str, rows: Sequence[Mapping[str, object]]) -> None:
         """Prints rows that are at hand."""
-        table = Table(title=title, title_justify="left", title_style="dim", padding=(0, 1))
+        self.console.print(f"  [dim]{title}[/]")
+        table = Table(padding=(0, 1))
         for column in rows[0] if rows else ():
             table.add_column(column.replace("_", " "), overflow="fold")
         for row in rows:

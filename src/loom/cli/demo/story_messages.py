@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from loom.cli.demo import people
@@ -30,9 +31,9 @@ async def conversation(stage: Stage) -> None:
     first = await maya.post(messages, body)
     stage.facts["message"] = first["id"]
     stage.check("the mention is recorded", first["mentions"] == [noa.user_id])
-    outside = await maya.call(
-        "POST", messages, {"content": "@יעל?", "mentions": [stage.people[people.OMER.email].user_id or maya.user_id]}
-    )
+    omer = stage.people[people.OMER.email]
+    await omer.sign_in()
+    outside = await maya.call("POST", messages, {"content": "@עומר?", "mentions": [omer.user_id]})
     stage.check("only who takes part can be mentioned", outside.status_code in {404, 422})
     reply = await noa.post(messages, {"content": "אני מתחילה ממה שכבר עובד.", "reply_to_id": first["id"]})
     await sarah.post(f"/v1/conversations/{talk}/read", {"seq": reply["seq"]})
@@ -68,7 +69,10 @@ async def _deliveries(stage: Stage, message_id: str) -> None:
     noa, sarah, priya = (account.first_name for account in (people.NOA, people.SARAH, people.PRIYA))
     stage.check("nine deliveries: three people, three channels", len(rows) == 9)
     stage.check("in the app everybody has it", all(by[who, "in_app"]["state"] == "sent" for who in (noa, sarah, priya)))
-    received = stage.push_sink.devices["noa-phone"].received
+    received = [json.loads(payload) for payload in stage.push_sink.devices["noa-phone"].received]
+    stage.table(
+        "what the accepting phone decrypted", [{name: push[name] for name in ("title", "body")} for push in received]
+    )
     stage.check("one phone accepted the push", by[noa, "push"]["state"] == "sent" and len(received) == 1)
     stage.check(
         "one answered 410", by[sarah, "push"]["state"] in {"failed", "suppressed"} and by[sarah, "push"]["reason"]
