@@ -70,15 +70,21 @@ async def _run(settings: Settings, conninfo: str, parts: list[Part]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
 
+    failures: list[Exception] = []
+
     async def keep(part: Part, running: Running) -> None:
         try:
             await part(running)
+        except Exception as failure:  # noqa: BLE001 - raised below, once the other parts have stopped cleanly
+            failures.append(failure)
         finally:
             stop.set()
 
     async with await open_database(settings, conninfo) as database, asyncio.TaskGroup() as group:
         for part in parts:
             group.create_task(keep(part, Running(settings, database, stop)))
+    if failures:
+        raise failures[0]
 
 
 def http(listener: socket.socket) -> Part:

@@ -37,7 +37,7 @@ def run(
 
     async def stage(running: Running) -> None:
         nonlocal held
-        fresh = await seed(running.database)
+        fresh = await seed(running.database, running.settings)
         if not check:
             _welcome(console, running.settings, fresh=fresh)
             await running.stop.wait()

@@ -14,16 +14,21 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import httpx
+
 from loom.cli.demo import people
-from loom.cli.demo.actors import PASSWORD
+from loom.cli.demo.actors import PASSWORD, Person
 from loom.cli.demo.people import Account
 from loom.core import clock
+from loom.core.errors import OperatorError
+from loom.core.settings import Settings
 from loom.db.actor import Actor
 from loom.db.database import Database
 from loom.db.sql import load_queries
 from loom.features.identity.service import create_user
 
 SQL = load_queries(__package__)
+_UNFINISHED = "demo-unfinished"
 _PAST = Actor.service("put the sample practice's past in place")
 
 
@@ -49,10 +54,17 @@ class Sample:
             return await tx.fetch_value(SQL[query], params)
 
 
-async def seed(database: Database) -> bool:
-    """Fills the database unless somebody is there already; says whether it did."""
+async def seed(database: Database, settings: Settings) -> bool:
+    """Fills the database unless somebody is there already; says whether it did.
+
+    OperatorError when an earlier start was stopped in the middle of it: half a practice would look like a whole one.
+    """
+    note = settings.data_dir / _UNFINISHED
+    if note.exists():
+        raise OperatorError(f"The sample practice in {settings.data_dir} was left half made. Start with --reset.")
     if await database.reader(_PAST).fetch_value(SQL["anybody_here"], {}):
         return False
+    note.touch()
     sample = Sample(database)
     await _accounts(sample)
     await _offers(sample)
@@ -60,7 +72,18 @@ async def seed(database: Database) -> bool:
     await _future(sample)
     await _invoices(sample)
     await _conversations(sample)
+    await _gateways(settings.base_url)
+    note.unlink()
     return True
+
+
+async def _gateways(base_url: str) -> None:
+    """Each coach opens an account at the sandbox gateway, over HTTP, since that calls the gateway."""
+    async with httpx.AsyncClient(base_url=base_url, timeout=30) as http:
+        for coach in people.COACHES:
+            person = Person(coach.name, coach.email, http)
+            await person.sign_in()
+            await person.post("/v1/gateway-accounts", {"provider": "sandbox"})
 
 
 async def _accounts(sample: Sample) -> None:

@@ -9,6 +9,7 @@ import httpx
 from loom.cli.demo import people, story_messages, story_money, story_sessions, story_strangers
 from loom.cli.demo.actors import StepFailed
 from loom.cli.demo.stage import Stage
+from loom.core.errors import AppError
 
 Step = Callable[[Stage], Awaitable[None]]
 
@@ -31,7 +32,7 @@ async def play(stage: Stage) -> bool:
             stage.console.print(f"\n[bold]{number}. {title}[/]")
             try:
                 await step(stage)
-            except (StepFailed, httpx.HTTPError, KeyError, IndexError, StopIteration) as broken:
+            except (StepFailed, AppError, httpx.HTTPError, KeyError, IndexError, StopIteration) as broken:
                 stage.failures.append(f"step {number} broke off: {broken!r}")
                 stage.console.print(f"  [red]✗ {broken!r}[/]", markup=True)
                 break

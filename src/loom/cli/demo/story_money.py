@@ -89,7 +89,7 @@ async def _send_again(stage: Stage) -> dict[str, Any]:
     secrets = await stage.rows(
         """
         select s.api_key from private.gateway_secrets as s
-        join public.payment_intents as i on i.gateway_account_id = s.gateway_account_id
+        join public.payment_intents as i on i.gateway_account_id = s.account_id
         where i.id = %(id)s
         """,
         id=stage.facts["intent"],

@@ -85,6 +85,9 @@ async def intruders(stage: Stage) -> None:
     daniel, omer = stage.people[people.DANIEL.email], stage.people[people.OMER.email]
     await daniel.sign_in()
     stranger = await _sign_up(stage, daniel.http)
+    maya = Actor.user(UUID(stage.people[people.MAYA.email].user_id))
+    shown = [name for name, query, fact in _SQL_READS if await _seen(stage, maya, query, fact)]
+    stage.check(f"asked by the coach, the same questions find {', '.join(shown)}", len(shown) > len(_SQL_READS) - 2)
     before = await _state(stage)
     for who, person in (("a stranger", stranger), ("another coach", daniel), ("another client", omer)):
         over_http = await _over_http(stage, person)
@@ -140,22 +143,32 @@ async def _in_sql(stage: Stage, person: Person) -> list[str]:
     actor = Actor.user(UUID(person.user_id))
     inside: list[str] = []
     for name, query, fact in _SQL_READS:
-        # A table that API roles may not read at all refuses; that is as good as showing nothing.
-        try:
-            seen = await stage.database.reader(actor).fetch_value(query, {"id": stage.facts[fact]})
-        except AppError:
-            seen = 0
-        if seen:
+        if await _seen(stage, actor, query, fact):
             inside.append(f"read {name}")
     for name, query, fact in _SQL_WRITES:
         try:
             async with stage.database.transaction(actor) as tx:
                 changed = await tx.execute(query, {"id": stage.facts[fact], "me": person.user_id})
-        except AppError:
-            changed = 0
+        except AppError as refusal:
+            changed = _refused(refusal)
         if changed:
             inside.append(name)
     return inside
+
+
+async def _seen(stage: Stage, actor: Actor, query: LiteralString, fact: str) -> int:
+    # A table that API roles may not read at all refuses; that is as good as showing nothing.
+    try:
+        return await stage.database.reader(actor).fetch_value(query, {"id": stage.facts[fact]})
+    except AppError as refusal:
+        return _refused(refusal)
+
+
+def _refused(refusal: AppError) -> int:
+    """No rows; a mistake in the attempt itself must not pass for a refusal."""
+    if refusal.status >= 500:
+        raise refusal
+    return 0
 
 
 async def _state(stage: Stage) -> list[dict[str, object]]:
