@@ -43,7 +43,9 @@ def test_every_route_is_found_and_is_the_first_that_fits(built_app: FastAPI) -> 
             continue
         for method in route.methods or ():
             path = address(str(route.path_format))
-            assert index.find(method, path) is by_trying_all(routes, method, path), (method, path)
+            found, tried = index.find(method, path), by_trying_all(routes, method, path)
+            assert found.original_route is tried.original_route, (method, path)
+            assert found.path_format == tried.path_format, (method, path)
             indexed += 1
     assert indexed > 100
 
