@@ -36,6 +36,7 @@ DECLARED = (
 
 # Where the ids of a parameter or a field live, so that half of the requests are about something that exists.
 TABLES = {
+    "account_id": "gateway_accounts",
     "attendee_id": "session_attendees",
     "client_id": "users",
     "coach_client_id": "coach_clients",
@@ -43,11 +44,13 @@ TABLES = {
     "conversation_id": "conversations",
     "intent_id": "payment_intents",
     "invoice_id": "invoices",
+    "line_id": "invoice_line_items",
     "message_id": "messages",
     "method_id": "payment_methods",
     "note_id": "coach_notes",
     "notification_id": "notifications",
     "payment_id": "payments",
+    "refund_id": "payment_refunds",
     "reflection_id": "reflections",
     "session_id": "sessions",
     "subscription_id": "push_subscriptions",

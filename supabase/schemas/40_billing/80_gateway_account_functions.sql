@@ -36,7 +36,7 @@ create or replace function public.payment_gateway_of(p_practice_id uuid) returns
 declare
   v_id uuid;
 begin
-  if not p_practice_id = any (private.my_practice_ids()) and not exists (
+  if not coalesce(p_practice_id = any (private.my_practice_ids()), false) and not exists (
        select from public.coach_clients c join public.practice_members m on m.user_id = c.coach_id
        where m.practice_id = p_practice_id and c.client_id = private.me() and c.status = 'active') then
     perform private.fail(404, 'not_found', 'There is no such thing here.');
