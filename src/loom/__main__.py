@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loom.cli.main import app
+from loom.cli.entry import run
 
 if __name__ == "__main__":
-    app(prog_name="loom")
+    run()

@@ -246,14 +246,19 @@ def _initdb(data: Path, identity: RunAs, password: str, scratch: str, meanwhile:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
         preexec_fn=identity.preexec(die_with_parent=True),  # noqa: PLW1509
     )
     try:
         meanwhile()
         said, _ = process.communicate(timeout=120)
     finally:
+        if process.poll() is None:  # initdb and what it runs, which it waits for
+            os.killpg(process.pid, signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=5)
         if process.poll() is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
         secret.unlink(missing_ok=True)
         process.wait()
     if process.returncode != 0:
