@@ -153,6 +153,21 @@ def test_a_guest_can_be_billed_through_an_entry_among_the_coachs_clients(
     assert (entry["email"], entry["client_id"], entry["source"]) == ("guest@example.com", None, "invitation")
 
 
+def test_a_guest_who_signs_up_finds_the_session_once_the_address_is_tied_to_the_account(
+    owner: Owner, as_user: AsUser, scene: Scene, group: UUID
+) -> None:
+    seat = invite_guest(as_user, scene, group)
+    with as_user(scene.stranger) as conn:
+        assert one(conn, "select count(*) from public.sessions") == 0
+    owner.execute(
+        "update public.coach_clients set client_id = %s where email = 'guest@example.com' and coach_id = %s",
+        [scene.stranger, scene.coach],
+    )
+    with as_user(scene.stranger) as conn:
+        assert one(conn, "select count(*) from public.sessions where id = %s", [group]) == 1
+        assert one(conn, RESPOND, [group, "confirmed"]) == seat
+
+
 def test_the_link_answers_without_an_account_and_its_token_is_stored_nowhere(
     owner: Owner, as_user: AsUser, as_role: Any, scene: Scene, group: UUID
 ) -> None:
