@@ -272,6 +272,56 @@ def test_old_messages_have_their_order(adopted: Conn) -> None:
     assert one(adopted, "select last_seq from public.conversations") == 3
 
 
+def test_old_conversations_keep_their_readers_places_and_one_per_pair_gets_the_key(old: Conn) -> None:
+    """Receipts of old find their place, times of reading become positions, doubled pairs stay as they are."""
+    pairs = "11111111-0000-4000-8000-00000000000"
+    for number in (1, 2, 3):
+        other = NOA if number < 3 else OMER
+        old.execute(
+            "insert into public.conversations (id, type, created_by) values (%s, 'direct', %s)",
+            [f"{pairs}{number}", DANA],
+        )
+        old.execute(
+            "insert into public.conversation_participants (conversation_id, user_id, last_read_at, role)"
+            " values (%(c)s, %(dana)s, '2024-01-02 12:00+00', 'admin'), (%(c)s, %(other)s, '2020-01-01', 'member')",
+            {"c": f"{pairs}{number}", "dana": DANA, "other": other},
+        )
+    old.execute("alter table public.messages disable trigger user")
+    for day, sender in ((1, OMER), (2, OMER), (3, OMER), (4, DANA)):
+        old.execute(
+            "insert into public.messages (conversation_id, sender_id, content, created_at, updated_at)"
+            " values (%(c)s, %(who)s, 'x', make_timestamptz(2024, 1, %(day)s, 8, 0, 0, 'UTC'), '2024-02-01')",
+            {"c": f"{pairs}3", "who": sender, "day": day},
+        )
+    old.execute("alter table public.messages enable trigger user")
+    old.execute(
+        "insert into public.message_read_receipts (message_id, user_id) select id, %s from public.messages"
+        " where conversation_id = %s and created_at < '2024-01-02'",
+        [DANA, f"{pairs}3"],
+    )
+    doubled = one(old, "select count(*) from public.messages where conversation_id = %s", f"{pairs}1")
+    assert doubled == 0
+    extend(old)
+    keys = old.execute(
+        "select id::text, direct_key from public.conversations where id::text like %s order by id", [f"{pairs}%"]
+    )
+    assert [row["direct_key"] is not None for row in keys.fetchall()] == [False, False, True]
+    found = old.execute(
+        "select role, last_read_seq, own_after_read from public.conversation_participants"
+        " where conversation_id = %s order by last_read_seq desc",
+        [f"{pairs}3"],
+    ).fetchall()
+    assert [(row["last_read_seq"], row["own_after_read"]) for row in found] == [(2, 1), (0, 3)]
+    # Who called themselves an admin is none; the coach leads what they have with a client.
+    assert [row["role"] for row in found] == ["member", "coach"]
+    receipt = one(old, "select message_seq from public.message_read_receipts where conversation_id = %s", f"{pairs}3")
+    assert receipt == 1
+    assert one(
+        old, "select max(updated_at) = '2024-02-01' from public.messages where conversation_id = %s", f"{pairs}3"
+    )
+    assert one(old, "select count(*) from public.message_deliveries") == 0
+
+
 def test_no_old_policy_trigger_or_view_is_left_that_lets_people_in(adopted: Conn) -> None:
     assert (
         one(adopted, "select count(*) from pg_policy where strpos(polname, ' ') > 0 or polname = 'payments_no_write'")
