@@ -40,7 +40,9 @@ ROWS = {
     "subscription_id": ["phone"],
 }
 OUTSIDERS = ("stranger", "other_client", "foreign_client", "other_coach", "former_member", "suspended")
-TOKENS = {"token"}
+# Routes that a secret in the address opens, not the caller.
+TOKENS = {"token", "account_token"}
+WORDS = {"emoji": "👍", "provider": "sandbox"}
 # Somebody who has left still sees the seat that was theirs.
 THEIRS = {("former_member", "group")}
 # An empty list tells as little as a 404.
@@ -59,7 +61,7 @@ class Route:
 
     @property
     def parameters(self) -> list[str]:
-        return [part[1:-1] for part in self.path.split("/") if part.startswith("{")]
+        return [part[1:-1] for part in self.path.split("/") if part.startswith("{") and part[1:-1] not in WORDS]
 
     def __str__(self) -> str:
         return f"{self.method.upper()} {self.path}"
@@ -68,7 +70,7 @@ class Route:
         """Arguments for httpx: a request that would be in order for whoever may make it."""
         asked: dict[str, Any] = {
             "method": self.method.upper(),
-            "url": self.path.format(**rows),
+            "url": self.path.format(**rows, **WORDS),
             "params": query_of(self.document, self.operation),
         }
         body = body_of(self.document, self.operation)
