@@ -125,9 +125,10 @@ def test_the_server_ends_with_a_loom_that_is_killed_and_the_data_is_there_afterw
             assert conn.execute("select count(*) from kept").fetchone() == (0,)
         assert not Path(sockets).exists()
         assert not Path(f"/proc/{pid}").exists()
-    with server_process(tmp_path) as (process, pid, _):
+    with server_process(tmp_path) as (process, pid, sockets):
         os.kill(process.pid, signal.SIGKILL)
         until(lambda: not Path(f"/proc/{pid}").exists(), "the server ends by itself")
+        Path(sockets).rmdir()  # empty by now; the next start on the folder would remove it
 
 
 def test_only_passwords_open_it_and_only_by_the_socket(tmp_path: Path) -> None:
