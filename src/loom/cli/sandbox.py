@@ -32,7 +32,9 @@ def sandbox(
     logs.configure(settings)
     with bind("127.0.0.1", port) as listener:
         url = sandbox_url(listener)
-        _console.print(f"The sandbox gateway serves {url}. Tell Loom: LOOM_SANDBOX_URL={url}. Ctrl-C stops it.")
+        _console.print(
+            f"The sandbox gateway serves {url}. Tell Loom: LOOM_SANDBOX_URL={url}. Ctrl-C stops it.", soft_wrap=True
+        )
         config = uvicorn.Config(build(settings), log_config=None, access_log=False, lifespan="on", server_header=False)
         uvicorn.Server(config).run(sockets=[listener])
 

@@ -104,7 +104,9 @@ declare
   v_amount constant integer := coalesce((p_snapshot ->> 'amount_received_cents')::integer, p_intent.amount_cents);
   v_id uuid;
 begin
-  select p.id into v_id from public.payments p where p.provider = p_intent.provider and p.provider_transaction_id = v_charge for no key update;
+  select p.id into v_id from public.payments p where p.provider = p_intent.provider and p.provider_transaction_id = v_charge
+    -- What another account calls the same is none of this intent's.
+    and p.gateway_account_id = p_intent.gateway_account_id for no key update;
   if v_id is null then
     select p.id into v_id from public.payments p where p.intent_id = p_intent.id and p.status = 'pending'
       order by p.created_at desc limit 1 for no key update;
