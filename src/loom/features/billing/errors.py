@@ -49,6 +49,11 @@ ERROR_CODES: dict[str, str] = {
     "signature_invalid": "The webhook's signature does not fit.",
     "timestamp_out_of_range": "The webhook's signature is older than five minutes, or from the future.",
     "malformed": "The webhook can't be read.",
+    "allocation_stays": "An allocation keeps its payment and its invoice.",
+    "issuer_fixed": "An invoice keeps its issuer.",
+    "line_stays": "A line stays on its invoice.",
+    "number_not_given": "Only the series gives numbers to documents.",
+    "series_only_rises": "The counter of a document series never falls and is never deleted.",
 }
 
 _AMOUNT = (422, "amount_out_of_range", "The amount must be larger than 0.")
