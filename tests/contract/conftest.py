@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
@@ -17,6 +18,7 @@ from fastapi import FastAPI
 
 from loom.cli.demo import people
 from loom.cli.demo.seed import seed
+from loom.cli.sandbox import build, sandbox_url
 from loom.core.settings import Settings
 from loom.db.database import Database
 from loom.web.app import create_app
@@ -42,27 +44,37 @@ class Served:
 @pytest.fixture(scope="module")
 def served(api_url: str, database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The application on a port of its own, in a thread of its own, over the sample practice."""
-    asyncio.run(_seed(api_url))
-    app = create_app(_settings(tmp_path_factory.mktemp("served")), api_url)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            until(lambda: server.started, "the server starts")
-            yield Served(f"http://127.0.0.1:{listener.getsockname()[1]}", app, _people(database_url))
-        finally:
-            server.should_exit = True
-            thread.join()
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_server(("127.0.0.1", 0)) as gateway:
+        settings = Settings(
+            data_dir=tmp_path_factory.mktemp("served"),
+            port=listener.getsockname()[1],
+            sandbox_url=sandbox_url(gateway),
+            rate_limits=False,
+        )
+        app = create_app(settings, api_url)
+        with _serving(lambda: build(settings), gateway), _serving(lambda: app, listener):
+            asyncio.run(_seed(api_url, settings))
+            yield Served(settings.base_url, app, _people(database_url))
 
 
-def _settings(folder: Path) -> Settings:
-    return Settings(data_dir=folder, rate_limits=False)
+@contextmanager
+def _serving(make_app: Callable[[], Any], listener: socket.socket) -> Iterator[None]:
+    """A server in a thread of its own, where its application is made too; gone at the end."""
+    config = uvicorn.Config(make_app, factory=True, log_config=None, access_log=False, lifespan="on")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        until(lambda: server.started, "the server starts")
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
-async def _seed(api_url: str) -> None:
+async def _seed(api_url: str, settings: Settings) -> None:
     async with await Database.open(api_url) as database:
-        assert await seed(database)
+        assert await seed(database, settings)
 
 
 def _people(database_url: str) -> dict[str, UUID]:
