@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 
 from fastapi import FastAPI
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 POLICY = (
@@ -39,7 +39,10 @@ _START = """SwaggerUIBundle({
 
 
 def install(app: FastAPI) -> None:
-    """Add /docs and what it loads."""
+    """Add /docs and what it loads, and lead there whoever opens the bare address."""
+
+    async def front() -> Response:
+        return RedirectResponse("/docs")
 
     async def page() -> Response:
         return HTMLResponse(_PAGE, headers={"Content-Security-Policy": POLICY})
@@ -47,6 +50,7 @@ def install(app: FastAPI) -> None:
     async def start() -> Response:
         return Response(_START, media_type="text/javascript")
 
+    app.add_api_route("/", front, include_in_schema=False)
     app.add_api_route("/docs", page, include_in_schema=False)
     app.add_api_route("/docs/start.js", start, include_in_schema=False)
     app.mount("/docs/assets", StaticFiles(directory=str(files("fastapi_swagger") / "resources")), name="docs-assets")

@@ -69,6 +69,7 @@ async def seed(database: Database, settings: Settings) -> bool:
     await _accounts(sample)
     await _offers(sample)
     await _past(sample)
+    await _notes(sample)
     await _future(sample)
     await _invoices(sample)
     await _conversations(sample)
@@ -164,21 +165,24 @@ async def _template(
     )
 
 
+# Days ago, and the hour on the coach's clock.
+_PAST_SESSIONS = (
+    (people.MAYA, people.NOA, 42, 10, "completed"),
+    (people.MAYA, people.NOA, 28, 10, "completed"),
+    (people.MAYA, people.NOA, 14, 10, "completed"),
+    (people.MAYA, people.OMER, 21, 12, "completed"),
+    (people.MAYA, people.OMER, 7, 12, "no_show"),
+    (people.MAYA, people.SARAH, 9, 17, "completed"),
+    (people.DANIEL, people.JAMES, 30, 9, "completed"),
+    (people.DANIEL, people.JAMES, 16, 9, "completed"),
+    (people.DANIEL, people.PRIYA, 12, 11, "cancelled"),
+    (people.DANIEL, people.PRIYA, 5, 11, "completed"),
+)
+
+
 async def _past(sample: Sample) -> None:
     """Six weeks back: most sessions took place, one was cancelled, one client did not come."""
-    plan = (
-        (people.MAYA, people.NOA, 42, 10, "completed"),
-        (people.MAYA, people.NOA, 28, 10, "completed"),
-        (people.MAYA, people.NOA, 14, 10, "completed"),
-        (people.MAYA, people.OMER, 21, 12, "completed"),
-        (people.MAYA, people.OMER, 7, 12, "no_show"),
-        (people.MAYA, people.SARAH, 9, 17, "completed"),
-        (people.DANIEL, people.JAMES, 30, 9, "completed"),
-        (people.DANIEL, people.JAMES, 16, 9, "completed"),
-        (people.DANIEL, people.PRIYA, 12, 11, "cancelled"),
-        (people.DANIEL, people.PRIYA, 5, 11, "completed"),
-    )
-    for coach, client, days_ago, hour, status in plan:
+    for coach, client, days_ago, hour, status in _PAST_SESSIONS:
         hebrew = coach is people.MAYA
         title = "פגישת אימון אישית" if hebrew else "Coaching session"
         sample.sessions[f"{client.first_name} {days_ago}"] = await sample.as_service(
@@ -195,6 +199,10 @@ async def _past(sample: Sample) -> None:
             timezone=coach.timezone,
             location=None,
         )
+
+
+async def _notes(sample: Sample) -> None:
+    """What a coach keeps, what she shares, and what a client thinks of it."""
     noa = sample.sessions["נועה 14"]
     await sample.as_user(
         people.MAYA,
