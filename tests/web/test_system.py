@@ -49,11 +49,6 @@ async def test_a_request_id_that_could_forge_log_lines_is_replaced(client: httpx
         ("GET", "/health?verbose=1", 422, "invalid_request"),
     ],
 )
-async def test_the_bare_address_leads_to_the_api_pages(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/")
-    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
-
-
 async def test_what_the_framework_refuses_is_a_problem_too(
     client: httpx.AsyncClient, method: str, path: str, status: int, code: str
 ) -> None:
@@ -64,6 +59,11 @@ async def test_what_the_framework_refuses_is_a_problem_too(
     assert problem["code"] == code
     assert problem["status"] == status
     assert problem["type"] == f"urn:loom:problem:{code}"
+
+
+async def test_the_bare_address_leads_to_the_api_pages(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
 
 
 async def test_the_documentation_pages_load_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
