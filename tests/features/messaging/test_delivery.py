@@ -125,6 +125,24 @@ def add_device(as_user: AsUser, sink: PushSink, person: UUID, name: str, status:
         return one(conn, REGISTER, target.endpoint, target.p256dh, target.auth)
 
 
+def check_hebrew_mail(owner: Connection, office: Office, world: World, message: UUID) -> None:
+    mails = {str(mail["To"]): mail for mail in office.mails()}
+    assert len(mails) == 2
+    hebrew = next(mail for mail in mails.values() if mail["Content-Language"] == "he")
+    assert hebrew["Subject"] == "הודעה חדשה מאת Coach Levi בשיחה Circle"
+    body = hebrew.get_body(("plain",))
+    assert body is not None
+    assert "See you at five" in body.get_content()
+    assert f"https://loom.example.com/conversations/{world.group}" in body.get_content()
+    delivery = one(
+        owner,
+        "select id from public.message_deliveries where message_id = %s and recipient_id = %s and channel = 'email'",
+        message,
+        world.dana,
+    )
+    assert hebrew["Message-ID"] == f"<{delivery}@example.com>"
+
+
 async def test_message_delivery_logging(
     owner: Connection, as_user: AsUser, world: World, office: Office, sink: PushSink
 ) -> None:
@@ -158,21 +176,7 @@ async def test_message_delivery_logging(
     devices = rows(owner, "select id, retired_reason, last_sent_at is not null as used from public.push_subscriptions")
     assert {row["retired_reason"] for row in devices if row["id"] != phone} == {"gone"}
     assert [row["used"] for row in devices if row["id"] == phone] == [True]
-    mails = {str(mail["To"]): mail for mail in office.mails()}
-    assert len(mails) == 2
-    hebrew = next(mail for mail in mails.values() if mail["Content-Language"] == "he")
-    assert hebrew["Subject"] == "הודעה חדשה מאת Coach Levi בשיחה Circle"
-    body = hebrew.get_body(("plain",))
-    assert body is not None
-    assert "See you at five" in body.get_content()
-    assert f"https://loom.example.com/conversations/{world.group}" in body.get_content()
-    delivery = one(
-        owner,
-        "select id from public.message_deliveries where message_id = %s and recipient_id = %s and channel = 'email'",
-        message,
-        world.dana,
-    )
-    assert hebrew["Message-ID"] == f"<{delivery}@example.com>"
+    check_hebrew_mail(owner, office, world, message)
     # The reply: the coach wants no mail and has no device, Amir's tablet is gone for good.
     reply = post(as_user, world.dana, world.group, "מצוין")["id"]
     await office.drain()
