@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from email.message import EmailMessage
-from html import escape
 
 from loom.features.identity.schemas import Language
+from loom.providers.email.letter import Link, Paragraph, Part, compose
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,27 +68,14 @@ _WORDS: dict[tuple[str, Language], _Words] = {
 }
 
 
-def compose(
-    purpose: str, language: Language, *, sender: str, recipient: str, message_id: str, link: str | None
+def account_mail(
+    purpose: str, language: Language, *, sender: str, recipient: str, key: str, link: str | None
 ) -> EmailMessage:
-    """A mail with a plain and an HTML half; Hebrew runs from right to left."""
+    """A mail about an account; `link` stands after the first sentence."""
     words = _WORDS[purpose, language]
-    message = EmailMessage()
-    message["From"] = sender
-    message["To"] = recipient
-    message["Subject"] = words.subject
-    message["Message-ID"] = message_id
-    message["Content-Language"] = language
-    message["Auto-Submitted"] = "auto-generated"
-    plain = list(words.lines)
-    html = [f"<p>{escape(line)}</p>" for line in words.lines]
+    parts: list[Part] = [Paragraph(line) for line in words.lines]
     if words.action is not None and link is not None:
-        plain.insert(1, link)
-        html.insert(1, f'<p><a href="{escape(link)}">{escape(words.action)}</a></p>')
-    direction = "rtl" if language == "he" else "ltr"
-    message.set_content("\n\n".join(plain) + "\n")
-    message.add_alternative(
-        f'<!doctype html><html lang="{language}" dir="{direction}"><body>{"".join(html)}</body></html>\n',
-        subtype="html",
+        parts.insert(1, Link(words.action, link))
+    return compose(
+        sender=sender, email=recipient, name=None, subject=words.subject, key=key, language=language, parts=parts
     )
-    return message

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from email.utils import parseaddr
-
 from loom.db.actor import Actor
 from loom.db.database import Tx
 from loom.features.identity import mails, queries
@@ -39,13 +37,12 @@ async def send_mail(ctx: JobContext, *, purpose: str, email: str) -> None:
     if found is None:
         return
     account, link = found
-    domain = parseaddr(ctx.settings.mail_from)[1].rpartition("@")[2] or "localhost"
-    message = mails.compose(
+    message = mails.account_mail(
         purpose,
         account.language,
         sender=ctx.settings.mail_from,
         recipient=account.email,
-        message_id=f"<account-{ctx.job_id}@{domain}>",
+        key=f"account-{ctx.job_id}",
         link=link,
     )
     await ctx.get(Mailer).send(message)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from email.headerregistry import Address
 from email.message import EmailMessage
-from html import escape
 from uuid import UUID
 
 from loom.features.messaging.schemas import Language
+from loom.providers.email.letter import Link, Paragraph, Quote, compose, one_line
 
 _MAIL_LENGTH = 2000
 _NOTICE_LENGTH = 140
@@ -78,54 +77,40 @@ class Letter:
         """Where the conversation is read."""
         return f"{self.base_url}/conversations/{self.conversation_id}"
 
-    @property
-    def mail_id(self) -> str:
-        """The Message-ID: the same for each try, so that a repetition can be told."""
-        domain = self.mail_from.rpartition("@")[2].strip("<> ") or "localhost"
-        return f"<{self.delivery_id}@{domain}>"
-
 
 def message_mail(letter: Letter) -> EmailMessage:
     """The mail, in plain text and HTML."""
     words = WORDS[letter.language]
     fill = {
-        "sender": _line(letter.sender_name or words.somebody),
-        "title": _line(letter.title or ""),
-        "name": _line(letter.recipient_name or ""),
+        "sender": one_line(letter.sender_name or words.somebody),
+        "title": one_line(letter.title or ""),
+        "name": one_line(letter.recipient_name or ""),
     }
-    greeting = (words.greeting if fill["name"] else words.greeting_nameless).format(**fill)
-    wrote = words.wrote.format(**fill)
-    content = _cut(letter.content, _MAIL_LENGTH)
-
-    mail = EmailMessage()
-    mail["Subject"] = (words.subject_in if fill["title"] else words.subject).format(**fill)
-    mail["From"] = letter.mail_from
-    mail["To"] = str(Address(display_name=fill["name"], addr_spec=letter.email))
-    mail["Message-ID"] = letter.mail_id
-    mail["Auto-Submitted"] = "auto-generated"
-    mail["References"] = f"<conversation-{letter.conversation_id}@{letter.mail_id.rpartition('@')[2]}"
-    mail.set_content("\n\n".join([greeting, wrote, content, f"{words.button}: {letter.link}", words.why]) + "\n")
-    mail.add_alternative(
-        f'<!doctype html><html lang="{letter.language}" dir="{words.direction}"><body>'
-        f"<p>{escape(greeting)}</p><p>{escape(wrote)}</p>"
-        # The writer's language need not be the reader's.
-        f'<blockquote dir="auto" style="white-space: pre-wrap">{escape(content)}</blockquote>'
-        f'<p><a href="{escape(letter.link)}">{escape(words.button)}</a></p>'
-        f"<p><small>{escape(words.why)}</small></p></body></html>",
-        subtype="html",
+    return compose(
+        sender=letter.mail_from,
+        email=letter.email,
+        name=letter.recipient_name,
+        subject=(words.subject_in if fill["title"] else words.subject).format(**fill),
+        key=str(letter.delivery_id),
+        thread=f"conversation-{letter.conversation_id}",
+        language=letter.language,
+        parts=[
+            Paragraph((words.greeting if fill["name"] else words.greeting_nameless).format(**fill)),
+            Paragraph(words.wrote.format(**fill)),
+            Quote(_cut(letter.content, _MAIL_LENGTH)),
+            Link(words.button, letter.link),
+            Paragraph(words.why),
+        ],
     )
-    # Last, since becoming multipart moves whatever begins with Content- into the first part.
-    mail["Content-Language"] = letter.language
-    return mail
 
 
 def message_notice(letter: Letter) -> bytes:
     """The payload of a push notice: JSON for the service worker of the page, well under what push services take."""
     words = WORDS[letter.language]
-    sender = _line(letter.sender_name or words.somebody)
+    sender = one_line(letter.sender_name or words.somebody)
     notice = {
         "kind": "message",
-        "title": _cut(f"{sender} · {_line(letter.title)}" if letter.title else sender, _NOTICE_LENGTH),
+        "title": _cut(f"{sender} · {one_line(letter.title)}" if letter.title else sender, _NOTICE_LENGTH),
         "body": _cut(letter.content, _NOTICE_LENGTH),
         "lang": letter.language,
         "dir": words.direction,
@@ -139,8 +124,3 @@ def message_notice(letter: Letter) -> bytes:
 
 def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def _line(text: str) -> str:
-    """Names and titles are typed by people; in a header or a sentence they are one line."""
-    return " ".join(text.split())

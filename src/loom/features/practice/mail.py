@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from email.headerregistry import Address
 from email.message import EmailMessage
-from html import escape
 from urllib.parse import quote
-from uuid import UUID
 
 from loom.features.practice.schemas import Language
+from loom.providers.email.letter import Link, Paragraph, compose, one_line
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
     """The sentences of one language; `{…}` are filled in."""
 
-    direction: str
     subject: str
     greeting: str
     greeting_nameless: str
@@ -28,7 +25,6 @@ class Words:
 
 WORDS: dict[Language, Words] = {
     "en": Words(
-        direction="ltr",
         subject="{coach} invites you to {practice}",
         greeting="Hello {name},",
         greeting_nameless="Hello,",
@@ -39,7 +35,6 @@ WORDS: dict[Language, Words] = {
         ignore="If you don't know {coach}, ignore this message. Nothing happens without you.",
     ),
     "he": Words(
-        direction="rtl",
         subject="{coach} מזמין/ה אותך אל {practice}",
         greeting="שלום {name},",
         greeting_nameless="שלום,",
@@ -54,7 +49,7 @@ WORDS: dict[Language, Words] = {
 
 def invitation_mail(
     *,
-    message_id: str,
+    key: str,
     sender: str,
     email: str,
     name: str | None,
@@ -65,35 +60,19 @@ def invitation_mail(
 ) -> EmailMessage:
     """A message in plain text and HTML whose link leads to signing up with the address that was invited."""
     words = WORDS[language]
-    fill = {"coach": _line(coach), "practice": _line(practice), "email": email, "name": _line(name or "")}
-    link = f"{base_url}/sign-up?email={quote(email, safe='@')}"
-    greeting = (words.greeting if name else words.greeting_nameless).format(**fill)
-    paragraphs = [words.body.format(**fill), link, words.account, words.ignore.format(**fill)]
-
-    message = EmailMessage()
-    message["Subject"] = words.subject.format(**fill)
-    message["From"] = sender
-    message["To"] = str(Address(display_name=_line(name or ""), addr_spec=email))
-    message["Message-ID"] = message_id
-    message["Content-Language"] = language
-    message["Auto-Submitted"] = "auto-generated"
-    message.set_content("\n\n".join([greeting, *paragraphs]) + "\n")
-    message.add_alternative(
-        f'<!doctype html><html lang="{language}" dir="{words.direction}"><body>'
-        f"<p>{escape(greeting)}</p><p>{escape(paragraphs[0])}</p>"
-        f'<p><a href="{escape(link)}">{escape(words.button)}</a></p>'
-        f"<p>{escape(words.account)}</p><p>{escape(paragraphs[-1])}</p></body></html>",
-        subtype="html",
+    fill = {"coach": one_line(coach), "practice": one_line(practice), "email": email, "name": one_line(name or "")}
+    return compose(
+        sender=sender,
+        email=email,
+        name=name,
+        subject=words.subject.format(**fill),
+        key=key,
+        language=language,
+        parts=[
+            Paragraph((words.greeting if name else words.greeting_nameless).format(**fill)),
+            Paragraph(words.body.format(**fill)),
+            Link(words.button, f"{base_url}/sign-up?email={quote(email, safe='@')}"),
+            Paragraph(words.account),
+            Paragraph(words.ignore.format(**fill)),
+        ],
     )
-    return message
-
-
-def message_id(relation: UUID, sent: float, sender: str) -> str:
-    """The same for each try of one invitation, so that a repetition can be told."""
-    domain = sender.rpartition("@")[2].strip("<> ") or "localhost"
-    return f"<client-invitation-{relation}-{int(sent)}@{domain}>"
-
-
-def _line(text: str) -> str:
-    """Names are typed by people; in a header or a sentence they are one line."""
-    return " ".join(text.split())

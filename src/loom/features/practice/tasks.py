@@ -7,7 +7,7 @@ from uuid import UUID
 
 from loom.db.actor import Actor
 from loom.features.practice import queries
-from loom.features.practice.mail import invitation_mail, message_id
+from loom.features.practice.mail import invitation_mail
 from loom.jobs.registry import JobContext, Retry, task
 from loom.providers.email import Mailer
 from loom.providers.errors import PermanentError
@@ -23,7 +23,7 @@ async def send_client_invitation(ctx: JobContext, *, coach_client_id: str) -> No
     if invitation is None or invitation.status != "invited" or not invitation.email or not invitation.invited_at:
         return
     message = invitation_mail(
-        message_id=message_id(invitation.id, invitation.invited_at.timestamp(), ctx.settings.mail_from),
+        key=f"client-invitation-{invitation.id}-{int(invitation.invited_at.timestamp())}",
         sender=ctx.settings.mail_from,
         email=invitation.email,
         name=invitation.display_name,

@@ -1,0 +1,123 @@
+"""One shape for every mail that Loom writes: the same parts as plain text and as HTML, in the reader's language."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from email.message import EmailMessage
+from email.utils import formataddr, parseaddr
+from html import escape
+from typing import Literal
+
+Language = Literal["en", "he"]
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """A sentence or two."""
+
+    text: str
+
+    @property
+    def plain(self) -> str:
+        return self.text
+
+    @property
+    def html(self) -> str:
+        return f"<p>{escape(self.text)}</p>"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something to look up: when, where."""
+
+    label: str
+    value: str
+
+    @property
+    def plain(self) -> str:
+        return f"{self.label}: {self.value}"
+
+    @property
+    def html(self) -> str:
+        return f"<p><strong>{escape(self.label)}:</strong> {escape(self.value)}</p>"
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Somebody else's words; their language need not be the reader's."""
+
+    text: str
+
+    @property
+    def plain(self) -> str:
+        return self.text
+
+    @property
+    def html(self) -> str:
+        return f'<blockquote dir="auto" style="white-space: pre-wrap">{escape(self.text)}</blockquote>'
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What to do next."""
+
+    label: str
+    address: str
+
+    @property
+    def plain(self) -> str:
+        return f"{self.label}: {self.address}"
+
+    @property
+    def html(self) -> str:
+        return f'<p><a href="{escape(self.address)}">{escape(self.label)}</a></p>'
+
+
+Part = Paragraph | Fact | Quote | Link
+
+
+def compose(
+    *,
+    sender: str,
+    email: str,
+    name: str | None,
+    subject: str,
+    key: str,
+    language: Language,
+    parts: Sequence[Part],
+    thread: str | None = None,
+) -> EmailMessage:
+    """A mail of its parts.
+
+    `key` names the mail: a repeated try carries the same Message-ID, so that a repetition can be told. Mails of one
+    `thread` are shown together.
+    """
+    mail = EmailMessage()
+    mail["Subject"] = one_line(subject)
+    mail["From"] = sender
+    mail["To"] = formataddr((one_line(name or ""), email))
+    mail["Message-ID"] = _id(key, sender)
+    mail["Auto-Submitted"] = "auto-generated"
+    if thread is not None:
+        mail["References"] = _id(thread, sender)
+    mail.set_content("\n\n".join(part.plain for part in parts) + "\n")
+    body = "".join(part.html for part in parts)
+    direction = "rtl" if language == "he" else "ltr"
+    mail.add_alternative(
+        f'<!doctype html><html lang="{language}" dir="{direction}"><head><meta charset="utf-8"></head>'
+        f'<body style="font-family: sans-serif; line-height: 1.5">{body}</body></html>\n',
+        subtype="html",
+    )
+    # Last, since becoming multipart moves whatever begins with Content- into the first part.
+    mail["Content-Language"] = language
+    return mail
+
+
+def one_line(text: str) -> str:
+    """Names and titles are typed by people; in a header or a sentence they are one line."""
+    return " ".join(text.split())
+
+
+def _id(key: str, sender: str) -> str:
+    return f"<{key}@{parseaddr(sender)[1].rpartition('@')[2] or 'localhost'}>"
