@@ -134,12 +134,9 @@ class Runner:
             if function.signature != signature:
                 continue
             calls = [call for call in self.calls if call.function == function.name]
-            allowed = {
-                self.world.identities[name].role
-                for call in calls
-                for name, cell in call.expected.items()
-                if cell != "!"
-            }
+            refused = {name for call in calls for name, cell in call.expected.items() if cell == "!"}
+            names = {name for call in calls for name in call.expected} - refused
+            allowed = {self.world.identities[name].role for name in names}
             if set(function.roles) - allowed:
                 yield f"{signature} is executable by {function.roles}, the cells allow {sorted(allowed)}"
 
