@@ -46,6 +46,19 @@ def test_the_demo_starts_stops_without_a_trace_and_continues(tmp_path: Path) -> 
             assert all(account.email in said for account in EVERYBODY)
             assert "Traceback" not in said
     assert loom("demo", "--data-dir", str(tmp_path), "--check").returncode == 1
+    # What a start leaves that was killed while it made the sample practice.
+    (tmp_path / "demo-unfinished").touch()
+    refused = loom("demo", "--data-dir", str(tmp_path), "--port", "0")
+    assert refused.returncode == 1
+    assert "half made" in refused.stderr
+    assert "--reset" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_the_story_holds() -> None:
+    told = loom("demo", "--check")
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "none failed" in told.stdout
 
 
 def test_a_reset_empties_a_data_folder_and_nothing_else(tmp_path: Path) -> None:
