@@ -31,24 +31,25 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_me uuid;
   v_admin boolean;
+  v_ids uuid[];
 begin
-  -- private.me() and private.i_am_admin() in one look: this runs once for every read of a message.
-  select u.id, u.role = 'admin' into v_me, v_admin
+  -- One look at person, role and seats: this runs once for every read of messages.
+  select
+    u.role = 'admin',
+    (
+      select array_agg(p.conversation_id)
+      from public.conversation_participants as p
+      where p.user_id = u.id and p.left_at is null
+    )
+  into v_admin, v_ids
   from public.users as u
   where u.id = private.token_subject() and u.status = 'active';
   -- An array for admins too: "or i_am_admin()" in a policy would cost everybody else the index.
   if v_admin then
-    return coalesce((select array_agg(c.id) from public.conversations as c), '{}');
+    select array_agg(c.id) into v_ids from public.conversations as c;
   end if;
-  return coalesce(
-    (
-      select array_agg(p.conversation_id)
-      from public.conversation_participants as p
-      where p.user_id = v_me and p.left_at is null
-    ),
-    '{}');
+  return coalesce(v_ids, '{}');
 end;
 $$;
 comment on function private.my_readable_conversation_ids() is
@@ -89,8 +90,9 @@ begin
   return coalesce(
     (
       select jsonb_object_agg(p.conversation_id, p.history_from_seq)
-      from public.conversation_participants as p
-      where p.user_id = (select private.me()) and p.left_at is null and p.history_from_seq > 1
+      from public.users as u
+      join public.conversation_participants as p on p.user_id = u.id
+      where u.id = private.token_subject() and u.status = 'active' and p.left_at is null and p.history_from_seq > 1
     ),
     '{}');
 end;
