@@ -27,6 +27,11 @@ class Settings(BaseSettings):
     public_url: str | None = Field(
         None, description="Address that people reach Loom under, for links in mail. Empty: made of host and port."
     )
+    app_url: str | None = Field(
+        None,
+        description="Front end that people use: mail and notices about a message link to its "
+        "`/conversations/<id>`. Empty: they carry no link.",
+    )
     cors_origins: list[str] = Field(
         [], description="Front ends on other origins that may call the API, as a JSON list of origins."
     )

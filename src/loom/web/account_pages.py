@@ -1,4 +1,4 @@
-"""The two pages that mailed links lead to: confirm an address, set a new password. In English and Hebrew.
+"""The pages that mailed links lead to: sign up, confirm an address, set a new password. In English and Hebrew.
 
 The token stands behind the # of the link, so it reaches no server's log; the page's script hands it to the API when
 the person presses the button. A mail scanner that only opens links therefore uses nothing up.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Query
 from starlette.responses import HTMLResponse, Response
 
 Language = Literal["en", "he"]
@@ -27,9 +27,10 @@ class _Words:
     lead: str
     button: str
     done: str
+    refused: str
 
 
-_REFUSED: dict[Language, str] = {
+_OLD_LINK: dict[Language, str] = {
     "en": "The link is unknown, used or too old. Ask for a new one.",
     "he": "הקישור אינו מוכר, נוצל או פג תוקפו. אפשר לבקש קישור חדש.",
 }
@@ -37,7 +38,8 @@ _TRY_AGAIN: dict[Language, str] = {
     "en": "That did not work. Try again shortly.",
     "he": "זה לא הצליח. נסו שוב בעוד זמן קצר.",
 }
-_PASSWORD: dict[Language, str] = {"en": "New password, at least 10 characters", "he": "סיסמה חדשה, לפחות 10 תווים"}
+_PASSWORD: dict[Language, str] = {"en": "Password, at least 10 characters", "he": "סיסמה, לפחות 10 תווים"}
+_EMAIL: dict[Language, str] = {"en": "E-mail address", "he": "כתובת דוא״ל"}
 
 _VERIFY: dict[Language, _Words] = {
     "en": _Words(
@@ -45,12 +47,14 @@ _VERIFY: dict[Language, _Words] = {
         "Press the button to confirm your e-mail address.",
         "Confirm",
         "Your address is confirmed. You can sign in now.",
+        _OLD_LINK["en"],
     ),
     "he": _Words(
         "אישור הכתובת",
         "לחיצה על הכפתור תאשר את כתובת הדוא״ל שלך.",
         "אישור",
         "הכתובת אושרה. אפשר להתחבר.",
+        _OLD_LINK["he"],
     ),
 }
 _RESET: dict[Language, _Words] = {
@@ -59,12 +63,30 @@ _RESET: dict[Language, _Words] = {
         "Choose a new password for your account.",
         "Set password",
         "The new password is set. You can sign in now.",
+        _OLD_LINK["en"],
     ),
     "he": _Words(
         "בחירת סיסמה חדשה",
         "כאן בוחרים סיסמה חדשה לחשבון.",
         "שמירה",
         "הסיסמה החדשה נשמרה. אפשר להתחבר.",
+        _OLD_LINK["he"],
+    ),
+}
+_SIGN_UP: dict[Language, _Words] = {
+    "en": _Words(
+        "Sign up",
+        "Make an account with your address and a password of your own.",
+        "Sign up",
+        "Nearly done: press the link in the mail that is on its way to you.",
+        "Check the address and the password.",
+    ),
+    "he": _Words(
+        "הרשמה",
+        "פותחים חשבון עם הכתובת שלך ועם סיסמה משלך.",
+        "הרשמה",
+        "כמעט סיימנו: נשאר ללחוץ על הקישור בהודעה שנשלחה אליך.",
+        "כדאי לבדוק את הכתובת ואת הסיסמה.",
     ),
 }
 
@@ -74,9 +96,8 @@ const token = new URLSearchParams(location.hash.slice(1)).get("token") || "";
 history.replaceState(null, "", location.pathname + location.search);
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const body = { token };
-  const password = form.elements.namedItem("password");
-  if (password) body.password = password.value;
+  const body = Object.fromEntries(new FormData(form));
+  if (token) body.token = token;
   let told = form.dataset.tryAgain;
   try {
     const answer = await fetch(form.dataset.route, {
@@ -108,16 +129,19 @@ button { padding: 0.5rem 1.5rem; }
 def install(app: FastAPI) -> None:
     """Add the pages and what they load."""
 
+    async def sign_up(lang: Language = "en", email: Annotated[str, Query(max_length=320)] = "") -> Response:
+        address = (
+            f'<label for="email">{escape(_EMAIL[lang])}</label>'
+            f'<input id="email" name="email" type="email" autocomplete="email" required value="{escape(email)}">'
+            f'<input name="language" type="hidden" value="{lang}">'
+        )
+        return _page(lang, _SIGN_UP[lang], "/v1/auth/sign-up", field=address + _password(lang))
+
     async def verify(lang: Language = "en") -> Response:
         return _page(lang, _VERIFY[lang], "/v1/auth/verify-email", field="")
 
     async def reset(lang: Language = "en") -> Response:
-        field = (
-            f'<label for="password">{escape(_PASSWORD[lang])}</label>'
-            '<input id="password" name="password" type="password" autocomplete="new-password" '
-            'required minlength="10" maxlength="256">'
-        )
-        return _page(lang, _RESET[lang], "/v1/auth/reset-password", field=field)
+        return _page(lang, _RESET[lang], "/v1/auth/reset-password", field=_password(lang))
 
     async def script() -> Response:
         return Response(_SCRIPT, media_type="text/javascript")
@@ -125,10 +149,19 @@ def install(app: FastAPI) -> None:
     async def style() -> Response:
         return Response(_STYLE, media_type="text/css")
 
+    app.add_api_route("/sign-up", sign_up, include_in_schema=False)
     app.add_api_route("/verify-email", verify, include_in_schema=False)
     app.add_api_route("/reset-password", reset, include_in_schema=False)
     app.add_api_route("/account.js", script, include_in_schema=False)
     app.add_api_route("/account.css", style, include_in_schema=False)
+
+
+def _password(lang: Language) -> str:
+    return (
+        f'<label for="password">{escape(_PASSWORD[lang])}</label>'
+        '<input id="password" name="password" type="password" autocomplete="new-password" '
+        'required minlength="10" maxlength="256">'
+    )
 
 
 def _page(lang: Language, words: _Words, route: str, *, field: str) -> Response:
@@ -144,7 +177,7 @@ def _page(lang: Language, words: _Words, route: str, *, field: str) -> Response:
 <body>
 <main>
 <h1>{escape(words.title)}</h1>
-<form data-route="{route}" data-done="{escape(words.done)}" data-refused="{escape(_REFUSED[lang])}" \
+<form data-route="{route}" data-done="{escape(words.done)}" data-refused="{escape(words.refused)}" \
 data-try-again="{escape(_TRY_AGAIN[lang])}">
 <p>{escape(words.lead)}</p>
 {field}

@@ -75,7 +75,7 @@ class Office:
 
     def __init__(self, db: Database, folder: Path) -> None:
         self.settings = Settings(
-            data_dir=folder, public_url="https://loom.example.com", mail_from="Loom <loom@example.com>"
+            data_dir=folder, app_url="https://loom.example.com/", mail_from="Loom <loom@example.com>"
         )
         self.db = db
         self.outbox = OutboxMailer(folder / "outbox")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -106,9 +107,9 @@ async def test_the_mail_leads_to_signing_up_with_the_address(
     assert message["To"].addresses[0].addr_spec == address
     assert message["Subject"] == "Rivka invites you to Rivka"
     plain, html = [part.get_content() for part in message.iter_parts()]
-    link = f"{context.settings.base_url}/sign-up?email={address}"
+    link = f"{context.settings.base_url}/sign-up?lang=en&email={address}"
     assert link in plain
-    assert f'href="{link}"' in html
+    assert f'href="{escape(link)}"' in html
     assert "<b>" not in html
 
 

@@ -173,7 +173,7 @@ class DeliveryWorker:
             title=delivery.title,
             recipient_name=delivery.recipient_name,
             email=delivery.email,
-            base_url=self._settings.base_url,
+            app_url=self._settings.app_url,
             mail_from=self._settings.mail_from,
         )
 

@@ -69,13 +69,13 @@ class Letter:
     title: str | None
     recipient_name: str | None
     email: str
-    base_url: str
+    app_url: str | None
     mail_from: str
 
     @property
-    def link(self) -> str:
-        """Where the conversation is read."""
-        return f"{self.base_url}/conversations/{self.conversation_id}"
+    def link(self) -> str | None:
+        """Where the conversation is read, if there is a front end."""
+        return f"{self.app_url.rstrip('/')}/conversations/{self.conversation_id}" if self.app_url else None
 
 
 def message_mail(letter: Letter) -> EmailMessage:
@@ -98,7 +98,7 @@ def message_mail(letter: Letter) -> EmailMessage:
             Paragraph((words.greeting if fill["name"] else words.greeting_nameless).format(**fill)),
             Paragraph(words.wrote.format(**fill)),
             Quote(_cut(letter.content, _MAIL_LENGTH)),
-            Link(words.button, letter.link),
+            *([Link(words.button, letter.link)] if letter.link else []),
             Paragraph(words.why),
         ],
     )
@@ -114,11 +114,12 @@ def message_notice(letter: Letter) -> bytes:
         "body": _cut(letter.content, _NOTICE_LENGTH),
         "lang": letter.language,
         "dir": words.direction,
-        "url": letter.link,
         "conversation_id": str(letter.conversation_id),
         "message_id": str(letter.message_id),
         "seq": letter.seq,
     }
+    if letter.link:
+        notice["url"] = letter.link
     return json.dumps(notice, ensure_ascii=False).encode()
 
 

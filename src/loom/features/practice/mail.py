@@ -71,7 +71,7 @@ def invitation_mail(
         parts=[
             Paragraph((words.greeting if name else words.greeting_nameless).format(**fill)),
             Paragraph(words.body.format(**fill)),
-            Link(words.button, f"{base_url}/sign-up?email={quote(email, safe='@')}"),
+            Link(words.button, f"{base_url}/sign-up?lang={language}&email={quote(email, safe='@')}"),
             Paragraph(words.account),
             Paragraph(words.ignore.format(**fill)),
         ],
