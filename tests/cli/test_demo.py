@@ -16,6 +16,7 @@ from loom.core.errors import OperatorError
 from loom.db.data_folder import FolderLock
 from loom.db.embedded import EmbeddedServer
 from tests.cli.running import Process, loom, running
+from tests.support.processes import alive
 
 
 def sign_in(server: Process, email: str) -> httpx.Response:
@@ -40,7 +41,7 @@ def test_the_demo_starts_stops_without_a_trace_and_continues(tmp_path: Path) -> 
             below = server.children()
             server.process.send_signal(signal.SIGINT)
             assert server.process.wait(30) == 0
-            assert not [pid for pid in below if Path(f"/proc/{pid}").exists()]
+            assert not [pid for pid in below if alive(pid)]
             said = server.output()
             assert f"({state})" in said
             assert all(account.email in said for account in EVERYBODY)

@@ -13,6 +13,7 @@ import psycopg
 from loom.db.embedded import EmbeddedServer
 from tests.cli.running import loom, running
 from tests.support.cluster import Cluster
+from tests.support.processes import alive
 from tests.support.proxy import door
 from tests.support.waiting import until
 
@@ -25,7 +26,7 @@ def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
             assert below
             server.process.send_signal(number)
             assert server.process.wait(30) == 0
-            assert not [pid for pid in below if Path(f"/proc/{pid}").exists()]
+            assert not [pid for pid in below if alive(pid)]
             assert "Traceback" not in server.output()
 
 
@@ -38,7 +39,7 @@ def test_after_a_kill_it_starts_again_with_its_data(tmp_path: Path) -> None:
         below = server.children()
         os.kill(server.process.pid, signal.SIGKILL)
         server.process.wait(10)
-        until(lambda: not [pid for pid in below if Path(f"/proc/{pid}").exists()], "all children are gone")
+        until(lambda: not [pid for pid in below if alive(pid)], "all children are gone")
     with running("serve", "--data-dir", str(tmp_path)) as server:
         assert server.get("/ready").status_code == 200
         joined = EmbeddedServer.attach(tmp_path)

@@ -20,6 +20,7 @@ from loom.core.errors import OperatorError
 from loom.db import embedded
 from loom.db.embedded import EmbeddedServer
 from loom.db.privileges import RunAs
+from tests.support.processes import alive
 from tests.support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,7 +108,7 @@ def test_nothing_is_left_after_a_stop(tmp_path: Path) -> None:
     with EmbeddedServer.start(tmp_path) as server:
         pid, sockets = server.pid, Path(server.socket_dir)
         assert stat.S_IMODE(sockets.stat().st_mode) == 0o700
-    assert not Path(f"/proc/{pid}").exists()
+    assert not alive(pid)
     assert not sockets.exists()
 
 
@@ -124,10 +125,10 @@ def test_the_server_ends_with_a_loom_that_is_killed_and_the_data_is_there_afterw
         with psycopg.connect(server.url("loom_owner")) as conn:
             assert conn.execute("select count(*) from kept").fetchone() == (0,)
         assert not Path(sockets).exists()
-        assert not Path(f"/proc/{pid}").exists()
+        assert not alive(pid)
     with server_process(tmp_path) as (process, pid, sockets):
         os.kill(process.pid, signal.SIGKILL)
-        until(lambda: not Path(f"/proc/{pid}").exists(), "the server ends by itself")
+        until(lambda: not alive(pid), "the server ends by itself")
         Path(sockets).rmdir()  # empty by now; the next start on the folder would remove it
 
 

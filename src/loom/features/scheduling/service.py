@@ -15,6 +15,7 @@ from loom.features.scheduling.schemas import (
     CreateGroup,
     Invite,
     Session,
+    SessionEvent,
     UpdateAttendee,
 )
 from loom.http.cursors import After
@@ -45,6 +46,14 @@ async def list_attendees(q: Executor, session_id: UUID, after: After, limit: int
     rows = await queries.list_attendees(q, session_id, after, limit)
     if not rows and after.id is None:
         raise NotFound
+    return rows
+
+
+async def list_events(q: Executor, session_id: UUID, after: After, limit: int) -> list[SessionEvent]:
+    """What the caller sees of a session's history; NotFound for a session that is none of theirs."""
+    rows = await queries.list_events(q, session_id, after, limit)
+    if not rows and after.id is None:
+        await queries.get_session(q, session_id)
     return rows
 
 

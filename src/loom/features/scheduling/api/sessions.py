@@ -128,10 +128,10 @@ async def reschedule_session(session_id: UUID, body: Reschedule, write: Write) -
     return await write.run(lambda tx: service.moved(tx, session_id, queries.reschedule_session(tx, session_id, body)))
 
 
-@router.get("/{session_id}/events")
+@router.get("/{session_id}/events", responses=problems(404))
 async def list_session_events(
     session_id: UUID, read: Read, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[SessionEvent]:
-    """What happened to a session and its seats, oldest first. Only for its coach; others see none."""
-    rows = await queries.list_events(read, session_id, decode_after(cursor), limit + 1)
+    """What happened to a session and its seats, oldest first. For its coach; others who take part see none."""
+    rows = await service.list_events(read, session_id, decode_after(cursor), limit + 1)
     return page_of(rows, limit, "created_at", "id")
