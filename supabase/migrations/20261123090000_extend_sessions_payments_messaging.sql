@@ -1304,7 +1304,7 @@ declare
   found_row private.idempotency_keys%rowtype;
 begin
   if whose is null then
-    perform private.fail(401, 'not_signed_in', 'Sign in to use an Idempotency-Key here.');
+    perform private.fail(401, 'not_authenticated', 'Sign in to use an Idempotency-Key here.');
   end if;
   -- A second request with the key waits here for the first one's transaction, then reads its answer.
   insert into private.idempotency_keys (scope, key, fingerprint) values (whose, p_key, p_fingerprint)
@@ -3170,7 +3170,7 @@ set search_path = ''
 as $$
 begin
   if private.acting_as_api() and private.me() is null then
-    perform private.fail(401, 'not_signed_in', 'Sign in to see the coaches.');
+    perform private.fail(401, 'not_authenticated', 'Sign in to see the coaches.');
   end if;
   return query
     select c.id, c.name
@@ -3433,7 +3433,7 @@ declare
   v_taken tstzmultirange;
 begin
   if private.acting_as_api() and private.me() is null then
-    perform private.fail(401, 'not_signed_in', 'Sign in to see free slots.');
+    perform private.fail(401, 'not_authenticated', 'Sign in to see free slots.');
   end if;
   if not coalesce(isfinite(p_from) and isfinite(p_to) and p_from < p_to, false) then
     perform private.fail(422, 'range_invalid', 'The end of the range must lie after its start.');
@@ -3521,7 +3521,7 @@ declare
   v_session_id uuid;
 begin
   if v_me is null then
-    perform private.fail(401, 'not_signed_in', 'Sign in to book.');
+    perform private.fail(401, 'not_authenticated', 'Sign in to book.');
   elsif v_template.session_type <> 'individual' then
     perform private.fail(422, 'template_is_group', 'A group session is joined by invitation.');
   elsif p_starts_at is null or not isfinite(p_starts_at) or p_starts_at < now() then

@@ -25,7 +25,7 @@ def test_decimals_are_those_of_iso_4217(currency: str, decimals: int) -> None:
 def test_a_currency_that_is_not_there_is_refused(currency: str) -> None:
     with pytest.raises(Invalid) as caught:
         exponent(currency)
-    assert caught.value.code == "unknown_currency"
+    assert caught.value.code == "currency_unknown"
 
 
 def test_amounts_read_as_people_write_them() -> None:

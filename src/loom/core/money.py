@@ -54,7 +54,7 @@ def currencies() -> frozenset[str]:
 def exponent(currency: str) -> int:
     """Decimals between the major and the minor unit: 2 for ILS, 0 for JPY, 3 for KWD. Invalid if unknown."""
     if currency not in currencies():
-        raise Invalid("unknown_currency", f"There is no currency {currency!r}.", "Use an ISO 4217 code such as ILS.")
+        raise Invalid("currency_unknown", f"There is no currency {currency!r}.", "Use an ISO 4217 code such as ILS.")
     return _EXPONENTS.get(currency, 2)
 
 

@@ -18,7 +18,7 @@ ERROR_CODES: dict[str, str] = {
     "malformed_json": "The body is not JSON.",
     "json_too_deep": "The body nests deeper than 32 levels.",
     "nul_byte": "The address holds a NUL byte.",
-    "not_authenticated": "The route needs a bearer token and none came.",
+    "not_authenticated": "The route needs the bearer token of an active account.",
     "token_invalid": "The bearer token is not one that this server accepts: forged, malformed, or from another issuer.",
     "token_expired": "The bearer token was good and no longer is: refresh it.",
     "service_token_refused": "The token is a service-role token; these never enter over HTTP.",

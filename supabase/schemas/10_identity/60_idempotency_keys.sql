@@ -30,7 +30,7 @@ declare
   found_row private.idempotency_keys%rowtype;
 begin
   if whose is null then
-    perform private.fail(401, 'not_signed_in', 'Sign in to use an Idempotency-Key here.');
+    perform private.fail(401, 'not_authenticated', 'Sign in to use an Idempotency-Key here.');
   end if;
   -- A second request with the key waits here for the first one's transaction, then reads its answer.
   insert into private.idempotency_keys (scope, key, fingerprint) values (whose, p_key, p_fingerprint)

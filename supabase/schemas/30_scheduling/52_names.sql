@@ -59,7 +59,7 @@ set search_path = ''
 as $$
 begin
   if private.acting_as_api() and private.me() is null then
-    perform private.fail(401, 'not_signed_in', 'Sign in to see the coaches.');
+    perform private.fail(401, 'not_authenticated', 'Sign in to see the coaches.');
   end if;
   return query
     select c.id, c.name

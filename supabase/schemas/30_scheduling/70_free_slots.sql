@@ -127,7 +127,7 @@ declare
   v_taken tstzmultirange;
 begin
   if private.acting_as_api() and private.me() is null then
-    perform private.fail(401, 'not_signed_in', 'Sign in to see free slots.');
+    perform private.fail(401, 'not_authenticated', 'Sign in to see free slots.');
   end if;
   if not coalesce(isfinite(p_from) and isfinite(p_to) and p_from < p_to, false) then
     perform private.fail(422, 'range_invalid', 'The end of the range must lie after its start.');

@@ -13,7 +13,7 @@ declare
   v_session_id uuid;
 begin
   if v_me is null then
-    perform private.fail(401, 'not_signed_in', 'Sign in to book.');
+    perform private.fail(401, 'not_authenticated', 'Sign in to book.');
   elsif v_template.session_type <> 'individual' then
     perform private.fail(422, 'template_is_group', 'A group session is joined by invitation.');
   elsif p_starts_at is null or not isfinite(p_starts_at) or p_starts_at < now() then

@@ -37,7 +37,7 @@ async def test_a_profile_changes_only_where_it_is_told_to(client: httpx.AsyncCli
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        ({"timezone": "Asia/Nowhere"}, "unknown_time_zone"),
+        ({"timezone": "Asia/Nowhere"}, "timezone_unknown"),
         ({"role": "admin"}, "invalid_request"),
         ({"status": "active"}, "invalid_request"),
         ({"email": "other@people.test"}, "invalid_request"),

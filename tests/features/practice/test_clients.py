@@ -274,7 +274,7 @@ def test_a_coach_cannot_tie_an_account_or_add_for_another_coach(owner: Owner, co
         conn.execute("delete from public.coach_clients")
 
 
-def test_nobody_who_is_not_signed_in_reaches_clients(as_role: AsRole) -> None:
+def test_nobody_who_is_not_authenticated_reaches_clients(as_role: AsRole) -> None:
     for statement in (
         "select * from public.coach_clients",
         f"select public.invite_client('{uuid4()}')",

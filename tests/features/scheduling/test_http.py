@@ -70,7 +70,7 @@ async def test_a_coach_makes_offers_and_clients_find_them(
         ({"default_duration_minutes": 1441}, "invalid_request"),
         ({"default_price_cents": -1}, "invalid_request"),
         ({"default_price_cents": 2**31}, "invalid_request"),
-        ({"currency": "XXX"}, "unknown_currency"),
+        ({"currency": "XXX"}, "currency_unknown"),
         ({"currency": "ils"}, "invalid_request"),
         ({"default_capacity": 0}, "invalid_request"),
         ({"session_type": "individual", "default_capacity": 3}, "capacity_out_of_range"),
@@ -193,7 +193,7 @@ async def test_a_booking_that_makes_no_sense_is_refused_and_leaves_nothing(
         ({"capacity": 0}, 422, "invalid_request"),
         ({"capacity": 1001}, 422, "invalid_request"),
         ({"currency": "USD"}, 422, "currency_mismatch"),
-        ({"currency": "XXX", "price_cents": 5}, 422, "unknown_currency"),
+        ({"currency": "XXX", "price_cents": 5}, 422, "currency_unknown"),
         ({"duration_minutes": 3}, 422, "invalid_request"),
         ({"price_cents": -1}, 422, "invalid_request"),
         ({"starts_at": at(-3).isoformat()}, 422, "session_in_past"),
@@ -356,7 +356,7 @@ async def test_what_is_said_about_a_session_changes_in_part(
     empty = await client.patch(url, json={"notes": None}, headers=bearer(scene.coach))
     assert empty.json()["notes"] is None
     for body, code in (
-        ({"currency": "XXX"}, "unknown_currency"),
+        ({"currency": "XXX"}, "currency_unknown"),
         ({"timezone": "Nowhere/Land"}, "timezone_unknown"),
         ({"title": None}, "missing_value"),
         ({"status": "completed"}, "invalid_request"),

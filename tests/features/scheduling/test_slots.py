@@ -209,7 +209,7 @@ def test_a_suspended_user_gets_no_slots_and_nobody_gets_none_without_signing_in(
     owner.execute("update public.users set status = 'suspended' where id = %s", [gone])
     with as_user(gone) as conn, pytest.raises(psycopg.Error) as refused:
         conn.execute(FREE, [scene.coach, scene.single, at(1), at(2)])
-    assert refusal(refused.value) == (401, "not_signed_in")
+    assert refusal(refused.value) == (401, "not_authenticated")
     with as_role("anon") as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
         conn.execute(FREE, [scene.coach, scene.single, at(1), at(2)])
 

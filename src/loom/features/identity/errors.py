@@ -18,13 +18,12 @@ ERROR_CODES: dict[str, str] = {
     "external_issuer": "Accounts live with another issuer; sign in there.",
     "token_keys_unavailable": "The other issuer's keys can't be fetched at the moment.",
     "last_admin": "The last active admin can't lose that role.",
-    "not_signed_in": "An Idempotency-Key needs an active account.",
     "schema_missing": "The database has no schema of Loom's.",
-    "unknown_time_zone": "There is no such time zone.",
+    "timezone_unknown": "There is no such time zone.",
 }
 
 CONSTRAINT_ERRORS: dict[str, tuple[int, str, str]] = {
-    "users_timezone_known": (422, "unknown_time_zone", "There is no such time zone."),
+    "users_timezone_known": (422, "timezone_unknown", "There is no such time zone."),
     "users_email_key": (409, "email_taken", "There is an account with this address."),
     "users_email_lower_key": (409, "email_taken", "There is an account with this address."),
 }

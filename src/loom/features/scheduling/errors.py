@@ -15,7 +15,6 @@ ERROR_CODES: dict[str, str] = {
     "duration_out_of_range": "A session lasts 5 minutes to 24 hours.",
     "email_invalid": "That is not an e-mail address.",
     "link_expired": "The link was good and no longer is.",
-    "not_signed_in": "This needs an active account.",
     "price_out_of_range": "A price is 0 or more minor units.",
     "range_invalid": "The end of the range does not lie after its start, or it lies too far ahead.",
     "range_too_long": "Free slots are given for at most 62 days at a time.",
@@ -39,12 +38,12 @@ ERROR_CODES: dict[str, str] = {
     "template_is_individual": "The template is for individual sessions.",
     "text_too_long": "A title, description, name or note is empty or too long.",
     "timezone_unknown": "There is no such time zone.",
-    "unknown_currency": "There is no such currency.",
+    "currency_unknown": "There is no such currency.",
 }
 
 _BUFFER = (422, "buffer_out_of_range", "A buffer is 0 to 240 minutes.")
 _CAPACITY = (422, "capacity_out_of_range", "A group has 1 to 1000 seats.")
-_CURRENCY = (422, "unknown_currency", "There is no such currency. Use an ISO 4217 code such as ILS.")
+_CURRENCY = (422, "currency_unknown", "There is no such currency. Use an ISO 4217 code such as ILS.")
 _DURATION = (422, "duration_out_of_range", "A session lasts 5 minutes to 24 hours.")
 _INVITED = (409, "already_invited", "That person has a seat in the session already.")
 _PRICE = (422, "price_out_of_range", "A price is 0 or more minor units.")
