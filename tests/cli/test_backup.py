@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import stat
+import tarfile
 from pathlib import Path
 
 import psycopg
@@ -78,6 +80,19 @@ def test_a_restore_of_something_else_leaves_nothing_behind(tmp_path: Path) -> No
     with pytest.raises(OperatorError, match="not a backup"):
         read_backup(Settings(data_dir=tmp_path / "data"), wrong)
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("what", ["../outside", "/outside-of-it", "a link"])
+def test_an_archive_that_reaches_outside_is_refused(tmp_path: Path, what: str) -> None:
+    evil = tmp_path / "evil.tar.gz"
+    with tarfile.open(evil, "w:gz") as tar:
+        member = tarfile.TarInfo("keys" if what == "a link" else what)
+        if what == "a link":
+            member.type, member.linkname = tarfile.SYMTYPE, "/"
+        tar.addfile(member, io.BytesIO())
+    with pytest.raises(OperatorError, match="does not belong in one"):
+        read_backup(Settings(data_dir=tmp_path / "data"), evil)
+    assert [path.name for path in tmp_path.iterdir()] == ["evil.tar.gz"]
 
 
 def test_a_backup_overwrites_nothing(archive: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import tarfile
 import tempfile
 from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 import loom
@@ -97,10 +97,28 @@ def _fill(url: str, unpacked: Path) -> None:
     restore(url, unpacked / "database.dump")
 
 
+def _unpack_member(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    """Only plain files and folders below the target. By hand: tarfile's own filters are not in every Python 3.11."""
+    place = PurePosixPath(member.name)
+    if place.is_absolute() or ".." in place.parts or not (member.isreg() or member.isdir()):
+        raise tarfile.ReadError(f"{member.name!r} does not belong in one")
+    path = target / place
+    if member.isdir():
+        path.mkdir(parents=True, exist_ok=True)
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        source = tar.extractfile(member)
+        assert source is not None  # noqa: S101 - it is a regular file
+        with source, path.open("xb") as file:
+            shutil.copyfileobj(source, file)
+    path.chmod(member.mode & 0o755)
+
+
 def _unpack(archive: Path, target: Path) -> None:
     try:
         with tarfile.open(archive, "r:gz") as tar:
-            tar.extractall(target, filter="data")
+            for member in tar:
+                _unpack_member(tar, member, target)
         manifest = cast("dict[str, Any]", json.loads((target / "manifest.json").read_text("utf-8")))
         written = int(manifest["format"])
     except (tarfile.TarError, OSError, ValueError, KeyError) as exc:
