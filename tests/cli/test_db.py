@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from loom.core.errors import ExitCode
 from tests.cli.running import loom
 from tests.support.cluster import Cluster
 
@@ -37,6 +38,6 @@ def test_a_database_that_is_not_there_is_said_in_a_sentence() -> None:
     url = "postgresql://nobody@127.0.0.1:1/nothing"
     for command in ("migrate", "status", "dump"):
         refused = loom("db", command, "--database-url", url)
-        assert refused.returncode == 1
+        assert refused.returncode == ExitCode.UNREACHABLE
         assert refused.stderr.startswith("loom: ")
         assert "Traceback" not in refused.stderr

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import psycopg
 
+from loom.core.errors import ExitCode
 from loom.db.embedded import EmbeddedServer
 from tests.cli.running import loom, running
+from tests.db.test_migrate import set_version
 from tests.support.cluster import Cluster
 from tests.support.processes import alive
 from tests.support.proxy import door
@@ -88,10 +90,10 @@ def test_the_data_of_a_newer_loom_is_left_alone(tmp_path: Path) -> None:
         EmbeddedServer.start(tmp_path) as server,
         psycopg.connect(server.url("loom_owner")) as conn,
     ):
-        conn.execute("insert into supabase_migrations.schema_migrations values ('29990101000000')")
+        set_version(conn, "29990101000000")
     for command in (("serve", "--port", "0"), ("db", "migrate")):
         refused = loom(*command, "--data-dir", str(tmp_path))
-        assert refused.returncode == 1
+        assert refused.returncode == ExitCode.NEWER
         assert "belongs to a newer Loom" in refused.stderr
         assert "29990101000000" in refused.stderr
 

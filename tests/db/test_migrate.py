@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, LiteralString, cast
 
 import psycopg
 import pytest
 
 from loom.core.errors import OperatorError
 from loom.db.embedded import EmbeddedServer
-from loom.db.migrate import check_version, migrate, status
+from loom.db.migrate import NewerDatabase, check_version, migrate, status
 from loom.db.schema_files import supabase_dir
 from loom.db.statements import split_statements
 from tests.support.cluster import Cluster
@@ -37,6 +38,17 @@ def files(tmp_path: Path) -> Path:
 
 def write(root: Path, name: str, text: str) -> None:
     (root / "migrations" / name).write_text(text, "utf-8")
+
+
+def set_version(conn: psycopg.Connection[Any], version: str) -> None:
+    """Says which version of Loom the database is at, as a migration would."""
+    conn.execute(
+        cast(
+            "LiteralString",
+            "create or replace function private.schema_version() returns text language sql immutable "
+            f"set search_path = '' as $$ select '{version}' $$",
+        )
+    )
 
 
 def tables(url: str) -> list[str]:
@@ -76,19 +88,24 @@ def test_a_file_that_fails_leaves_the_database_as_it_was(cluster: Cluster, empty
 def test_a_newer_database_is_refused(cluster: Cluster, empty: str, files: Path) -> None:
     url = cluster.url(empty, "postgres")
     migrate(url, root=files)
-    (files / "migrations" / "20300102000000_two.sql").unlink()
-    with pytest.raises(OperatorError, match=r"belongs to a newer Loom: it has 20300102000000"):
-        migrate(url, root=files)
-    with psycopg.connect(url) as conn:
-        assert status(conn, files).unknown == ["20300102000000"]
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute("create schema private authorization loom_owner")
+        set_version(conn, "20300103000000")
+        with pytest.raises(NewerDatabase, match=r"it is at 20300103000000"):
+            migrate(url, root=files)
+        assert status(conn, files).newer == "20300103000000"
 
 
-def test_migrations_of_somebody_else_are_refused(cluster: Cluster, empty: str, files: Path) -> None:
+def test_migrations_of_the_application_before_are_left_alone(cluster: Cluster, empty: str, files: Path) -> None:
+    """Those of another application may be older or newer than Loom's, and there may be more of them later."""
     url = cluster.url(empty, "postgres")
     migrate(url, root=files)
-    (files / "migrations" / "20300101000000_one.sql").unlink()
-    with pytest.raises(OperatorError, match=r"not Loom's: 20300101000000"):
-        migrate(url, root=files)
+    theirs = ["20250704000001", "20310101000000"]
+    with psycopg.connect(url, autocommit=True) as conn:
+        for version in theirs:
+            conn.execute("insert into supabase_migrations.schema_migrations (version) values (%s)", [version])
+        assert migrate(url, root=files) == []
+        assert (status(conn, files).foreign, status(conn, files).newer) == (theirs, None)
 
 
 def test_a_file_that_comes_too_late_is_refused(cluster: Cluster, empty: str, files: Path) -> None:
@@ -138,10 +155,10 @@ def test_the_application_tells_an_old_database_from_a_new_one(cluster: Cluster) 
         with psycopg.connect(cluster.url(name, "loom_api"), autocommit=True) as conn:
             check_version(conn)
             with psycopg.connect(cluster.url(name), autocommit=True) as owner:
-                owner.execute("insert into supabase_migrations.schema_migrations values ('29990101000000')")
+                set_version(owner, "29990101000000")
                 with pytest.raises(OperatorError, match="belongs to a newer Loom"):
                     check_version(conn)
-                owner.execute("delete from supabase_migrations.schema_migrations where version > '20261101000000'")
+                set_version(owner, "20261101000000")
                 with pytest.raises(OperatorError, match="not up to date"):
                     check_version(conn)
     finally:

@@ -40,12 +40,14 @@ def status(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     table = Table("version", "name", "state", box=None)
     for migration in state.applied:
         table.add_row(migration.version, migration.name, "applied")
-    for version in state.unknown:
-        table.add_row(version, "", "unknown to this Loom")
+    for version in state.foreign:
+        table.add_row(version, "", "not Loom's")
+    if state.newer:
+        table.add_row(state.newer, "", "of a newer Loom")
     for migration in state.pending:
         table.add_row(migration.version, migration.name, "pending")
     _console.print(table)
-    if state.pending or state.unknown:
+    if state.pending or state.newer:
         raise typer.Exit(1)
 
 

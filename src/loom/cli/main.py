@@ -12,7 +12,7 @@ from loom.cli.demo.command import demo
 from loom.cli.sandbox import sandbox
 from loom.cli.serve import serve, worker
 from loom.cli.settings import settings
-from loom.core.errors import AppError, OperatorError
+from loom.core.errors import AppError, ExitCode, OperatorError
 
 
 class _Loom(typer.Typer):
@@ -24,7 +24,7 @@ class _Loom(typer.Typer):
         except (OperatorError, AppError) as exc:
             detail = f"{exc.detail} {exc.hint or ''}".strip() if isinstance(exc, AppError) else str(exc)
             typer.echo(f"loom: {detail}", err=True)
-            sys.exit(1)
+            sys.exit(exc.exit_code if isinstance(exc, OperatorError) else ExitCode.FAILED)
 
 
 app = _Loom(no_args_is_help=True, help="Loom: the practice system for coaches.", pretty_exceptions_enable=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import IntEnum
 
 
 class AppError(Exception):
@@ -51,8 +52,25 @@ class DatabaseUnavailable(AppError):
         super().__init__("database_unavailable", 503, detail, hint or "Try again shortly.")
 
 
+class ExitCode(IntEnum):
+    """What a command ends with, for scripts. 2 is a command line that makes no sense; signals end with 128 plus theirs."""
+
+    OK = 0
+    FAILED = 1
+    OPEN_QUESTIONS = 3
+    NO_RIGHTS = 4
+    NOT_LOOM = 5
+    NEWER = 6
+    INTERRUPTED = 7
+    UNREACHABLE = 8
+    HALF_ADOPTED = 9
+    DRIFT = 10
+
+
 class OperatorError(Exception):
     """Something that the person at the command line must put right. The message says what and how."""
+
+    exit_code = ExitCode.FAILED
 
 
 ERROR_CODES: dict[str, str] = {

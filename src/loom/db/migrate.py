@@ -15,23 +15,37 @@ from typing import LiteralString, cast
 import psycopg
 from psycopg import Connection, sql
 
-from loom.core.errors import OperatorError
+from loom.core.errors import ExitCode, OperatorError
 from loom.db.queue_schema import install_queue
 from loom.db.schema_files import supabase_dir
 from loom.db.statements import split_statements
 
 PLATFORM = ("roles", "auth", "extensions")
 _FILE = re.compile(r"^(\d+)_(.*)\.sql$")
-_NEWER = (
-    "This database belongs to a newer Loom: it has {versions}, which this version does not know. "
-    "Install the newer Loom, or restore a backup made by this one into another folder (loom db restore)."
-)
 _BOOKS: LiteralString = """
 create schema if not exists supabase_migrations;
 create table if not exists supabase_migrations.schema_migrations (version text not null primary key);
 alter table supabase_migrations.schema_migrations add column if not exists statements text[];
 alter table supabase_migrations.schema_migrations add column if not exists name text;
 """
+
+
+class NewerDatabase(OperatorError):
+    """A newer Loom has been here."""
+
+    exit_code = ExitCode.NEWER
+
+    def __init__(self, version: str) -> None:
+        super().__init__(
+            f"This database belongs to a newer Loom: it is at {version}, which this version does not know. "
+            "Install the newer Loom, or restore a backup made by this one into another folder (loom db restore)."
+        )
+
+
+class Unreachable(OperatorError):
+    """There is no connection to be had."""
+
+    exit_code = ExitCode.UNREACHABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +59,16 @@ class Migration:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Where a database stands. `unknown` are versions that the database has and this Loom does not."""
+    """Where a database stands.
+
+    `foreign` are versions in the books that are not Loom's: of the application whose database Loom took over.
+    `newer` is the version of a newer Loom, if the database belongs to one.
+    """
 
     applied: list[Migration]
     pending: list[Migration]
-    unknown: list[str]
+    foreign: list[str]
+    newer: str | None
 
 
 def migrations(root: Path | None = None) -> list[Migration]:
@@ -64,7 +83,7 @@ def connect(conninfo: str) -> Connection[tuple[object, ...]]:
     try:
         return psycopg.connect(conninfo, autocommit=True, application_name="loom db", connect_timeout=10)
     except psycopg.Error as exc:
-        raise OperatorError(f"The database cannot be reached: {str(exc).strip()}") from exc
+        raise Unreachable(f"The database cannot be reached: {str(exc).strip()}") from exc
 
 
 def status(conn: Connection[tuple[object, ...]], root: Path | None = None) -> Status:
@@ -78,8 +97,16 @@ def status(conn: Connection[tuple[object, ...]], root: Path | None = None) -> St
     return Status(
         applied=[migration for migration in known if migration.version in versions],
         pending=[migration for migration in known if migration.version not in versions],
-        unknown=sorted(set(versions) - ours, key=int),
+        foreign=sorted(set(versions) - ours, key=int),
+        newer=_newer(conn, known),
     )
+
+
+def _newer(conn: Connection[tuple[object, ...]], known: list[Migration]) -> str | None:
+    if _scalar(conn, "select to_regprocedure('private.schema_version()')") is None:
+        return None
+    found = str(_scalar(conn, "select private.schema_version()"))
+    return found if int(found) > int(known[-1].version) else None
 
 
 def migrate(
@@ -119,7 +146,7 @@ def check_version(conn: Connection[tuple[object, ...]], root: Path | None = None
     if found is None or int(str(found)) < int(newest):
         raise OperatorError("The database is not up to date: run `loom db migrate` as its owner first.")
     if int(str(found)) > int(newest):
-        raise OperatorError(_NEWER.format(versions=found))
+        raise NewerDatabase(str(found))
 
 
 def _check_server(conn: Connection[tuple[object, ...]]) -> None:
@@ -130,15 +157,8 @@ def _check_server(conn: Connection[tuple[object, ...]]) -> None:
 
 
 def _check_order(state: Status) -> None:
-    newest_known = max((int(m.version) for m in (*state.applied, *state.pending)), default=0)
-    newer = [version for version in state.unknown if int(version) > newest_known]
-    if newer:
-        raise OperatorError(_NEWER.format(versions=", ".join(newer)))
-    if state.unknown:
-        raise OperatorError(
-            f"This database has migrations that are not Loom's: {', '.join(state.unknown)}. "
-            "Keep them in Loom's supabase/migrations folder too, or give Loom a database of its own."
-        )
+    if state.newer is not None:
+        raise NewerDatabase(state.newer)
     newest = max((int(m.version) for m in state.applied), default=0)
     late = [m.version for m in state.pending if int(m.version) < newest]
     if late:
