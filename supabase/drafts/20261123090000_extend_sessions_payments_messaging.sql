@@ -52,6 +52,14 @@ begin
 end;
 $$;
 
+-- What old rows say is read once; when this runs again, rows are Loom's own and stay as they are. An adoption that walks old
+-- rows in batches has made the helpers below already.
+select set_config(
+  'loom.first_time',
+  (to_regprocedure('private.schema_version()') is null
+    or exists (select from private.adoption_decisions where kind = 'online' and key = 'started'))::text,
+  true);
+
 -- Schemas, enums, helpers, and the table of decisions that an adoption has taken; they are repeated among all files below.
 -- @schemas 00_foundation
 
@@ -167,15 +175,6 @@ $$;
 -- The check compared with the clock at every update: no session older than a day could be changed, nor restored from a dump.
 alter table public.sessions drop constraint if exists sessions_future_or_current;
 
--- What old rows say is read once; when this runs again, rows are Loom's own and stay as they are.
-select set_config(
-  'loom.first_time',
-  (not exists (
-    select from pg_attribute as a
-    where a.attrelid = 'public.sessions'::regclass and a.attname = 'billing_status' and not a.attisdropped
-  ))::text,
-  true);
-
 -- New columns of old tables ----------------------------------------------------------------------------------------------------
 
 -- @columns
@@ -268,23 +267,9 @@ begin
   if (select a.atttypid from pg_attribute as a
       where a.attrelid = 'public.payments'::regclass and a.attname = 'status') = 'text'::regtype then
     create temporary table loom_payment_statuses on commit drop as
-    select
-      p.status as original,
-      count(*) as times,
-      coalesce(
-        -- What a person decided comes before what is usual.
-        (select d.value from private.adoption_decisions as d where d.kind = 'payments.status' and d.key = p.status),
-        case
-          when cleaned.status in ('paid', 'completed', 'complete', 'succeeded', 'success', 'captured') then 'paid'
-          when cleaned.status in ('canceled', 'cancelled', 'void', 'voided') then 'canceled'
-          when cleaned.status in ('failed', 'failure', 'declined', 'rejected', 'error') then 'failed'
-          when cleaned.status in ('pending', 'created', 'new', 'processing') then 'pending'
-          when cleaned.status = 'refunded' then 'refunded'
-        end
-      ) as status
-    from public.payments as p
-    cross join lateral (select lower(btrim(p.status, E' \t\r\n'))) as cleaned (status)
-    group by p.status, cleaned.status;
+-- @include payment_statuses
+    ;
+
 
     select string_agg(format('%L (%s)', s.original, s.times), ', ' order by s.original) into unknown
     from loom_payment_statuses as s
@@ -487,7 +472,7 @@ update public.practices as r
 set currency = d.value
 from private.adoption_decisions as d
 join public.practice_members as m on m.user_id::text = d.key
-where d.kind = 'coach.currency' and r.id = m.practice_id and current_setting('loom.first_time')::boolean;
+where d.kind = 'coach.currency' and r.id = m.practice_id and r.created_at = now();
 
 -- @step payments_practice
 

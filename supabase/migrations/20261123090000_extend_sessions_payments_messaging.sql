@@ -52,6 +52,14 @@ begin
 end;
 $$;
 
+-- What old rows say is read once; when this runs again, rows are Loom's own and stay as they are. An adoption that walks old
+-- rows in batches has made the helpers below already.
+select set_config(
+  'loom.first_time',
+  (to_regprocedure('private.schema_version()') is null
+    or exists (select from private.adoption_decisions where kind = 'online' and key = 'started'))::text,
+  true);
+
 -- Schemas, enums, helpers, and the table of decisions that an adoption has taken; they are repeated among all files below.
 -- schemas/00_foundation/10_schemas.sql
 -- Schemas that API roles never list tables of: `private` holds helpers and secrets, `jobs` the queue.
@@ -337,6 +345,11 @@ declare
     'conversations', 'conversation_participants', 'messages', 'message_reactions', 'message_attachments',
     'message_read_receipts', 'typing_indicators', 'payments'
   ];
+  -- What an older application kept around sessions, messages and notices, in tables that Loom does not take over.
+  beside_tables constant text[] := array[
+    'coach_profiles', 'session_requests', 'session_ratings', 'session_feedback', 'session_files', 'file_uploads', 'file_shares',
+    'message_analytics_events', 'message_analytics_daily', 'notification_templates', 'notification_delivery_logs'
+  ];
   -- Functions that answered for any user's id or wrote without asking. Those that policies elsewhere build on (is_admin and
   -- the like), that audit, or that belong to other domains stay.
   old_functions constant text[] := array[
@@ -407,7 +420,7 @@ begin
     with recursive reader (oid) as (
       select c.oid
       from pg_class as c
-      where c.relnamespace = 'public'::regnamespace and c.relname = any (base_tables || array['session_requests'])
+      where c.relnamespace = 'public'::regnamespace and c.relname = any (base_tables || beside_tables)
       union
       select r.ev_class
       from reader
@@ -433,15 +446,6 @@ $$;
 
 -- The check compared with the clock at every update: no session older than a day could be changed, nor restored from a dump.
 alter table public.sessions drop constraint if exists sessions_future_or_current;
-
--- What old rows say is read once; when this runs again, rows are Loom's own and stay as they are.
-select set_config(
-  'loom.first_time',
-  (not exists (
-    select from pg_attribute as a
-    where a.attrelid = 'public.sessions'::regclass and a.attname = 'billing_status' and not a.attisdropped
-  ))::text,
-  true);
 
 -- New columns of old tables ----------------------------------------------------------------------------------------------------
 
@@ -634,23 +638,31 @@ begin
   if (select a.atttypid from pg_attribute as a
       where a.attrelid = 'public.payments'::regclass and a.attname = 'status') = 'text'::regtype then
     create temporary table loom_payment_statuses on commit drop as
-    select
-      p.status as original,
-      count(*) as times,
-      coalesce(
-        -- What a person decided comes before what is usual.
-        (select d.value from private.adoption_decisions as d where d.kind = 'payments.status' and d.key = p.status),
-        case
-          when cleaned.status in ('paid', 'completed', 'complete', 'succeeded', 'success', 'captured') then 'paid'
-          when cleaned.status in ('canceled', 'cancelled', 'void', 'voided') then 'canceled'
-          when cleaned.status in ('failed', 'failure', 'declined', 'rejected', 'error') then 'failed'
-          when cleaned.status in ('pending', 'created', 'new', 'processing') then 'pending'
-          when cleaned.status = 'refunded' then 'refunded'
-        end
-      ) as status
-    from public.payments as p
-    cross join lateral (select lower(btrim(p.status, E' \t\r\n'))) as cleaned (status)
-    group by p.status, cleaned.status;
+-- Each spelling of a payment's status that is there, how often, and what it means: what a person decided comes before what is
+-- usual, and anything else is null.
+select
+  spelled.original,
+  spelled.times,
+  coalesce(
+    decided.value,
+    case
+      when spelled.cleaned in ('paid', 'completed', 'complete', 'succeeded', 'success', 'captured') then 'paid'
+      when spelled.cleaned in ('canceled', 'cancelled', 'void', 'voided') then 'canceled'
+      when spelled.cleaned in ('failed', 'failure', 'declined', 'rejected', 'error') then 'failed'
+      when spelled.cleaned in ('pending', 'created', 'new', 'processing') then 'pending'
+      when spelled.cleaned = 'refunded' then 'refunded'
+    end
+  ) as status
+from (
+  select p.status as original, lower(btrim(p.status, E' \t\r\n')) as cleaned, count(*) as times
+  from public.payments as p
+  group by p.status
+) as spelled
+left join (
+  select d.key, d.value from private.adoption_decisions as d where d.kind = 'payments.status'
+) as decided on decided.key = spelled.original
+    ;
+
 
     select string_agg(format('%L (%s)', s.original, s.times), ', ' order by s.original) into unknown
     from loom_payment_statuses as s
@@ -699,10 +711,16 @@ begin
     -- no currency then stops the extension.
     update public.payments as p
     set
-      currency = upper(btrim(p.currency)),
+      currency = coalesce(
+        (select d.value from private.adoption_decisions as d where d.kind = 'payments.currency' and d.key = p.currency),
+        upper(btrim(p.currency))),
       refunded_cents = case when p.status = 'refunded' then p.amount_cents else 0 end,
       refund_reserved_cents = case when p.status = 'refunded' then p.amount_cents else 0 end
-    where (p.currency <> upper(btrim(p.currency)) or (p.status = 'refunded' and p.refunded_cents = 0)) and /*within p.id*/ true;
+    where (
+        p.currency <> upper(btrim(p.currency))
+        or p.currency in (select d.key from private.adoption_decisions as d where d.kind = 'payments.currency')
+        or (p.status = 'refunded' and p.refunded_cents = 0)
+      ) and /*within p.id*/ true;
   end if;
 end;
 $$;
@@ -10451,7 +10469,7 @@ update public.practices as r
 set currency = d.value
 from private.adoption_decisions as d
 join public.practice_members as m on m.user_id::text = d.key
-where d.kind = 'coach.currency' and r.id = m.practice_id and current_setting('loom.first_time')::boolean;
+where d.kind = 'coach.currency' and r.id = m.practice_id and r.created_at = now();
 
 do $$
 begin

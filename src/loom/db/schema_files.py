@@ -100,7 +100,7 @@ def render_draft(root: Path | None = None) -> str:
 
     `-- @schemas` stands for all schema files and must be there; `-- @schemas 00_foundation` for one folder or file,
     where statements written by hand need it before the rest; `-- @columns` for the new columns of old tables;
-    `-- @step NAME` for a step.
+    `-- @step NAME` for a step; `-- @include NAME` for a file beside the draft.
     """
     root = root or supabase_dir()
     draft = root / "drafts" / EXTENSION
@@ -111,11 +111,13 @@ def render_draft(root: Path | None = None) -> str:
     def replace(found: re.Match[str]) -> str:
         if found[1] == "step":
             return _render_step(read_step(found[2], root))
+        if found[1] == "include":
+            return (root / "drafts" / f"{found[2]}.sql").read_text("utf-8").rstrip()
         if found[1] == "columns":
             return "\n".join(path.read_text("utf-8").strip() for path in column_files(root))
         return schema_sql(root, found[2] or "").rstrip()
 
-    return re.sub(r"^-- @(schemas|columns|step)(?: (\S+))?$", replace, text, flags=re.MULTILINE)
+    return re.sub(r"^-- @(schemas|columns|step|include)(?: (\S+))?$", replace, text, flags=re.MULTILINE)
 
 
 def write_draft(root: Path | None = None) -> Path:

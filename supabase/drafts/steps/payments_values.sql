@@ -3,7 +3,13 @@
 -- no currency then stops the extension.
 update public.payments as p
 set
-  currency = upper(btrim(p.currency)),
+  currency = coalesce(
+    (select d.value from private.adoption_decisions as d where d.kind = 'payments.currency' and d.key = p.currency),
+    upper(btrim(p.currency))),
   refunded_cents = case when p.status = 'refunded' then p.amount_cents else 0 end,
   refund_reserved_cents = case when p.status = 'refunded' then p.amount_cents else 0 end
-where (p.currency <> upper(btrim(p.currency)) or (p.status = 'refunded' and p.refunded_cents = 0)) and /*within p.id*/ true
+where (
+    p.currency <> upper(btrim(p.currency))
+    or p.currency in (select d.key from private.adoption_decisions as d where d.kind = 'payments.currency')
+    or (p.status = 'refunded' and p.refunded_cents = 0)
+  ) and /*within p.id*/ true

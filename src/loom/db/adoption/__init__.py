@@ -1,0 +1,1 @@
+"""Taking over a database that an older application made, with its data."""

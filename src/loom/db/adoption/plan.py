@@ -1,0 +1,212 @@
+"""What adopting a database would do, what stands in the way, and what has to be decided. Reads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, LiteralString, cast
+
+from psycopg import Connection
+from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import Jsonb
+
+from loom.core.errors import ExitCode
+from loom.db.adoption.decisions import Decisions
+from loom.db.adoption.locks import Lock, measure_locks
+from loom.db.adoption.shape import base_tables, currency_codes, replaced_functions, status_query
+from loom.db.adoption.stops import Question, questions_of_data, questions_of_shape
+from loom.db.migrate import NewerDatabase, migrations, platform_missing, status
+from loom.db.sql import load_queries
+
+SQL = load_queries(__package__)
+Reader = Connection[DictRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Who signs in where. `owner` is whose tables they are; rights missing are said in words."""
+
+    version: str
+    login: str
+    owner: str | None
+    hosted: bool
+    missing_rights: list[str]
+    foreign_migrations: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One of the tables that Loom grew from. `rows` is the planner's estimate."""
+
+    name: str
+    present: bool
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Old values that get another value, or rows that are added beside them."""
+
+    what: str
+    before: str
+    after: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Something of the older application that is replaced, or only seen."""
+
+    kind: str
+    name: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The whole of it. `state` is `ready`, `questions`, `adopted`, or what stands in the way."""
+
+    server: Server
+    tables: list[Table]
+    pending: list[str]
+    statuses: dict[str, str | None] = field(default_factory=dict[str, str | None])
+    changes: list[Change] = field(default_factory=list[Change])
+    kept: list[Change] = field(default_factory=list[Change])
+    questions: list[Question] = field(default_factory=list[Question])
+    locks: list[Lock] = field(default_factory=list[Lock])
+    replaced: list[Named] = field(default_factory=list[Named])
+    seen: list[Named] = field(default_factory=list[Named])
+
+    @property
+    def adopted(self) -> bool:
+        """Nothing is left to do."""
+        return not self.pending
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What a command that only plans ends with."""
+        if self.adopted:
+            return ExitCode.OK
+        if self.server.missing_rights:
+            return ExitCode.NO_RIGHTS
+        if any(question.code == "half_adopted" for question in self.questions):
+            return ExitCode.HALF_ADOPTED
+        if not any(table.present for table in self.tables):
+            return ExitCode.NOT_LOOM
+        return ExitCode.OPEN_QUESTIONS if self.questions else ExitCode.OK
+
+
+def read_plan(conn: Connection[Any], decisions: Decisions) -> Plan:
+    """Looks at everything in one read-only transaction. NewerDatabase where a newer Loom has been."""
+    state = status(conn)
+    if state.newer is not None:
+        raise NewerDatabase(state.newer)
+    pending = [f"{migration.version}_{migration.name}" for migration in state.pending]
+    with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
+        cursor.execute("set transaction isolation level repeatable read, read only")
+        # A plan that is asked for on a busy server gives way to those who work there.
+        cursor.execute("select set_config('lock_timeout', '2s', true), set_config('search_path', '', true)")
+        reader = _Asker(cursor.connection)
+        server = _server(conn, reader, state.foreign)
+        tables = [
+            Table(row["name"], row["present"] and row["kind"] == "table", row["estimated_rows"], row["bytes"])
+            for row in reader.ask("base_tables", tables=base_tables())
+        ]
+        if not pending or not any(table.present for table in tables):
+            return Plan(server, tables, pending)
+        shape = questions_of_shape(reader.ask, decisions)
+        if shape or not all(table.present for table in tables):
+            return Plan(server, tables, pending, questions=shape, replaced=_replaced(reader), seen=_seen(reader))
+        statuses = _statuses(reader, decisions)
+        return Plan(
+            server,
+            tables,
+            pending,
+            statuses={row["original"]: row["status"] for row in statuses},
+            changes=_changes(reader, statuses, decisions),
+            kept=[
+                Change(row["what"], "", row["why"], row["rows"])
+                for name in SQL
+                if name.startswith("kept_")
+                for row in reader.ask(name)
+            ],
+            questions=questions_of_data(reader.ask, statuses, decisions),
+            locks=measure_locks(reader, tables_by_rows={table.name: table.rows for table in tables}),
+            replaced=_replaced(reader),
+            seen=_seen(reader),
+        )
+
+
+class _Asker:
+    """Runs the named queries of this package."""
+
+    def __init__(self, conn: Connection[Any]) -> None:
+        self._conn = conn
+
+    def ask(self, name: str, **params: Any) -> list[DictRow]:
+        return self.run(SQL[name], **params)
+
+    def run(self, query: LiteralString, **params: Any) -> list[DictRow]:
+        with self._conn.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(query, params or None).fetchall()
+
+
+def _server(conn: Connection[Any], reader: _Asker, foreign: list[str]) -> Server:
+    row = reader.ask("server")[0]
+    missing = [str(found["missing"]) for found in reader.ask("rights")]
+    if not row["hosted"] and not row["superuser"]:
+        missing += [f"{part}: only a superuser can bring it" for part in platform_missing(conn)]
+    others = sorted({
+        str(table["owner"])
+        for table in reader.ask("base_tables", tables=base_tables())
+        if table["present"] and not table["ours"]
+    })
+    missing += [f"membership in {owner}, who owns the tables" for owner in others]
+    return Server(row["version"], row["login"], row["owner"], row["hosted"], missing, foreign)
+
+
+def _statuses(reader: _Asker, decisions: Decisions) -> list[DictRow]:
+    kind = reader.run(
+        "select format_type(a.atttypid, a.atttypmod) as type from pg_catalog.pg_attribute as a"
+        " where a.attrelid = 'public.payments'::regclass and a.attname = 'status'"
+    )
+    if kind[0]["type"] != "text":
+        return []
+    return reader.run(cast("LiteralString", status_query()), decisions=Jsonb(decisions.statuses))
+
+
+def _changes(reader: _Asker, statuses: list[DictRow], decisions: Decisions) -> list[Change]:
+    found = [
+        Change("payments.status", repr(row["original"]), row["status"], row["times"])
+        for row in statuses
+        if row["status"] is not None and row["status"] != row["original"]
+    ]
+    params = {
+        "currencies": currency_codes(),
+        "zones": [row["name"] for row in reader.ask("zones")],
+        "statuses": Jsonb([{"original": row["original"], "status": row["status"]} for row in statuses]),
+        "decided_currencies": Jsonb(decisions.currencies),
+    }
+    for name in SQL:
+        if name.startswith("change_"):
+            found += [Change(**row) for row in reader.ask(name, **params)]
+    found += [
+        Change(f"{row['tbl']}.{row['col']}", "null", "the time of adoption", row["rows"])
+        for row in reader.ask("null_times")
+    ]
+    return sorted(found, key=lambda change: (change.what, -change.rows, change.before))
+
+
+def _replaced(reader: _Asker) -> list[Named]:
+    rows = reader.ask("replaced", tables=base_tables(), old_functions=replaced_functions())
+    rows += reader.ask("views", tables=base_tables())
+    return [Named(**row) for row in rows]
+
+
+def _seen(reader: _Asker) -> list[Named]:
+    return [Named(**row) for row in reader.ask("seen", tables=base_tables(), old_functions=replaced_functions())]
+
+
+def expected_version() -> str:
+    """What an adopted database is at."""
+    return migrations()[-1].version
