@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field, StringConstraints
@@ -12,6 +12,7 @@ from loom.http import Input
 
 ConversationType = Literal["direct", "group"]
 ContextType = Literal["general", "session", "program"]
+AttachmentKind = Literal["image", "document", "video", "audio", "other"]
 MessageType = Literal["text", "file", "system"]
 Channel = Literal["in_app", "email", "push"]
 RollUp = Literal["pending", "sent", "failed"]
@@ -34,9 +35,10 @@ class StartDirect(Input):
 
 
 class CreateGroupConversation(Input):
-    """A group and its people besides you."""
+    """A group and its people besides you. `program` names the program that it belongs to, if it does."""
 
     title: Title
+    program: Title | None = None
     user_ids: Annotated[list[UUID], Field(min_length=1, max_length=200)]
 
 
@@ -95,6 +97,12 @@ class SetTyping(Input):
     typing: bool
 
 
+class ChangeMessagingPreferences(Input):
+    """What is left out stays."""
+
+    share_receipts: bool | None = None
+
+
 class PushKeys(Input):
     """A device's keys as browsers give them: base64url."""
 
@@ -120,6 +128,7 @@ class Conversation(BaseModel):
     created_by: UUID
     context_type: ContextType
     session_id: UUID | None
+    program: str | None
     role: str | None
     is_muted: bool | None
     is_archived: bool | None
@@ -131,21 +140,42 @@ class Conversation(BaseModel):
 
 
 class ConversationList(BaseModel):
-    """Conversations of one session."""
+    """Conversations of one session, as far as you take part in them."""
 
     items: list[Conversation]
     next_cursor: None
 
 
 class Person(BaseModel):
-    """Somebody in a conversation, by name only. Who has left is still listed, so that old messages have a name."""
+    """Somebody in a conversation, by name only. Who has left is still listed, so that old messages have a name.
+
+    `last_read_seq` is null where one of you does not share receipts.
+    """
 
     user_id: UUID
     display_name: str | None
     role: str
     is_current: bool
     joined_at: datetime | None
-    last_read_seq: int
+    last_read_seq: int | None
+
+
+class MembershipChange(BaseModel):
+    """Somebody came, left or was removed; `changed_by` is null where nobody in particular did it."""
+
+    id: UUID
+    user_id: UUID
+    display_name: str | None
+    change: Literal["joined", "left", "removed"]
+    changed_by: UUID | None
+    at_seq: int
+    created_at: datetime
+
+
+class MessagingPreferences(BaseModel):
+    """Your choices in conversations."""
+
+    share_receipts: bool
 
 
 class InboxPerson(BaseModel):
@@ -160,6 +190,7 @@ class InboxContext(BaseModel):
 
     type: ContextType
     session_id: UUID | None
+    program: str | None
 
 
 class LastMessage(BaseModel):
@@ -197,6 +228,33 @@ class Inbox(BaseModel):
     next_cursor: str | None
 
 
+class UnreadConversation(BaseModel):
+    """What you have not read in a conversation."""
+
+    conversation_id: UUID
+    unread: int
+    is_muted: bool
+
+
+class Unread(BaseModel):
+    """How much you have not read: in all, apart from what you muted, and per conversation that has any."""
+
+    unread: int
+    unread_muted: int
+    conversations: int
+    items: list[UnreadConversation]
+
+
+class MessageFile(BaseModel):
+    """A file that came with a message."""
+
+    id: UUID
+    file_name: str
+    file_size: int
+    file_type: str
+    kind: AttachmentKind
+
+
 class ReactionCount(BaseModel):
     """How many reacted with an emoji, and whether you did."""
 
@@ -206,7 +264,11 @@ class ReactionCount(BaseModel):
 
 
 class Message(BaseModel):
-    """A message. A deleted one keeps its place and has no content. `deliveries` is there for your own messages."""
+    """A message. A deleted one keeps its place and has no content. `deliveries` is there for your own messages.
+
+    What happened to a session or to money is a message of type `system`: `content` says it in your language, `system`
+    holds its kind and data. `html` is there when asked for.
+    """
 
     id: UUID
     conversation_id: UUID
@@ -215,6 +277,8 @@ class Message(BaseModel):
     sender_id: UUID
     sender_name: str | None
     content: str | None
+    html: str | None = None
+    system: dict[str, Any] | None
     reply_to_id: UUID | None
     client_message_id: UUID | None
     is_edited: bool
@@ -224,6 +288,7 @@ class Message(BaseModel):
     is_read: bool
     mentions: list[UUID]
     reactions: list[ReactionCount]
+    attachments: list[MessageFile]
     deliveries: dict[Channel, RollUp] | None
 
 
@@ -235,12 +300,17 @@ class ReadBy(BaseModel):
 
 
 class Timeline(BaseModel):
-    """A page of a conversation, newest first; with `after`, oldest first. Pass `next_cursor` on as you came."""
+    """A page of a conversation, newest first; with `after`, oldest first. Pass `next_cursor` on as you came.
+
+    A page around a message also has `newer_cursor`: pass it as `after`, and `next_cursor` as `before`.
+    """
 
     items: list[Message]
     next_cursor: str | None
+    newer_cursor: str | None
     last_seq: int
     last_read_seq: int | None
+    first_unread_seq: int | None
     read_by: list[ReadBy]
 
 
@@ -265,6 +335,49 @@ class Reaction(BaseModel):
     user_id: UUID
     display_name: str | None
     emoji: str
+    created_at: datetime
+
+
+class Revision(BaseModel):
+    """What a message said before an edit."""
+
+    revision: int
+    content: str
+    written_at: datetime
+    replaced_at: datetime
+
+
+class RemovedText(BaseModel):
+    """What a deleted message said before an edit."""
+
+    content: str
+    written_at: datetime
+
+
+class RemovedFile(BaseModel):
+    """A file that went with its message."""
+
+    file_name: str
+    file_size: int
+    file_type: str
+
+
+class Deletion(BaseModel):
+    """The audit of a deleted message: who, when, why, and what it was."""
+
+    id: UUID
+    message_id: UUID
+    conversation_id: UUID
+    message_seq: int
+    sender_id: UUID
+    kind: Literal["tombstone", "purge"]
+    deleted_by: UUID | None
+    reason: str | None
+    content: str | None
+    content_sha256: str | None
+    revisions: list[RemovedText]
+    attachments: list[RemovedFile]
+    message_created_at: datetime
     created_at: datetime
 
 
