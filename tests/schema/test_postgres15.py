@@ -12,7 +12,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from loom.db.migrate import PLATFORM, migrate, migrations, status
+from loom.db.catalogue import expected_facts, read_facts
+from loom.db.migrate import PLATFORM, connect, migrate, migrations, status
 from loom.db.schema_files import schema_paths, supabase_dir
 from tests.schema.test_equality import difference, dump
 from tests.schema.test_legacy import LEGACY
@@ -131,6 +132,8 @@ def test_on_version_15_migrations_and_schema_files_make_the_same_database(old: C
                 conn.execute(cast("LiteralString", path.read_text("utf-8")))
         unlike = difference(dump(old.url(names[1])), dump(old.url(names[0])))
         assert not unlike, "\n".join(unlike)
+        with connect(old.url(names[0])) as conn:
+            assert read_facts(conn) == expected_facts()
     finally:
         for name in names:
             old.drop(name)
