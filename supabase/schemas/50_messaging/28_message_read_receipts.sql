@@ -32,4 +32,4 @@ comment on policy message_read_receipts_select_people on public.message_read_rec
 
 drop trigger if exists message_read_receipts_place on public.message_read_receipts;
 create trigger message_read_receipts_place before insert on public.message_read_receipts
-for each row execute function private.place_beside_message();
+for each row execute function private.place_beside_message('deleted too');

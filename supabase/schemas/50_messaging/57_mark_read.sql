@@ -30,6 +30,7 @@ begin
     and m.seq > greatest(v_mine.last_read_seq, v_mine.history_from_seq - 1)
     and m.seq <= v_until
     and m.sender_id <> v_me
+    and m.deleted_at is null
   on conflict (message_id, user_id) do nothing;
   update public.conversation_participants as p
   set

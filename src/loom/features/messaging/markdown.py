@@ -14,15 +14,17 @@ _TAGS = {"p", "br", "strong", "em", "s", "code", "pre", "blockquote", "ul", "ol"
 # Mixed Hebrew and English: each block finds its own direction from its first strong character.
 _BLOCKS = {"p", "li", "blockquote", "ul", "ol"}
 
+_RULES = (
+    "emphasis strikethrough backticks fence code list blockquote link autolink newline escape entity balance_pairs"
+    " fragments_join"
+).split()
+
 
 @cache
 def _parser() -> MarkdownIt:
     # No raw HTML, no images (a picture from elsewhere would tell its server who reads when), no headings, no tables.
     parser = MarkdownIt("zero", {"html": False, "breaks": True, "maxNesting": 20})
-    parser.enable(
-        ["emphasis", "strikethrough", "backticks", "fence", "code", "list", "blockquote", "link", "autolink"]
-        + ["newline", "escape", "entity", "balance_pairs", "fragments_join"]
-    )
+    parser.enable(_RULES)
     return parser
 
 
