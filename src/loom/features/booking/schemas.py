@@ -20,7 +20,6 @@ Hours = Annotated[
     Field(
         ge=0,
         le=8760,
-        strict=True,
         description="It holds with less than so many hours of elapsed time to the start; 0 is for missing the session.",
         examples=[24],
     ),
@@ -31,14 +30,14 @@ class PercentTier(Input):
     """A part of the price."""
 
     hours: Hours
-    percent: Annotated[int, Field(ge=1, le=100, strict=True)]
+    percent: Annotated[int, Field(ge=1, le=100)]
 
 
 class FeeTier(Input):
     """An amount, at most the price."""
 
     hours: Hours
-    fee_cents: Annotated[int, Field(ge=1, le=2_147_483_647, strict=True)]
+    fee_cents: Annotated[int, Field(ge=1, le=2_147_483_647)]
 
 
 class ForfeitTier(Input):
