@@ -2408,7 +2408,7 @@ begin
   end if;
   if new.template_id is not null then
     select * into v_template from public.session_templates where id = new.template_id;
-    if v_template.coach_id is distinct from new.coach_id then
+    if v_template.id is null or v_template.coach_id is distinct from new.coach_id then
       perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
     elsif new.currency <> v_template.currency then
       perform private.fail(422, 'currency_mismatch', 'The fee is in another currency than the template''s price.');
