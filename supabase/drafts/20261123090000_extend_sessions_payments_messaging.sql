@@ -65,6 +65,11 @@ declare
     'conversations', 'conversation_participants', 'messages', 'message_reactions', 'message_attachments',
     'message_read_receipts', 'typing_indicators', 'payments'
   ];
+  -- What an older application kept around sessions, messages and notices, in tables that Loom does not take over.
+  beside_tables constant text[] := array[
+    'coach_profiles', 'session_requests', 'session_ratings', 'session_feedback', 'session_files', 'file_uploads', 'file_shares',
+    'message_analytics_events', 'message_analytics_daily', 'notification_templates', 'notification_delivery_logs'
+  ];
   -- Functions that answered for any user's id or wrote without asking. Those that policies elsewhere build on (is_admin and
   -- the like), that audit, or that belong to other domains stay.
   old_functions constant text[] := array[
@@ -135,7 +140,7 @@ begin
     with recursive reader (oid) as (
       select c.oid
       from pg_class as c
-      where c.relnamespace = 'public'::regnamespace and c.relname = any (base_tables || array['session_requests'])
+      where c.relnamespace = 'public'::regnamespace and c.relname = any (base_tables || beside_tables)
       union
       select r.ev_class
       from reader
