@@ -14,10 +14,22 @@ _TAGS = {"p", "br", "strong", "em", "s", "code", "pre", "blockquote", "ul", "ol"
 # Mixed Hebrew and English: each block finds its own direction from its first strong character.
 _BLOCKS = {"p", "li", "blockquote", "ul", "ol"}
 
-_RULES = (
-    "emphasis strikethrough backticks fence code list blockquote link autolink newline escape entity balance_pairs"
-    " fragments_join"
-).split()
+_RULES = [
+    "emphasis",
+    "strikethrough",
+    "backticks",
+    "fence",
+    "code",
+    "list",
+    "blockquote",
+    "link",
+    "autolink",
+    "newline",
+    "escape",
+    "entity",
+    "balance_pairs",
+    "fragments_join",
+]
 
 
 @cache
