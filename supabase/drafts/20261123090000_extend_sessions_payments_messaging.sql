@@ -270,7 +270,6 @@ begin
 -- @include payment_statuses
     ;
 
-
     select string_agg(format('%L (%s)', s.original, s.times), ', ' order by s.original) into unknown
     from loom_payment_statuses as s
     where s.status is null or s.status not in ('pending', 'paid', 'failed', 'canceled', 'refunded');
@@ -309,15 +308,29 @@ $$;
 create unique index if not exists payments_idempotency_unique on public.payments (idempotency_key);
 create unique index if not exists payments_provider_txn_unique on public.payments (provider, provider_transaction_id);
 
-create index if not exists payments_session_idx on public.payments (session_id);
-
 -- @step payments_values
+
+-- Practices receive the money: their tables, which the whole schema repeats below, and one for each coach.
+-- @schemas 10_identity/20_caller.sql
+-- @schemas 20_practice/10_practices.sql
+-- @schemas 20_practice/20_make_practice.sql
+
+select private.ensure_practice(u.id)
+from public.users as u
+where u.role = 'coach' and not exists (select from public.practice_members as m where m.user_id = u.id);
+
+update public.practices as r
+set currency = d.value
+from private.adoption_decisions as d
+join public.practice_members as m on m.user_id::text = d.key
+where d.kind = 'coach.currency' and r.id = m.practice_id and r.created_at = now();
+
 -- @step payments_session
+create index if not exists payments_session_idx on public.payments (session_id);
 -- @step sessions_paid
 
--- Relations, time taken and seats: their tables, which the whole schema repeats below, and then what old sessions say. Before
--- there are triggers on any of it, since none has to look at rows that come from here.
--- @schemas 10_identity/20_caller.sql
+-- Relations, time taken and seats: likewise, and then what old sessions say. Before there are triggers on any of it, since none
+-- has to look at rows that come from here.
 -- @schemas 20_practice/30_coach_clients.sql
 -- @schemas 30_scheduling/23_coach_blocks.sql
 -- @schemas 30_scheduling/30_session_attendees.sql
@@ -463,18 +476,6 @@ end;
 $$;
 
 -- @step notification_preferences
-
-select private.ensure_practice(u.id)
-from public.users as u
-where u.role = 'coach' and not exists (select from public.practice_members as m where m.user_id = u.id);
-
-update public.practices as r
-set currency = d.value
-from private.adoption_decisions as d
-join public.practice_members as m on m.user_id::text = d.key
-where d.kind = 'coach.currency' and r.id = m.practice_id and r.created_at = now();
-
--- @step payments_practice
 
 -- messaging
 

@@ -1,8 +1,8 @@
 -- walks public.payments, once
 -- What was paid for which session is told by explicit links alone: a payment that names the session, by the session's client.
--- Dates and amounts that happen to match say nothing.
+-- Dates and amounts that happen to match say nothing. Who received it follows from the session.
 update public.payments as p
-set session_id = s.id
+set session_id = s.id, practice_id = (select m.practice_id from public.practice_members as m where m.user_id = s.coach_id)
 from (
   select o.id, lower(coalesce(o.metadata ->> 'session_id', o.metadata ->> 'sessionId')) as link
   from public.payments as o
