@@ -1,7 +1,7 @@
 -- The extension: sessions with attendees, templates and billing; invoices, payments and refunds; conversations with contexts,
 -- mentions and deliveries. One transaction on a fresh and on an existing database; it can be run again.
 -- The first half, written by hand, brings existing tables and data to the new shape. The second half is today's schema files.
-select set_config('lock_timeout', '4s', true);
+select set_config('lock_timeout', coalesce(nullif(current_setting('loom.lock_timeout', true), ''), '4s'), true);
 
 -- What must be there, and what must not ------------------------------------------------------------------------------------
 
@@ -341,6 +341,9 @@ do $$
 declare
   v_double text;
 begin
+  if exists (select from private.adoption_decisions where kind = 'step' and key = 'coach_blocks') then
+    return; -- their blocks were made beforehand, under the constraint
+  end if;
   -- Two sessions at once cannot both stand ahead. Which one gives way is for people to say.
   with ahead as (
     select s.id, s.coach_id, s.title, s.scheduled_at, tstzrange(
@@ -379,73 +382,17 @@ $$;
 -- Old triggers are gone by here and new ones come with the schema files, so numbering moves no updated_at and sends nothing.
 -- A prefix of the ordered indexes beside it, which the planner took for cheaper and then sorted.
 drop index if exists public.idx_messages_conversation_id;
-do $$
-declare
-  item text;
-begin
-  if not exists (
-    select from pg_attribute
-    where attrelid = 'public.messages'::regclass and attname = 'seq' and not attnotnull and not attisdropped
-  ) then
-    return;
-  end if;
 
-  update public.messages as m
-  set seq = n.seq
-  from (
-    select o.id, row_number() over (partition by o.conversation_id order by o.created_at, o.id) as seq from public.messages as o
-  ) as n
-  where n.id = m.id;
-  alter table public.messages alter column seq set not null;
-
-  update public.conversations as c
-  set last_seq = n.last_seq
-  from (select m.conversation_id, max(m.seq) as last_seq from public.messages as m group by m.conversation_id) as n
-  where n.conversation_id = c.id;
-
-  -- The old position was a time. What one wrote behind it is one's own, not unread.
-  update public.conversation_participants as p
-  set
-    last_read_seq = n.last_read_seq,
-    own_after_read = (
-      select count(*) from public.messages as m
-      where m.conversation_id = p.conversation_id and m.sender_id = p.user_id and m.seq > n.last_read_seq)
-  from (
-    select q.id, coalesce(max(m.seq), 0) as last_read_seq
-    from public.conversation_participants as q
-    left join public.messages as m on m.conversation_id = q.conversation_id and m.created_at <= q.last_read_at
-    group by q.id
-  ) as n
-  where n.id = p.id;
-
-  -- A coach leads the groups they made and what they have with clients. Anybody could write this column, so what it says
-  -- of leading is not believed.
-  update public.conversation_participants as p
-  set role = case
-    when u.role = 'admin' then 'admin'
-    when u.role = 'coach' and (
-      (c.type = 'group' and c.created_by = u.id)
-      or (c.type = 'direct' and not exists (
-        select
-        from public.conversation_participants as q
-        join public.users as o on o.id = q.user_id
-        where q.conversation_id = c.id and o.id <> u.id and o.role <> 'client'))
-    ) then 'coach'
-    else 'member'
-  end
-  from public.users as u, public.conversations as c
-  where u.id = p.user_id and c.id = p.conversation_id
-    and (u.role <> 'client' or p.role in ('coach', 'admin'))
-    and coalesce(p.role, 'member') in ('member', 'coach', 'admin');
-
-  foreach item in array array['message_reactions', 'message_attachments', 'message_read_receipts'] loop
-    execute format(
-      'update public.%I as r set conversation_id = m.conversation_id, message_seq = m.seq from public.messages as m where m.id = r.message_id',
-      item);
-    execute format('alter table public.%I alter column conversation_id set not null, alter column message_seq set not null', item);
-  end loop;
-end;
-$$;
+-- @step message_numbers
+alter table public.messages alter column seq set not null;
+-- @step participant_positions
+-- @step participant_roles
+-- @step message_reactions_places
+-- @step message_attachments_places
+-- @step message_read_receipts_places
+alter table public.message_reactions alter column conversation_id set not null, alter column message_seq set not null;
+alter table public.message_attachments alter column conversation_id set not null, alter column message_seq set not null;
+alter table public.message_read_receipts alter column conversation_id set not null, alter column message_seq set not null;
 
 -- The schema as it is now ---------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 -- The tables that Loom grew from: people, sessions, notes, hours, notifications, messages, payments. On an empty database they are
 -- made here, in the shape they always had; the next migration takes them from there. On a database that has them nothing is
 -- changed: their shape is checked, and every difference that matters stops the migration in one message.
-select set_config('lock_timeout', '4s', true);
+select set_config('lock_timeout', coalesce(nullif(current_setting('loom.lock_timeout', true), ''), '4s'), true);
 
 -- What a person decided about old data: written before the next migration runs, which reads it. Made here, because that one
 -- leaves nothing behind when it stops.

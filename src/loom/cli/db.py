@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from loom.cli.adopt import adopt
 from loom.cli.backup import read_backup, write_backup
 from loom.cli.options import DatabaseUrl, DataDir, load_settings
 from loom.cli.target import open_target
@@ -49,6 +50,9 @@ def status(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     _console.print(table)
     if state.pending or state.newer:
         raise typer.Exit(1)
+
+
+app.command()(adopt)
 
 
 @app.command()

@@ -113,22 +113,33 @@ def migrate(
     conninfo: str, *, root: Path | None = None, report: Callable[[str], None] = lambda _text: None
 ) -> list[Migration]:
     """Applies what is missing and returns it. Each file is all or nothing. OperatorError says what to put right."""
-    root = root or supabase_dir()
     with connect(conninfo) as conn:
-        _check_server(conn)
-        conn.execute("select pg_advisory_lock(hashtext('loom.migrate'))")
-        hosted = _has_role(conn, "supabase_admin")
-        if not hosted:
-            _apply_platform(conn, root)
-        _become_owner(conn, hosted=hosted)
-        conn.execute(_BOOKS)
+        lock_migrations(conn)
+        become_migrator(conn, root)
         state = status(conn, root)
         _check_order(state)
         for migration in state.pending:
             report(f"{migration.version}_{migration.name}")
-            _apply(conn, migration)
+            conn.execute("reset all")  # what an earlier file set for its session, as the Supabase CLI does
+            with conn.transaction():
+                apply_migration(conn, migration)
         install_queue(conn)
         return state.pending
+
+
+def lock_migrations(conn: Connection[tuple[object, ...]]) -> None:
+    """Waits until no other migration runs, and keeps others waiting until the connection ends."""
+    _check_server(conn)
+    conn.execute("select pg_advisory_lock(hashtext('loom.migrate'))")
+
+
+def become_migrator(conn: Connection[tuple[object, ...]], root: Path | None = None) -> None:
+    """Brings the platform where it is missing, takes the role that owns the tables, and opens the books."""
+    hosted = _has_role(conn, "supabase_admin")
+    if not hosted:
+        _apply_platform(conn, root or supabase_dir())
+    _become_owner(conn, hosted=hosted)
+    conn.execute(_BOOKS)
 
 
 def check_version(conn: Connection[tuple[object, ...]], root: Path | None = None) -> None:
@@ -167,20 +178,28 @@ def _check_order(state: Status) -> None:
         )
 
 
-def _apply(conn: Connection[tuple[object, ...]], migration: Migration) -> None:
+def apply_migration(conn: Connection[tuple[object, ...]], migration: Migration, *, lock_timeout: str = "10s") -> None:
+    """One file and its line in the books, in the caller's transaction.
+
+    OperatorError says what the file refused; psycopg.OperationalError is a lock, a time-out or a connection.
+    """
     text = migration.path.read_text("utf-8")
     role = _scalar(conn, "select current_user")
     try:
-        conn.execute("reset all")  # what an earlier file set for its session, as the Supabase CLI does
-        with conn.transaction():
-            conn.execute("select set_config('search_path', '\"$user\", public', true)")
-            # Whoever waits longer than this for a lock holds up the practice: better to fail and be run again.
-            conn.execute("select set_config('lock_timeout', '10s', true), set_config('statement_timeout', '0', true)")
-            conn.execute(cast("LiteralString", text))
-            conn.execute(
-                "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)",
-                [migration.version, migration.name, split_statements(text)],
-            )
+        conn.execute("select set_config('search_path', '\"$user\", public', true)")
+        # Whoever waits longer than this for a lock holds up the practice: better to fail and be run again.
+        conn.execute(
+            "select set_config('lock_timeout', %(wait)s, true), set_config('loom.lock_timeout', %(wait)s, true),"
+            " set_config('statement_timeout', '0', true)",
+            {"wait": lock_timeout},
+        )
+        conn.execute(cast("LiteralString", text))
+        conn.execute(
+            "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)",
+            [migration.version, migration.name, split_statements(text)],
+        )
+    except psycopg.OperationalError:
+        raise
     except psycopg.Error as exc:
         hint = f"\n{exc.diag.message_hint}" if exc.diag.message_hint else ""
         place = f"\n{exc.diag.context}" if exc.diag.context and not exc.diag.message_hint else ""

@@ -36,7 +36,9 @@ def parse_decisions(
     mapped = _pairs("--map-status", statuses)
     for text, status in mapped.items():
         if status not in STATUSES:
-            raise OperatorError(f"--map-status '{text}={status}': there is no status {status}; {', '.join(STATUSES)} are.")
+            raise OperatorError(
+                f"--map-status '{text}={status}': there is no status {status}; {', '.join(STATUSES)} are."
+            )
     return Decisions(
         mapped, _pairs("--map-currency", currencies), _pairs("--rename-table", renames), drop_empty=drop_empty
     )
@@ -59,7 +61,9 @@ def stored_decisions(conn: Connection[tuple[object, ...]]) -> Decisions:
     if row is None or not row[0]:
         return Decisions()
     rows = conn.execute("select kind, key, value from private.adoption_decisions").fetchall()
-    found = {kind: {str(k): str(v) for k2, k, v in rows if k2 == kind} for kind in ("payments.status", "payments.currency")}
+    found = {
+        kind: {str(k): str(v) for k2, k, v in rows if k2 == kind} for kind in ("payments.status", "payments.currency")
+    }
     return Decisions(found["payments.status"], found["payments.currency"])
 
 
@@ -68,3 +72,13 @@ def merged(stored: Decisions, given: Decisions) -> Decisions:
     return Decisions(
         stored.statuses | given.statuses, stored.currencies | given.currencies, given.renames, given.drop_empty
     )
+
+
+def write_decisions(conn: Connection[Any], decisions: Decisions) -> None:
+    """Where migrations read them, whichever way they are run."""
+    for row in decisions.rows():
+        conn.execute(
+            "insert into private.adoption_decisions (kind, key, value) values (%s, %s, %s)"
+            " on conflict (kind, key) do update set value = excluded.value",
+            row,
+        )

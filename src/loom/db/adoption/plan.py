@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, LiteralString, cast
 
-from psycopg import Connection
+from psycopg import Connection, sql
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 
@@ -14,11 +14,10 @@ from loom.db.adoption.decisions import Decisions
 from loom.db.adoption.locks import Lock, measure_locks
 from loom.db.adoption.shape import base_tables, currency_codes, replaced_functions, status_query
 from loom.db.adoption.stops import Question, questions_of_data, questions_of_shape
-from loom.db.migrate import NewerDatabase, migrations, platform_missing, status
+from loom.db.migrate import NewerDatabase, platform_missing, status
 from loom.db.sql import load_queries
 
 SQL = load_queries(__package__)
-Reader = Connection[DictRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +101,12 @@ def read_plan(conn: Connection[Any], decisions: Decisions) -> Plan:
     if state.newer is not None:
         raise NewerDatabase(state.newer)
     pending = [f"{migration.version}_{migration.name}" for migration in state.pending]
+    locks = measure_locks(conn, _sizes(conn)) if pending else []
     with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
         cursor.execute("set transaction isolation level repeatable read, read only")
         # A plan that is asked for on a busy server gives way to those who work there.
         cursor.execute("select set_config('lock_timeout', '2s', true), set_config('search_path', '', true)")
+        act_as_owner(conn)
         reader = _Asker(cursor.connection)
         server = _server(conn, reader, state.foreign)
         tables = [
@@ -131,10 +132,26 @@ def read_plan(conn: Connection[Any], decisions: Decisions) -> Plan:
                 for row in reader.ask(name)
             ],
             questions=questions_of_data(reader.ask, statuses, decisions),
-            locks=measure_locks(reader, tables_by_rows={table.name: table.rows for table in tables}),
+            locks=locks,
             replaced=_replaced(reader),
             seen=_seen(reader),
         )
+
+
+def act_as_owner(conn: Connection[Any]) -> None:
+    """Takes the role that owns the tables for this transaction: others would see only what policies show them."""
+    row = conn.execute(
+        "select t.tableowner::text from pg_tables as t where t.schemaname = 'public' and t.tablename = 'users'"
+        " and t.tableowner <> current_user and pg_has_role(current_user, t.tableowner, 'member')"
+    ).fetchone()
+    if row is not None:
+        conn.execute(sql.SQL("set local role {}").format(sql.Identifier(row[0])))
+
+
+def _sizes(conn: Connection[Any]) -> dict[str, int]:
+    with conn.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(SQL["base_tables"], {"tables": base_tables()}).fetchall()
+    return {row["name"]: row["estimated_rows"] for row in rows if row["kind"] == "table" and row["ours"]}
 
 
 class _Asker:
@@ -146,9 +163,9 @@ class _Asker:
     def ask(self, name: str, **params: Any) -> list[DictRow]:
         return self.run(SQL[name], **params)
 
-    def run(self, query: LiteralString, **params: Any) -> list[DictRow]:
+    def run(self, query: LiteralString | sql.Composed, **params: Any) -> list[DictRow]:
         with self._conn.cursor(row_factory=dict_row) as cursor:
-            return cursor.execute(query, params or None).fetchall()
+            return cursor.execute(query, params).fetchall()
 
 
 def _server(conn: Connection[Any], reader: _Asker, foreign: list[str]) -> Server:
@@ -156,11 +173,13 @@ def _server(conn: Connection[Any], reader: _Asker, foreign: list[str]) -> Server
     missing = [str(found["missing"]) for found in reader.ask("rights")]
     if not row["hosted"] and not row["superuser"]:
         missing += [f"{part}: only a superuser can bring it" for part in platform_missing(conn)]
-    others = sorted({
-        str(table["owner"])
-        for table in reader.ask("base_tables", tables=base_tables())
-        if table["present"] and not table["ours"]
-    })
+    others = sorted(
+        {
+            str(table["owner"])
+            for table in reader.ask("base_tables", tables=base_tables())
+            if table["present"] and not table["ours"]
+        }
+    )
     missing += [f"membership in {owner}, who owns the tables" for owner in others]
     return Server(row["version"], row["login"], row["owner"], row["hosted"], missing, foreign)
 
@@ -190,11 +209,21 @@ def _changes(reader: _Asker, statuses: list[DictRow], decisions: Decisions) -> l
     for name in SQL:
         if name.startswith("change_"):
             found += [Change(**row) for row in reader.ask(name, **params)]
-    found += [
-        Change(f"{row['tbl']}.{row['col']}", "null", "the time of adoption", row["rows"])
-        for row in reader.ask("null_times")
-    ]
+    found += _null_times(reader)
     return sorted(found, key=lambda change: (change.what, -change.rows, change.before))
+
+
+def _null_times(reader: _Asker) -> list[Change]:
+    found: list[Change] = []
+    for row in reader.ask("base_columns", tables=base_tables()):
+        if row["col"] in {"created_at", "updated_at"} and not row["not_null"]:
+            query = sql.SQL("select count(*) as rows from public.{} where {} is null").format(
+                sql.Identifier(row["tbl"]), sql.Identifier(row["col"])
+            )
+            missing = reader.run(query)[0]["rows"]
+            if missing:
+                found.append(Change(f"{row['tbl']}.{row['col']}", "null", "the time of adoption", missing))
+    return found
 
 
 def _replaced(reader: _Asker) -> list[Named]:
@@ -205,8 +234,3 @@ def _replaced(reader: _Asker) -> list[Named]:
 
 def _seen(reader: _Asker) -> list[Named]:
     return [Named(**row) for row in reader.ask("seen", tables=base_tables(), old_functions=replaced_functions())]
-
-
-def expected_version() -> str:
-    """What an adopted database is at."""
-    return migrations()[-1].version

@@ -178,19 +178,19 @@ where p.currency <> s.becomes and s.becomes = any (%(currencies)s)
 group by p.currency, s.becomes
 
 -- name: change_metadata_payments
-select 'payments.metadata' as what, coalesce(jsonb_typeof(p.metadata), 'null') as before, 'an object' as after, count(*) as rows
+select 'payments.metadata' as what, coalesce(jsonb_typeof(p.metadata), 'nothing') as before, 'an object' as after, count(*) as rows
 from public.payments as p
 where p.metadata is null or jsonb_typeof(p.metadata) <> 'object'
 group by jsonb_typeof(p.metadata)
 
 -- name: change_metadata_messages
-select 'messages.metadata' as what, coalesce(jsonb_typeof(m.metadata), 'null') as before, 'an object' as after, count(*) as rows
+select 'messages.metadata' as what, coalesce(jsonb_typeof(m.metadata), 'nothing') as before, 'an object' as after, count(*) as rows
 from public.messages as m
 where m.metadata is null or jsonb_typeof(m.metadata) <> 'object'
 group by jsonb_typeof(m.metadata)
 
 -- name: change_metadata_attachments
-select 'message_attachments.metadata' as what, coalesce(jsonb_typeof(a.metadata), 'null') as before, 'an object' as after, count(*) as rows
+select 'message_attachments.metadata' as what, coalesce(jsonb_typeof(a.metadata), 'nothing') as before, 'an object' as after, count(*) as rows
 from public.message_attachments as a
 where a.metadata is null or jsonb_typeof(a.metadata) <> 'object'
 group by jsonb_typeof(a.metadata)

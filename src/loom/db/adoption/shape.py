@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from typing import Any
+
+from psycopg import Connection
 
 from loom.db.catalogue import expected_facts
 from loom.db.schema_files import EXTENSION, schema_sql, supabase_dir
@@ -79,3 +82,18 @@ def loom_columns() -> dict[str, list[str]]:
         if kind == "column" and schema == "public" and (table := rest.partition(".")[0]) not in base:
             tables.setdefault(table, []).append(rest.partition(".")[2])
     return tables
+
+
+def expected_not_null(conn: Connection[Any]) -> dict[str, list[str]]:
+    """Base table to those of its columns that are nullable now and will not be."""
+    rows = conn.execute(
+        "select c.relname::text, a.attname::text from pg_class as c"
+        " join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and not a.attnotnull"
+        " where c.relnamespace = 'public'::regnamespace and c.relname = any (%s) order by 1, 2",
+        [base_tables()],
+    ).fetchall()
+    found: dict[str, list[str]] = {}
+    for table, column in rows:
+        if " not null" in expected_facts().get(("column", f"public.{table}.{column}"), ""):
+            found.setdefault(table, []).append(column)
+    return found

@@ -125,7 +125,9 @@ def _enums(ask: Ask) -> list[Question]:
         name = full.removeprefix("public.")
         if kind == "enum" and name in there and name not in base_enums() and ", ".join(there[name]) != definition:
             found.append(
-                Question("name_taken", f"type {name} is there with other labels", f"Rename it: alter type {name} rename to …")
+                Question(
+                    "name_taken", f"type {name} is there with other labels", f"Rename it: alter type {name} rename to …"
+                )
             )
     return found
 
@@ -140,7 +142,9 @@ def _tables(ask: Ask, decisions: Decisions) -> list[Question]:
         missing = [column for column in columns if column not in row["columns"]]
         if row["kind"] in "rp" and not missing:
             continue
-        by_hand = table in REVIEW_TABLES - {"invoices"} or (table == "invoices" and "total_amount_cents" in row["columns"])
+        by_hand = table in REVIEW_TABLES - {"invoices"} or (
+            table == "invoices" and "total_amount_cents" in row["columns"]
+        )
         empty = row["kind"] == "r" and ask("is_empty", table=f"public.{table}")[0]["empty"]
         if empty and by_hand and decisions.drop_empty:
             continue

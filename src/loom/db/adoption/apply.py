@@ -1,0 +1,154 @@
+"""Carries a plan out, in one transaction: all of it or nothing, at whatever moment it is cut off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import psycopg
+from psycopg import Connection, sql
+
+from loom.core.errors import ExitCode, OperatorError
+from loom.db.adoption.decisions import Decisions, write_decisions
+from loom.db.adoption.online import drop_leftovers, prepare
+from loom.db.adoption.plan import Plan, read_plan
+from loom.db.adoption.proof import Count, count, losses
+from loom.db.adoption.rename import drop_table, rename_table
+from loom.db.adoption.short import short_migration
+from loom.db.adoption.shape import base_tables, loom_columns
+from loom.db.adoption.stops import REVIEW_TABLES
+from loom.db.migrate import apply_migration, become_migrator, connect, lock_migrations, status
+from loom.db.queue_schema import install_queue
+
+# Everybody gets a row of preferences; no other table of the older application gets rows.
+_MAY_GROW = frozenset({"notification_preferences"})
+
+
+class Interrupted(OperatorError):
+    """Cut off from outside. The database is as it was."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+class OpenQuestions(OperatorError):
+    """The plan has questions that nobody answered. `plan` has them."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__("Nothing was changed: the plan has open questions (loom db adopt --plan shows them).")
+        self.plan = plan
+        self.exit_code = plan.exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Counts before and after: of the very same rows in one transaction, of a table that was written to meanwhile otherwise."""
+
+    before: list[Count]
+    after: list[Count]
+
+
+def apply_plan(
+    conninfo: str,
+    decisions: Decisions,
+    *,
+    online: bool = False,
+    lock_timeout: str = "4s",
+    report: Callable[[str], None] = lambda _text: None,
+) -> Proof | None:
+    """Adopts the database; None when it was adopted already.
+
+    Raises OpenQuestions, Interrupted, and what `read_plan` raises. In all of these nothing was changed.
+    """
+    with connect(conninfo) as conn:
+        try:
+            lock_migrations(conn)
+            plan = read_plan(conn, decisions)
+            if plan.adopted:
+                install_queue(conn)
+                return None
+            if plan.exit_code is not ExitCode.OK:
+                raise OpenQuestions(plan)
+            proof = (
+                _online(conn, plan, decisions, report)
+                if online
+                else _whole(conn, plan, decisions, lock_timeout, report)
+            )
+        except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
+            raise Interrupted(_what_is_left(conninfo, str(exc).strip().splitlines()[0])) from exc
+        except SystemExit as exc:  # a signal
+            conn.close()
+            raise Interrupted(_what_is_left(conninfo, f"signal {cast('int', exc.code) - 128}")) from exc
+        install_queue(conn)
+    return proof
+
+
+def _whole(
+    conn: Connection[Any], plan: Plan, decisions: Decisions, lock_timeout: str, report: Callable[[str], None]
+) -> Proof:
+    report("waiting for the locks")
+    with conn.transaction():
+        proof = _adopt(conn, plan, decisions, lock_timeout, report)
+        # Of an adoption in small steps that was cut off and is not gone on with.
+        drop_leftovers(conn)
+    return proof
+
+
+def _online(conn: Connection[Any], plan: Plan, decisions: Decisions, report: Callable[[str], None]) -> Proof:
+    become_migrator(conn)
+    statuses = {text: status for text, status in plan.statuses.items() if status is not None}
+    before = count(conn, statuses, decisions.currencies)
+    with conn.transaction():
+        _clear_the_way(conn, decisions)
+    prepare(conn, decisions, report)
+    for migration in status(conn).pending:
+        report(f"{migration.version}_{migration.name}")
+        short_migration(conn, migration)
+    drop_leftovers(conn)
+    return Proof(before, count(conn, {}, {}))
+
+
+def _clear_the_way(conn: Connection[Any], decisions: Decisions) -> None:
+    for old, new in decisions.renames.items():
+        rename_table(conn, old, new)
+    if decisions.drop_empty:
+        for table in REVIEW_TABLES & set(loom_columns()):
+            drop_table(conn, table)
+
+
+def _adopt(
+    conn: Connection[Any], plan: Plan, decisions: Decisions, lock_timeout: str, report: Callable[[str], None]
+) -> Proof:
+    conn.execute(
+        "select set_config('lock_timeout', %s, true), set_config('statement_timeout', '0', true)", [lock_timeout]
+    )
+    become_migrator(conn)
+    # Whoever reads goes on until a table changes; whoever writes waits from here, so that the counts are of what is adopted.
+    tables = sql.SQL(", ").join(sql.SQL("public.{}").format(sql.Identifier(table)) for table in base_tables())
+    conn.execute(sql.SQL("lock table {} in share row exclusive mode").format(tables))
+    statuses = {text: status for text, status in plan.statuses.items() if status is not None}
+    before = count(conn, statuses, decisions.currencies)
+    _clear_the_way(conn, decisions)
+    for number, migration in enumerate(status(conn).pending):
+        report(f"{migration.version}_{migration.name}")
+        apply_migration(conn, migration, lock_timeout=lock_timeout)
+        if number == 0:
+            # The first migration makes the table of decisions, the second reads it.
+            write_decisions(conn, decisions)
+    report("counting")
+    after = count(conn, {}, {})
+    lost = losses(before, after, _MAY_GROW)
+    if lost:
+        raise OperatorError("Nothing was changed, since counts would not be the same: " + "; ".join(lost))
+    return Proof(before, after)
+
+
+def _what_is_left(conninfo: str, reason: str) -> str:
+    try:
+        with connect(conninfo) as conn:
+            done = not status(conn).pending
+    except (OperatorError, psycopg.Error):
+        return f"Interrupted ({reason}). The database cannot be asked now; the adoption is done either whole or not at all."
+    if done:
+        return f"Interrupted ({reason}) after everything was done: the database is adopted."
+    return f"Interrupted ({reason}). The database is as before; run it again."

@@ -1,0 +1,245 @@
+"""Adopts large tables without holding up those who write to them.
+
+What the migration does to old rows is done beforehand, in short transactions: the new columns, then triggers that keep
+rows in step which the older application goes on writing, then the old rows in batches, then indexes and constraints
+built without blocking. Each step that is done is written down, so that a run that was cut off goes on where it was. The
+migration itself then finds little left to do but its catalogue, and holds its locks for that long.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
+from typing import Any, LiteralString, cast
+
+import psycopg
+from psycopg import Connection, sql
+
+from loom.core.errors import OperatorError
+from loom.db.adoption.decisions import Decisions, write_decisions
+from loom.db.adoption.short import run_short
+from loom.db.adoption.shape import BASELINE, base_tables, expected_not_null
+from loom.db.adoption.standby import build_constraints, build_indexes, set_not_null
+from loom.db.adoption.walk import walk
+from loom.db.migrate import apply_migration, migrations, status
+from loom.db.schema_files import column_files, read_step, schema_paths, supabase_dir
+from loom.db.sql import parse_queries
+
+Conn = Connection[Any]
+Report = Callable[[str], None]
+
+# Schema files that steps need, in their order; the migration repeats them.
+_FIRST = (
+    "00_foundation",
+    "10_identity/20_caller.sql",
+    "20_practice/10_practices.sql",
+    "20_practice/20_make_practice.sql",
+    "20_practice/30_coach_clients.sql",
+    "30_scheduling/23_coach_blocks.sql",
+    "30_scheduling/30_session_attendees.sql",
+)
+_STEP = re.compile(r"^ *-- @step (\w+) (.+)$", re.MULTILINE)
+
+
+@cache
+def _queries() -> dict[str, LiteralString]:
+    text = files(__package__ or "loom.db.adoption").joinpath("online.sql").read_text("utf-8")
+    text = _STEP.sub(lambda found: read_step(found[1]).within(found[2]).rstrip(";") + ";", text)
+    one = (supabase_dir() / "drafts" / "payment_statuses.sql").read_text("utf-8")
+    text = text.replace(
+        "-- @statuses", one.replace("from public.payments as p", "from (select p_status as status) as p")
+    )
+    return parse_queries(text, "online.sql")
+
+
+def prepare(conn: Conn, decisions: Decisions, report: Report) -> None:
+    """Everything that can be done before the migration. May be run again after it was cut off."""
+    conn.execute("select set_config('statement_timeout', '0', false), set_config('loom.base_tables', %s, false)", [
+        ",".join(base_tables())
+    ])  # fmt: skip
+    _begin(conn, decisions)
+    _make_columns(conn)
+    _keep_in_step(conn)
+    conn.execute("select set_config('loom.adopting', 'on', false)")
+    report("old rows, in batches")
+    _walk_values(conn, report)
+    _walk_people(conn, report)
+    _walk_payments(conn, report)
+    _walk_sessions(conn, report)
+    _walk_messages(conn, report)
+    report("indexes and constraints, without blocking")
+    build_indexes(conn, report)
+    build_constraints(conn, report)
+    set_not_null(conn, report)
+    for table in ("sessions", "payments", "messages"):
+        conn.execute(sql.SQL("analyze public.{}").format(sql.Identifier(table)))
+
+
+def drop_leftovers(conn: Conn) -> None:
+    """What kept rows in step; its triggers went with the migration."""
+    run_short(conn, _queries()["drop_leftovers"])
+
+
+def _begin(conn: Conn, decisions: Decisions) -> None:
+    baseline = next(migration for migration in migrations() if migration.path.name == BASELINE)
+    with conn.transaction():
+        if baseline in status(conn).pending:
+            apply_migration(conn, baseline)
+        write_decisions(conn, decisions)
+        conn.execute(
+            "insert into private.adoption_decisions (kind, key, value) values ('online', 'started', now()::text)"
+            " on conflict (kind, key) do nothing"
+        )
+    root = supabase_dir() / "schemas"
+    for path in schema_paths():
+        if any(path.is_relative_to(root / first) for first in _FIRST[:1]):
+            run_short(conn, path.read_text("utf-8"))
+
+
+def _make_columns(conn: Conn) -> None:
+    run_short(conn, "alter table public.sessions drop constraint if exists sessions_future_or_current")
+    for path in column_files():
+        run_short(conn, path.read_text("utf-8"))
+    root = supabase_dir() / "schemas"
+    for path in schema_paths():
+        if any(path.is_relative_to(root / first) for first in _FIRST[1:]):
+            run_short(conn, path.read_text("utf-8"))
+
+
+def _status_is_text(conn: Conn) -> bool:
+    row = conn.execute(
+        "select a.atttypid = 'text'::regtype from pg_attribute as a"
+        " where a.attrelid = 'public.payments'::regclass and a.attname = 'status'"
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def _keep_in_step(conn: Conn) -> None:
+    queries = _queries()
+    run_short(conn, queries["keep_updated_at"])
+    for name in ("keep_session", "keep_status", "keep_message", "keep_beside_message", "keep_attachment"):
+        run_short(conn, queries[name])
+    if _status_is_text(conn):
+        run_short(conn, "alter table public.payments add column if not exists loom_status public.payment_status")
+        run_short(conn, queries["keep_payment_text"])
+    else:
+        run_short(conn, queries["keep_payment"])
+    run_short(conn, queries["triggers"])
+
+
+def _walk_step(conn: Conn, name: str, report: Report) -> None:
+    """A step in batches, once."""
+    done = conn.execute("select 1 from private.adoption_decisions where kind = 'step' and key = %s", [name]).fetchone()
+    if done:
+        return
+    step = read_step(name)
+    before = (
+        "select from public.conversations as c where {within} order by c.id for update"
+        if name == "message_numbers"
+        else None
+    )
+    rows = walk(conn, step.walks, step.within, lock_first=before)
+    conn.execute(
+        "insert into private.adoption_decisions (kind, key, value) values ('step', %s, now()::text)"
+        " on conflict (kind, key) do nothing",
+        [name],
+    )
+    report(f"  {name}: {rows:,} rows of {step.walks}")
+
+
+def _walk_values(conn: Conn, report: Report) -> None:
+    """Nulls that were there by oversight."""
+    fills = {
+        "created_at": "coalesce(r.created_at, now())",
+        "updated_at": "coalesce(r.updated_at, now())",
+        "metadata": "case when r.metadata is null then '{}' when jsonb_typeof(r.metadata) = 'object' then r.metadata"
+        " else jsonb_build_object('value', r.metadata) end",
+    }
+    for table, columns in expected_not_null(conn).items():
+        mine = [column for column in columns if column in fills and (table, column) != ("payments", "metadata")]
+        if not mine:
+            continue
+        wrong = " or ".join(
+            f"r.{column} is null" + (f" or jsonb_typeof(r.{column}) <> 'object'" if column == "metadata" else "")
+            for column in mine
+        )
+        text = f"update public.{table} as r set {', '.join(f'{column} = {fills[column]}' for column in mine)}"
+        rows = walk(
+            conn,
+            f"public.{table}",
+            lambda within, text=text, wrong=wrong: f"{text} where ({wrong}) and {within.format('r.id')}",
+        )
+        report(f"  {table}: {rows:,} rows without {', '.join(mine)}")
+
+
+def _walk_people(conn: Conn, report: Report) -> None:
+    _walk_step(conn, "users_timezone", report)
+    _walk_step(conn, "notification_preferences_timezone", report)
+    _walk_step(conn, "notification_preferences", report)
+    with conn.transaction():
+        if _there(conn, "public.coach_profiles"):
+            conn.execute(_draft_block("coach.currency"))
+    coaches = conn.execute(
+        "select u.id from public.users as u where u.role = 'coach'"
+        " and not exists (select from public.practice_members as m where m.user_id = u.id)"
+    ).fetchall()
+    for (coach,) in coaches:
+        with conn.transaction():
+            conn.execute("select private.ensure_practice(%s)", [coach])
+            conn.execute(
+                "update public.practices as r set currency = d.value from private.adoption_decisions as d"
+                " join public.practice_members as m on m.user_id::text = d.key"
+                " where d.kind = 'coach.currency' and d.key = %s and r.id = m.practice_id",
+                [str(coach)],
+            )
+
+
+def _walk_payments(conn: Conn, report: Report) -> None:
+    queries = _queries()
+    if _status_is_text(conn):
+        rows = walk(conn, "public.payments", lambda within: _within(queries["walk_statuses"], within))
+        report(f"  statuses: {rows:,} rows of public.payments")
+        build_indexes(conn, report, only="payments_status_idx", column="loom_status", name="loom_payments_status_idx")
+        set_not_null(conn, report, only=("payments", "metadata"))
+        try:
+            # The function of the trigger reads the column of that name, so both change at once.
+            run_short(conn, f"{queries['swap_statuses']};\n{queries['keep_payment']};")
+        except psycopg.errors.RaiseException as exc:
+            raise OperatorError(f"{exc.diag.message_primary} {exc.diag.message_hint}") from exc
+    run_short(conn, queries["payments_after"])
+    _walk_step(conn, "payments_values", report)
+
+
+def _walk_sessions(conn: Conn, report: Report) -> None:
+    _walk_step(conn, "sessions_times", report)
+    _walk_step(conn, "payments_session", report)
+    build_indexes(conn, report, only="payments_session_idx")
+    for name in ("sessions_paid", "coach_clients", "coach_blocks", "session_attendees"):
+        _walk_step(conn, name, report)
+
+
+def _walk_messages(conn: Conn, report: Report) -> None:
+    for name in (
+        "message_numbers", "participant_roles", "message_reactions_places", "message_attachments_places",
+        "message_read_receipts_places", "participant_positions",
+    ):  # fmt: skip
+        _walk_step(conn, name, report)
+
+
+def _within(query: str, condition: str) -> str:
+    return re.sub(r"/\*within ([a-z_.]+)\*/ true", lambda found: condition.format(found[1]), query)
+
+
+def _there(conn: Conn, name: str) -> bool:
+    row = conn.execute("select to_regclass(%s) is not null", [name]).fetchone()
+    return bool(row and row[0])
+
+
+def _draft_block(kind: str) -> LiteralString:
+    """The statement of the draft that remembers something in the table of decisions."""
+    text = next(path for path in (supabase_dir() / "migrations").glob("*_extend_*.sql")).read_text("utf-8")
+    found = re.search(rf"\$sql\$\s*(insert into private\.adoption_decisions[^$]*'{re.escape(kind)}'[^$]*)\$sql\$", text)
+    assert found is not None  # noqa: S101 - a test runs this
+    return cast("LiteralString", found[1])

@@ -1,0 +1,220 @@
+-- Keeps rows in step that the older application writes while old ones are walked. All of it is gone with the migration: it drops
+-- every trigger of the tables it takes over, and the functions afterwards.
+-- A line `-- @step NAME CONDITION` stands for the step, narrowed down to the row at hand.
+
+-- name: keep_updated_at
+-- Triggers of the older application stamp a row at every update, and an old row was not updated by anybody.
+create or replace function private.adoption_keep_updated_at() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  if current_setting('loom.adopting', true) = 'on' then
+    new.updated_at := coalesce(old.updated_at, new.updated_at);
+  end if;
+  return new;
+end;
+$$
+
+-- name: keep_session
+create or replace function private.adoption_keep_session() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if tg_when = 'BEFORE' then
+    if old.ends_at is not null then
+      new.ends_at := new.scheduled_at + make_interval(mins => new.duration_minutes);
+    end if;
+    return new;
+  end if;
+  if pg_trigger_depth() > 1 or current_setting('loom.adopting', true) = 'on' then
+    return null;
+  end if;
+  if tg_op = 'UPDATE' then
+    delete from public.coach_blocks as b where b.session_id = new.id;
+    delete from public.session_attendees as a
+    where a.session_id = new.id and a.user_id not in (new.coach_id, coalesce(new.client_id, new.coach_id));
+  end if;
+  -- @step sessions_times {} = new.id
+  -- @step coach_clients {} = new.coach_id and s.client_id = new.client_id
+  -- @step coach_blocks {} = new.id
+  -- @step session_attendees {} = new.id
+  return null;
+end;
+$$
+
+-- name: keep_status
+create or replace function private.adoption_status(p_status text) returns public.payment_status
+language sql stable security definer set search_path = '' as $$
+  select (case when known.status in ('pending', 'paid', 'failed', 'canceled', 'refunded') then known.status end)::public.payment_status
+  from (
+-- @statuses
+  ) as known
+$$
+
+-- name: keep_payment_text
+create or replace function private.adoption_keep_payment() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  new.metadata := case
+    when new.metadata is null then '{}' when jsonb_typeof(new.metadata) = 'object' then new.metadata
+    else jsonb_build_object('value', new.metadata) end;
+  new.loom_status := private.adoption_status(new.status);
+  if new.loom_status::text <> new.status then
+    new.metadata := new.metadata || jsonb_build_object('status_before_loom', new.status);
+  end if;
+  return new;
+end;
+$$
+
+-- name: keep_payment
+create or replace function private.adoption_keep_payment() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if tg_when = 'BEFORE' then
+    new.metadata := case
+      when new.metadata is null then '{}' when jsonb_typeof(new.metadata) = 'object' then new.metadata
+      else jsonb_build_object('value', new.metadata) end;
+    new.currency := upper(btrim(new.currency));
+    if new.status = 'refunded' then
+      new.refunded_cents := new.amount_cents;
+      new.refund_reserved_cents := new.amount_cents;
+    end if;
+    return new;
+  end if;
+  if pg_trigger_depth() > 1 or current_setting('loom.adopting', true) = 'on' then
+    return null;
+  end if;
+  -- @step payments_session {} = new.id
+  -- @step sessions_paid {} = (select q.session_id from public.payments as q where q.id = new.id)
+  return null;
+end;
+$$
+
+-- name: keep_message
+-- The row lock of the conversation is what gives numbers their order, here as in Loom. A conversation that has not been walked
+-- yet numbers its messages when it is.
+create or replace function private.adoption_keep_message() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  new.metadata := case
+    when new.metadata is null then '{}' when jsonb_typeof(new.metadata) = 'object' then new.metadata
+    else jsonb_build_object('value', new.metadata) end;
+  if tg_op = 'INSERT' then
+    perform from public.conversations as c where c.id = new.conversation_id for no key update;
+    update public.conversations as c set last_seq = c.last_seq + 1
+    where c.id = new.conversation_id
+      and (c.last_seq > 0 or not exists (select from public.messages as m where m.conversation_id = c.id))
+    returning c.last_seq into new.seq;
+  end if;
+  return new;
+end;
+$$
+
+-- name: keep_beside_message
+create or replace function private.adoption_keep_beside_message() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  select m.conversation_id, m.seq into new.conversation_id, new.message_seq from public.messages as m where m.id = new.message_id;
+  return new;
+end;
+$$
+
+-- name: keep_attachment
+create or replace function private.adoption_keep_attachment() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  new.metadata := case
+    when new.metadata is null then '{}' when jsonb_typeof(new.metadata) = 'object' then new.metadata
+    else jsonb_build_object('value', new.metadata) end;
+  return new;
+end;
+$$
+
+-- name: triggers
+do $$
+declare
+  item record;
+begin
+  for item in
+    select * from (values
+      ('sessions', 'adoption_a_keep', 'before update', 'adoption_keep_session'),
+      ('sessions', 'adoption_b_keep', 'after insert or update of coach_id, client_id, scheduled_at, duration_minutes, status', 'adoption_keep_session'),
+      ('payments', 'adoption_a_keep', 'before insert or update', 'adoption_keep_payment'),
+      ('messages', 'adoption_a_keep', 'before insert or update', 'adoption_keep_message'),
+      ('message_attachments', 'adoption_a_keep', 'before insert or update', 'adoption_keep_attachment'),
+      ('message_attachments', 'adoption_b_keep', 'before insert', 'adoption_keep_beside_message'),
+      ('message_reactions', 'adoption_b_keep', 'before insert', 'adoption_keep_beside_message'),
+      ('message_read_receipts', 'adoption_b_keep', 'before insert', 'adoption_keep_beside_message')
+    ) as wanted (tbl, name, events, function)
+    union all
+    select c.relname::text, 'zz_adoption_keep_updated_at', 'before update', 'adoption_keep_updated_at'
+    from pg_class as c
+    join pg_attribute as a on a.attrelid = c.oid and a.attname = 'updated_at' and not a.attisdropped
+    where c.relnamespace = 'public'::regnamespace and c.relname = any (string_to_array(current_setting('loom.base_tables'), ','))
+  loop
+    if not exists (
+      select from pg_trigger as t where t.tgrelid = to_regclass(format('public.%I', item.tbl)) and t.tgname = item.name
+    ) then
+      execute format(
+        'create trigger %I %s on public.%I for each row execute function private.%I()', item.name, item.events, item.tbl, item.function);
+    end if;
+  end loop;
+end;
+$$
+
+-- name: payments_after
+do $$
+begin
+  if not exists (select from pg_trigger as t where t.tgrelid = 'public.payments'::regclass and t.tgname = 'adoption_b_keep') then
+    create trigger adoption_b_keep after insert or update of status, metadata, user_id on public.payments
+      for each row execute function private.adoption_keep_payment();
+  end if;
+end;
+$$
+
+-- name: walk_statuses
+update public.payments as p
+set
+  loom_status = private.adoption_status(p.status),
+  metadata = case
+    when private.adoption_status(p.status)::text <> p.status
+    then m.metadata || jsonb_build_object('status_before_loom', p.status) else m.metadata end
+from (
+  select o.id, case
+    when o.metadata is null then '{}' when jsonb_typeof(o.metadata) = 'object' then o.metadata
+    else jsonb_build_object('value', o.metadata) end as metadata
+  from public.payments as o
+  where o.loom_status is null and /*within o.id*/ true
+) as m
+where m.id = p.id
+
+-- name: swap_statuses
+do $$
+declare
+  unknown text;
+begin
+  select string_agg(format('%L', u.status), ', ') into unknown
+  from (select p.status from public.payments as p where p.loom_status is null limit 20) as u;
+  if unknown is not null then
+    raise exception using message = format('Payments came meanwhile with statuses that nobody has decided on: %s.', unknown),
+      hint = 'Give --map-status for each and run this again: it goes on where it is.';
+  end if;
+  alter table public.payments drop column status;
+  alter table public.payments rename column loom_status to status;
+  alter table public.payments alter column status set default 'pending';
+  alter index if exists public.loom_payments_status_idx rename to payments_status_idx;
+end;
+$$
+
+-- name: drop_leftovers
+do $$
+declare
+  item record;
+begin
+  for item in
+    select p.oid::regprocedure as signature from pg_proc as p
+    where p.pronamespace = to_regnamespace('private') and starts_with(p.proname, 'adoption_')
+  loop
+    execute format('drop function %s cascade', item.signature);
+  end loop;
+  alter table public.payments drop column if exists loom_status;
+end;
+$$

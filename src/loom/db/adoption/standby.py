@@ -1,0 +1,103 @@
+"""Indexes, constraints and NOT NULLs that old tables will need, made while everybody goes on writing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, LiteralString, cast
+
+from psycopg import Connection, sql
+
+from loom.db.adoption.shape import added_constraints, base_tables, expected_not_null
+from loom.db.adoption.short import run_short
+from loom.db.catalogue import expected_facts, read_facts
+
+Report = Callable[[str], None]
+
+
+def build_indexes(
+    conn: Connection[Any],
+    report: Report,
+    *,
+    only: str | None = None,
+    column: str | None = None,
+    name: str | None = None,
+) -> None:
+    """Builds the expected indexes of base tables that are missing or invalid, concurrently.
+
+    `only` names one; with `column` it is built over that one instead of status, under another `name`.
+    """
+    base = {f"public.{table}" for table in base_tables()}
+    there = read_facts(conn)
+    for (kind, full), definition in expected_facts().items():
+        table, _, index = full.rpartition(".")
+        if kind != "index" or table not in base or (only is not None and index != only):
+            continue
+        if name is None and there.get((kind, full)) == definition:
+            continue
+        taken = (kind, full) in there and name is None
+        built = name or (f"loom_{index}" if taken else index)
+        text = definition.replace(f"INDEX {index} ON", f"INDEX CONCURRENTLY IF NOT EXISTS {built} ON")
+        if column is not None:
+            text = text.replace("(status)", f"({column})")
+        _drop_invalid(conn, built)
+        conn.execute(cast("LiteralString", text))
+        if taken:
+            run_short(conn, f"drop index public.{index}; alter index public.{built} rename to {index}")
+        report(f"  index {index}")
+
+
+def _drop_invalid(conn: Connection[Any], index: str) -> None:
+    """What a build that was cut off leaves behind."""
+    found = conn.execute(
+        "select 1 from pg_index where indexrelid = to_regclass(%s) and not indisvalid", [f"public.{index}"]
+    ).fetchone()
+    if found:
+        conn.execute(sql.SQL("drop index concurrently public.{}").format(sql.Identifier(index)))
+
+
+def build_constraints(conn: Connection[Any], report: Report) -> None:
+    """Adds the checks, and foreign keys between tables that are there, without looking at old rows; then looks at them."""
+    there = read_facts(conn)
+    for table, name in sorted(added_constraints()):
+        definition = expected_facts().get(("constraint", f"public.{table}.{name}"))
+        if table not in base_tables() or definition is None or ("constraint", f"public.{table}.{name}") in there:
+            continue
+        target = re.search(r"REFERENCES ([\w.]+)", definition)
+        if target and ("relation", target[1]) not in there:
+            continue  # the migration makes the table first
+        valid_later = definition.endswith("NOT VALID")
+        run_short(
+            conn,
+            f"alter table public.{table} add constraint {name} {definition}{'' if valid_later else ' not valid'}",
+        )
+        if not valid_later:
+            _validate(conn, table, name)
+        report(f"  constraint {name}")
+
+
+def _validate(conn: Connection[Any], table: str, name: str) -> None:
+    conn.execute(
+        sql.SQL("alter table public.{} validate constraint {}").format(sql.Identifier(table), sql.Identifier(name))
+    )
+
+
+def set_not_null(conn: Connection[Any], report: Report, *, only: tuple[str, str] | None = None) -> None:
+    """NOT NULL where it is expected, proved beforehand so that it needs no scan under its lock."""
+    proof: LiteralString = "loom_not_null"
+    for table, columns in expected_not_null(conn).items():
+        for column in columns:
+            if only is not None and (table, column) != only:
+                continue
+            run_short(
+                conn,
+                f"alter table public.{table} drop constraint if exists {proof}_{column};"
+                f"alter table public.{table} add constraint {proof}_{column} check ({column} is not null) not valid",
+            )
+            _validate(conn, table, f"{proof}_{column}")
+            run_short(
+                conn,
+                f"alter table public.{table} alter column {column} set not null;"
+                f"alter table public.{table} drop constraint {proof}_{column}",
+            )
+            report(f"  {table}.{column} not null")
