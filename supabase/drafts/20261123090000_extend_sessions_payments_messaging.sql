@@ -374,6 +374,7 @@ begin
 end;
 $$;
 
+-- @step sessions_overlap
 -- @step coach_blocks
 -- @step session_attendees
 

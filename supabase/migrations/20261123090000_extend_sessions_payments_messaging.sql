@@ -315,7 +315,7 @@ create table if not exists private.adoption_decisions (
 );
 comment on table private.adoption_decisions is
   'What a person decided about old data when Loom took over their database, and values that had to be replaced. Read by migrations.';
-comment on column private.adoption_decisions.kind is 'payments.status: what an unknown status means. users.timezone: the unknown zone a profile had.';
+comment on column private.adoption_decisions.kind is 'payments.status, payments.currency: what an unknown one means. users.timezone: the unknown zone a profile had. sessions.overlap: a past session at the time of another of its coach. coach.currency: what a profile named. step, online: how far an adoption in small steps has come.';
 
 revoke all on private.adoption_decisions from public, anon, authenticated, service_role;
 grant select on private.adoption_decisions to service_role;
@@ -612,7 +612,7 @@ $$;
 
 do $$
 begin
-  if not exists (select from private.adoption_decisions where kind = 'step' and key = 'sessions_times') then
+  if not exists (select from private.adoption_decisions where kind = 'step' and key = 'sessions_times') and current_setting('loom.first_time')::boolean then
     -- When a session ends, the zone it was agreed in, and the currency of its coach. An earlier line of Loom had type, but every
     -- session had exactly one client whatever it said.
     update public.sessions as s
@@ -622,7 +622,7 @@ begin
       type = case when s.client_id is null then s.type else 'individual' end,
       currency = coalesce(
         (select d.value from private.adoption_decisions as d where d.kind = 'coach.currency' and d.key = s.coach_id::text), s.currency)
-    where s.ends_at is null and /*within s.id*/ true;
+    where (s.ends_at is null or s.timezone is null) and /*within s.id*/ true;
   end if;
 end;
 $$;
@@ -1413,6 +1413,23 @@ $$;
 
 do $$
 begin
+  if not exists (select from private.adoption_decisions where kind = 'step' and key = 'sessions_overlap') and current_setting('loom.first_time')::boolean then
+    -- Past sessions of one coach at the same time are history: they stay, and are marked for whoever wants to look.
+    insert into private.adoption_decisions (kind, key, value)
+    select 'sessions.overlap', o.id::text, o.coach_id::text
+    from (
+      select s.id, s.coach_id, s.scheduled_at, max(s.ends_at) over (
+        partition by s.coach_id order by s.scheduled_at, s.id rows between unbounded preceding and 1 preceding) as busy_until
+      from public.sessions as s
+      where s.status not in ('cancelled', 'rescheduled') and s.ends_at <= now() and /*within s.coach_id*/ true
+    ) as o
+    where o.scheduled_at < o.busy_until
+    on conflict (kind, key) do nothing;
+  end if;
+end;
+$$;
+do $$
+begin
   if not exists (select from private.adoption_decisions where kind = 'step' and key = 'coach_blocks') then
     -- Only time ahead is blocked.
     insert into public.coach_blocks (coach_id, kind, session_id, during)
@@ -1811,7 +1828,7 @@ create table if not exists private.adoption_decisions (
 );
 comment on table private.adoption_decisions is
   'What a person decided about old data when Loom took over their database, and values that had to be replaced. Read by migrations.';
-comment on column private.adoption_decisions.kind is 'payments.status: what an unknown status means. users.timezone: the unknown zone a profile had.';
+comment on column private.adoption_decisions.kind is 'payments.status, payments.currency: what an unknown one means. users.timezone: the unknown zone a profile had. sessions.overlap: a past session at the time of another of its coach. coach.currency: what a profile named. step, online: how far an adoption in small steps has come.';
 
 revoke all on private.adoption_decisions from public, anon, authenticated, service_role;
 grant select on private.adoption_decisions to service_role;

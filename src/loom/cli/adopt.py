@@ -64,9 +64,8 @@ def adopt(
     with open_target(load_settings(data_dir=data_dir, database_url=database_url)) as target:
         with connect(target.admin_url) as conn:
             decisions = merged(stored_decisions(conn), given)
-            if plan:
-                found = read_plan(conn, decisions)
-        if plan:
+            found = read_plan(conn, decisions) if plan else None
+        if found is not None:
             _show(found, as_json=as_json)
             raise typer.Exit(found.exit_code)
         try:

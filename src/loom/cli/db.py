@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -13,15 +15,18 @@ from loom.cli.adopt import adopt
 from loom.cli.backup import read_backup, write_backup
 from loom.cli.options import DatabaseUrl, DataDir, load_settings
 from loom.cli.target import open_target
+from loom.core.errors import ExitCode, OperatorError
 from loom.db import tools
+from loom.db.adoption.files import add_migrations
 from loom.db.catalogue import write_catalogue
-from loom.db.migrate import connect
+from loom.db.check import check as run_check
+from loom.db.migrate import NewerDatabase, connect
 from loom.db.migrate import migrate as run_migrations
 from loom.db.migrate import status as read_status
 from loom.db.schema_files import write_draft
 
 app = typer.Typer(no_args_is_help=True, help="Migrate, inspect, back up and restore the database.")
-_console = Console(highlight=False)
+_console = Console(highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -53,6 +58,46 @@ def status(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
 
 
 app.command()(adopt)
+
+
+@app.command()
+def check(
+    as_json: Annotated[bool, typer.Option("--json", help="Print for programs.")] = False,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Say whether the database is as Loom expects. Exits 0 when it is, 10 when anything is found."""
+    settings = load_settings(data_dir=data_dir, database_url=database_url)
+    with open_target(settings) as target, connect(target.admin_url) as conn:
+        state = read_status(conn)
+        if state.newer is not None:
+            raise NewerDatabase(state.newer)
+        if state.pending:
+            raise OperatorError(
+                "The database is not at this version: run `loom db migrate`, or `loom db adopt`, first."
+            )
+        found = run_check(conn)
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in found], ensure_ascii=False, indent=2))
+    elif found:
+        table = Table("where", "what", "found", "expected", box=None)
+        for finding in found:
+            table.add_row(finding.where, finding.what, finding.found, finding.expected)
+        _console.print(table)
+        _console.print(f"{len(found)} findings.")
+    else:
+        _console.print("The database is as Loom expects.")
+    if found:
+        raise typer.Exit(ExitCode.DRIFT)
+
+
+@app.command(name="files")
+def copy_files(
+    into: Annotated[Path, typer.Option("--into", help="Their supabase/migrations folder.", show_default=False)],
+) -> None:
+    """Add Loom's migrations to a Supabase project that has a history of its own, for `supabase db push`."""
+    for path in add_migrations(into):
+        _console.print(f"wrote {path}")
 
 
 @app.command()

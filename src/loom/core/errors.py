@@ -53,7 +53,7 @@ class DatabaseUnavailable(AppError):
 
 
 class ExitCode(IntEnum):
-    """What a command ends with, for scripts. 2 is a command line that makes no sense; signals end with 128 plus theirs."""
+    """What a command ends with. 2 is a command line that makes no sense; signals end with 128 plus theirs."""
 
     OK = 0
     FAILED = 1

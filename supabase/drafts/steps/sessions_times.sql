@@ -1,4 +1,4 @@
--- walks public.sessions
+-- walks public.sessions, once
 -- When a session ends, the zone it was agreed in, and the currency of its coach. An earlier line of Loom had type, but every
 -- session had exactly one client whatever it said.
 update public.sessions as s
@@ -8,4 +8,4 @@ set
   type = case when s.client_id is null then s.type else 'individual' end,
   currency = coalesce(
     (select d.value from private.adoption_decisions as d where d.kind = 'coach.currency' and d.key = s.coach_id::text), s.currency)
-where s.ends_at is null and /*within s.id*/ true
+where (s.ends_at is null or s.timezone is null) and /*within s.id*/ true

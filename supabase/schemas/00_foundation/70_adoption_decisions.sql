@@ -7,7 +7,7 @@ create table if not exists private.adoption_decisions (
 );
 comment on table private.adoption_decisions is
   'What a person decided about old data when Loom took over their database, and values that had to be replaced. Read by migrations.';
-comment on column private.adoption_decisions.kind is 'payments.status: what an unknown status means. users.timezone: the unknown zone a profile had.';
+comment on column private.adoption_decisions.kind is 'payments.status, payments.currency: what an unknown one means. users.timezone: the unknown zone a profile had. sessions.overlap: a past session at the time of another of its coach. coach.currency: what a profile named. step, online: how far an adoption in small steps has come.';
 
 revoke all on private.adoption_decisions from public, anon, authenticated, service_role;
 grant select on private.adoption_decisions to service_role;

@@ -15,8 +15,8 @@ from loom.db.adoption.online import drop_leftovers, prepare
 from loom.db.adoption.plan import Plan, read_plan
 from loom.db.adoption.proof import Count, count, losses
 from loom.db.adoption.rename import drop_table, rename_table
-from loom.db.adoption.short import short_migration
 from loom.db.adoption.shape import base_tables, loom_columns
+from loom.db.adoption.short import short_migration
 from loom.db.adoption.stops import REVIEW_TABLES
 from loom.db.migrate import apply_migration, become_migrator, connect, lock_migrations, status
 from loom.db.queue_schema import install_queue
@@ -42,7 +42,7 @@ class OpenQuestions(OperatorError):
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Counts before and after: of the very same rows in one transaction, of a table that was written to meanwhile otherwise."""
+    """Counts before and after. Of an online adoption they also show what was written meanwhile."""
 
     before: list[Count]
     after: list[Count]
@@ -123,7 +123,7 @@ def _adopt(
         "select set_config('lock_timeout', %s, true), set_config('statement_timeout', '0', true)", [lock_timeout]
     )
     become_migrator(conn)
-    # Whoever reads goes on until a table changes; whoever writes waits from here, so that the counts are of what is adopted.
+    # Whoever writes waits from here, so that the counts are of what is adopted.
     tables = sql.SQL(", ").join(sql.SQL("public.{}").format(sql.Identifier(table)) for table in base_tables())
     conn.execute(sql.SQL("lock table {} in share row exclusive mode").format(tables))
     statuses = {text: status for text, status in plan.statuses.items() if status is not None}
@@ -148,7 +148,7 @@ def _what_is_left(conninfo: str, reason: str) -> str:
         with connect(conninfo) as conn:
             done = not status(conn).pending
     except (OperatorError, psycopg.Error):
-        return f"Interrupted ({reason}). The database cannot be asked now; the adoption is done either whole or not at all."
+        return f"Interrupted ({reason}). The database cannot be asked now; it is adopted whole or not at all."
     if done:
         return f"Interrupted ({reason}) after everything was done: the database is adopted."
     return f"Interrupted ({reason}). The database is as before; run it again."

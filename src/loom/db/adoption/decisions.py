@@ -74,7 +74,7 @@ def merged(stored: Decisions, given: Decisions) -> Decisions:
     )
 
 
-def write_decisions(conn: Connection[Any], decisions: Decisions) -> None:
+def write_decisions(conn: Connection[tuple[object, ...]], decisions: Decisions) -> None:
     """Where migrations read them, whichever way they are run."""
     for row in decisions.rows():
         conn.execute(

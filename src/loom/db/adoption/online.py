@@ -19,12 +19,12 @@ from psycopg import Connection, sql
 
 from loom.core.errors import OperatorError
 from loom.db.adoption.decisions import Decisions, write_decisions
-from loom.db.adoption.short import run_short
 from loom.db.adoption.shape import BASELINE, base_tables, expected_not_null
+from loom.db.adoption.short import run_short
 from loom.db.adoption.standby import build_constraints, build_indexes, set_not_null
 from loom.db.adoption.walk import walk
 from loom.db.migrate import apply_migration, migrations, status
-from loom.db.schema_files import column_files, read_step, schema_paths, supabase_dir
+from loom.db.schema_files import Step, column_files, read_step, schema_paths, supabase_dir
 from loom.db.sql import parse_queries
 
 Conn = Connection[Any]
@@ -118,8 +118,15 @@ def _status_is_text(conn: Conn) -> bool:
 
 def _keep_in_step(conn: Conn) -> None:
     queries = _queries()
-    run_short(conn, queries["keep_updated_at"])
-    for name in ("keep_session", "keep_status", "keep_message", "keep_beside_message", "keep_attachment"):
+    for name in (
+        "keep_object",
+        "keep_updated_at",
+        "keep_session",
+        "keep_status",
+        "keep_message",
+        "keep_beside_message",
+        "keep_attachment",
+    ):
         run_short(conn, queries[name])
     if _status_is_text(conn):
         run_short(conn, "alter table public.payments add column if not exists loom_status public.payment_status")
@@ -149,28 +156,26 @@ def _walk_step(conn: Conn, name: str, report: Report) -> None:
     report(f"  {name}: {rows:,} rows of {step.walks}")
 
 
+_FILLS: dict[str, tuple[LiteralString, LiteralString]] = {
+    "created_at": ("r.created_at is null", "coalesce(r.created_at, now())"),
+    "updated_at": ("r.updated_at is null", "coalesce(r.updated_at, now())"),
+    "metadata": (
+        "r.metadata is null or jsonb_typeof(r.metadata) <> 'object'",
+        "private.adoption_object(r.metadata)",
+    ),
+}
+
+
 def _walk_values(conn: Conn, report: Report) -> None:
     """Nulls that were there by oversight."""
-    fills = {
-        "created_at": "coalesce(r.created_at, now())",
-        "updated_at": "coalesce(r.updated_at, now())",
-        "metadata": "case when r.metadata is null then '{}' when jsonb_typeof(r.metadata) = 'object' then r.metadata"
-        " else jsonb_build_object('value', r.metadata) end",
-    }
     for table, columns in expected_not_null(conn).items():
-        mine = [column for column in columns if column in fills and (table, column) != ("payments", "metadata")]
+        mine = [column for column in columns if column in _FILLS and (table, column) != ("payments", "metadata")]
         if not mine:
             continue
-        wrong = " or ".join(
-            f"r.{column} is null" + (f" or jsonb_typeof(r.{column}) <> 'object'" if column == "metadata" else "")
-            for column in mine
-        )
-        text = f"update public.{table} as r set {', '.join(f'{column} = {fills[column]}' for column in mine)}"
-        rows = walk(
-            conn,
-            f"public.{table}",
-            lambda within, text=text, wrong=wrong: f"{text} where ({wrong}) and {within.format('r.id')}",
-        )
+        wrong = " or ".join(_FILLS[column][0] for column in mine)
+        values = ", ".join(f"{column} = {_FILLS[column][1]}" for column in mine)
+        text = _queries()["fill_nulls"].replace("@table", table).replace("@values", values).replace("@wrong", wrong)
+        rows = walk(conn, f"public.{table}", Step("fill_nulls", table, True, text).within)
         report(f"  {table}: {rows:,} rows without {', '.join(mine)}")
 
 
@@ -199,7 +204,7 @@ def _walk_people(conn: Conn, report: Report) -> None:
 def _walk_payments(conn: Conn, report: Report) -> None:
     queries = _queries()
     if _status_is_text(conn):
-        rows = walk(conn, "public.payments", lambda within: _within(queries["walk_statuses"], within))
+        rows = walk(conn, "public.payments", Step("statuses", "payments", True, queries["walk_statuses"]).within)
         report(f"  statuses: {rows:,} rows of public.payments")
         build_indexes(conn, report, only="payments_status_idx", column="loom_status", name="loom_payments_status_idx")
         set_not_null(conn, report, only=("payments", "metadata"))
@@ -216,7 +221,7 @@ def _walk_sessions(conn: Conn, report: Report) -> None:
     _walk_step(conn, "sessions_times", report)
     _walk_step(conn, "payments_session", report)
     build_indexes(conn, report, only="payments_session_idx")
-    for name in ("sessions_paid", "coach_clients", "coach_blocks", "session_attendees"):
+    for name in ("sessions_paid", "coach_clients", "sessions_overlap", "coach_blocks", "session_attendees"):
         _walk_step(conn, name, report)
 
 
@@ -226,10 +231,6 @@ def _walk_messages(conn: Conn, report: Report) -> None:
         "message_read_receipts_places", "participant_positions",
     ):  # fmt: skip
         _walk_step(conn, name, report)
-
-
-def _within(query: str, condition: str) -> str:
-    return re.sub(r"/\*within ([a-z_.]+)\*/ true", lambda found: condition.format(found[1]), query)
 
 
 def _there(conn: Conn, name: str) -> bool:

@@ -2,6 +2,14 @@
 -- every trigger of the tables it takes over, and the functions afterwards.
 -- A line `-- @step NAME CONDITION` stands for the step, narrowed down to the row at hand.
 
+-- name: keep_object
+create or replace function private.adoption_object(p_metadata jsonb) returns jsonb
+language sql immutable set search_path = '' as $$
+  select case
+    when p_metadata is null then '{}' when jsonb_typeof(p_metadata) = 'object' then p_metadata
+    else jsonb_build_object('value', p_metadata) end
+$$
+
 -- name: keep_updated_at
 -- Triggers of the older application stamp a row at every update, and an old row was not updated by anybody.
 create or replace function private.adoption_keep_updated_at() returns trigger
@@ -19,9 +27,7 @@ create or replace function private.adoption_keep_session() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
   if tg_when = 'BEFORE' then
-    if old.ends_at is not null then
-      new.ends_at := new.scheduled_at + make_interval(mins => new.duration_minutes);
-    end if;
+    new.ends_at := new.scheduled_at + make_interval(mins => new.duration_minutes);
     return new;
   end if;
   if pg_trigger_depth() > 1 or current_setting('loom.adopting', true) = 'on' then
@@ -53,9 +59,7 @@ $$
 create or replace function private.adoption_keep_payment() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  new.metadata := case
-    when new.metadata is null then '{}' when jsonb_typeof(new.metadata) = 'object' then new.metadata
-    else jsonb_build_object('value', new.metadata) end;
+  new.metadata := private.adoption_object(new.metadata);
   new.loom_status := private.adoption_status(new.status);
   if new.loom_status::text <> new.status then
     new.metadata := new.metadata || jsonb_build_object('status_before_loom', new.status);
@@ -69,9 +73,7 @@ create or replace function private.adoption_keep_payment() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
   if tg_when = 'BEFORE' then
-    new.metadata := case
-      when new.metadata is null then '{}' when jsonb_typeof(new.metadata) = 'object' then new.metadata
-      else jsonb_build_object('value', new.metadata) end;
+    new.metadata := private.adoption_object(new.metadata);
     new.currency := upper(btrim(new.currency));
     if new.status = 'refunded' then
       new.refunded_cents := new.amount_cents;
@@ -94,9 +96,7 @@ $$
 create or replace function private.adoption_keep_message() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  new.metadata := case
-    when new.metadata is null then '{}' when jsonb_typeof(new.metadata) = 'object' then new.metadata
-    else jsonb_build_object('value', new.metadata) end;
+  new.metadata := private.adoption_object(new.metadata);
   if tg_op = 'INSERT' then
     perform from public.conversations as c where c.id = new.conversation_id for no key update;
     update public.conversations as c set last_seq = c.last_seq + 1
@@ -121,9 +121,7 @@ $$
 create or replace function private.adoption_keep_attachment() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  new.metadata := case
-    when new.metadata is null then '{}' when jsonb_typeof(new.metadata) = 'object' then new.metadata
-    else jsonb_build_object('value', new.metadata) end;
+  new.metadata := private.adoption_object(new.metadata);
   return new;
 end;
 $$
@@ -135,7 +133,7 @@ declare
 begin
   for item in
     select * from (values
-      ('sessions', 'adoption_a_keep', 'before update', 'adoption_keep_session'),
+      ('sessions', 'adoption_a_keep', 'before insert or update', 'adoption_keep_session'),
       ('sessions', 'adoption_b_keep', 'after insert or update of coach_id, client_id, scheduled_at, duration_minutes, status', 'adoption_keep_session'),
       ('payments', 'adoption_a_keep', 'before insert or update', 'adoption_keep_payment'),
       ('messages', 'adoption_a_keep', 'before insert or update', 'adoption_keep_message'),
@@ -178,9 +176,7 @@ set
     when private.adoption_status(p.status)::text <> p.status
     then m.metadata || jsonb_build_object('status_before_loom', p.status) else m.metadata end
 from (
-  select o.id, case
-    when o.metadata is null then '{}' when jsonb_typeof(o.metadata) = 'object' then o.metadata
-    else jsonb_build_object('value', o.metadata) end as metadata
+  select o.id, private.adoption_object(o.metadata) as metadata
   from public.payments as o
   where o.loom_status is null and /*within o.id*/ true
 ) as m
@@ -218,3 +214,6 @@ begin
   alter table public.payments drop column if exists loom_status;
 end;
 $$
+
+-- name: fill_nulls
+update public.@table as r set @values where (@wrong) and /*within r.id*/ true

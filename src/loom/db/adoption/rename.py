@@ -21,12 +21,13 @@ _NAMES: LiteralString = """
   union all
   select 'index', i.relname::text
   from pg_index as x join pg_class as i on i.oid = x.indexrelid
-  where x.indrelid = to_regclass(%(table)s) and not exists (select from pg_constraint as c where c.conindid = x.indexrelid)
+  where x.indrelid = to_regclass(%(table)s)
+    and not exists (select from pg_constraint as c where c.conindid = x.indexrelid)
 """
 
 
 def rename_table(conn: Connection[Any], old: str, new: str) -> None:
-    """Renames a table of schema public, its constraints and its indexes. What pointed to it from a base table is untied."""
+    """Renames a table of schema public with its constraints and indexes. Base tables no longer point to it."""
     _untie(conn, old)
     names = conn.execute(_NAMES, {"table": f"public.{old}"}).fetchall()
     conn.execute(sql.SQL("alter table public.{} rename to {}").format(sql.Identifier(old), sql.Identifier(new)))

@@ -64,12 +64,13 @@ def currency_codes() -> list[str]:
 
 
 @cache
-def added_constraints() -> frozenset[tuple[str, str]]:
-    """(table, constraint) that schema files add to tables that are there already."""
-    found: set[tuple[str, str]] = set()
+def added_constraints() -> dict[tuple[str, str], str]:
+    """(table, constraint) to the definition, of those that schema files add to tables that are there already."""
+    found: dict[tuple[str, str], str] = {}
     for table, rest in re.findall(r"ensure_constraints\(\s*'public\.(\w+)',(.*?)\);", schema_sql(), re.DOTALL):
-        found |= {(table, name) for name in re.findall(r"^\s*'(\w+) ", rest, re.MULTILINE)}
-    return frozenset(found)
+        for name, definition in re.findall(r"^\s*'(\w+) ((?:[^']|'')+)'", rest, re.MULTILINE):
+            found[table, name] = definition.replace("''", "'")
+    return found
 
 
 @cache

@@ -57,21 +57,18 @@ def _drop_invalid(conn: Connection[Any], index: str) -> None:
 
 
 def build_constraints(conn: Connection[Any], report: Report) -> None:
-    """Adds the checks, and foreign keys between tables that are there, without looking at old rows; then looks at them."""
+    """Adds checks, and foreign keys between tables that are there, without looking at old rows; then looks at them."""
     there = read_facts(conn)
-    for table, name in sorted(added_constraints()):
-        definition = expected_facts().get(("constraint", f"public.{table}.{name}"))
-        if table not in base_tables() or definition is None or ("constraint", f"public.{table}.{name}") in there:
+    for (table, name), definition in added_constraints().items():
+        if table not in base_tables() or ("constraint", f"public.{table}.{name}") in there:
             continue
-        target = re.search(r"REFERENCES ([\w.]+)", definition)
+        target = re.search(r"references ([\w.]+)", definition)
         if target and ("relation", target[1]) not in there:
-            continue  # the migration makes the table first
-        valid_later = definition.endswith("NOT VALID")
-        run_short(
-            conn,
-            f"alter table public.{table} add constraint {name} {definition}{'' if valid_later else ' not valid'}",
-        )
-        if not valid_later:
+            continue  # the migration makes that table first
+        stays_unproved = definition.endswith(" not valid")
+        text = definition if stays_unproved else f"{definition} not valid"
+        run_short(conn, f"alter table public.{table} add constraint {name} {text}")
+        if not stays_unproved:
             _validate(conn, table, name)
         report(f"  constraint {name}")
 

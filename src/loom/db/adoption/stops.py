@@ -152,7 +152,7 @@ def _tables(ask: Ask, decisions: Decisions) -> list[Question]:
         found.append(
             Question(
                 "half_adopted" if by_hand else "name_taken",
-                f"table {table} is there without Loom's columns ({', '.join(missing[:5])}{' …' if len(missing) > 5 else ''})",
+                f"table {table} is there without Loom's columns ({', '.join(missing[:5])}{' …' * (len(missing) > 5)})",
                 f"--drop-empty-tables, or {rename}" if empty and by_hand else rename,
                 row["estimated_rows"],
             )

@@ -21,7 +21,9 @@ def walk(conn: Connection[Any], table: str, statement: Callable[[str], str], *, 
     goes before it in the same transaction.
     """
     name = sql.SQL(".").join(sql.Identifier(part) for part in table.split("."))
-    upto: LiteralString = "select max(r.id::text collate \"C\"), count(*) from (select id from {} where id > {} order by id limit {}) as r"
+    upto: LiteralString = (
+        'select max(r.id::text collate "C"), count(*) from (select id from {} where id > {} order by id limit {}) as r'
+    )
     last = "00000000-0000-0000-0000-000000000000"
     size, total = 200, 0
     while True:
