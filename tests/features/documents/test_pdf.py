@@ -199,6 +199,7 @@ def test_pictures_are_looked_at_before_they_are_taken() -> None:
     for content in (
         b"",
         b"GIF89a",
+        PIXEL + bytes(262_144),
         b"<svg/>",
         PIXEL[:40],
         bomb,

@@ -124,7 +124,7 @@ class SetLetterhead(Input):
 class SetLogo(Input):
     """A picture: PNG or JPEG, at most 256 KiB and 4000 pixels a side."""
 
-    content: Annotated[Base64Bytes, Field(max_length=262_144, description="The file, in base64.")]
+    content: Annotated[Base64Bytes, Field(description="The file, in base64.")]
 
 
 class SendDocument(Input):

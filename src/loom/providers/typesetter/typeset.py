@@ -17,6 +17,7 @@ from loom.providers.typesetter.fonts import FAMILIES, fonts
 # Archives ask for PDF/A; 2u keeps all text readable by machines too.
 _STANDARD: typst.PDFStandard = "a-2u"
 _MAX_SIDE = 4000
+_MAX_BYTES = 262_144
 _PROOF = b'#set document(title: "proof"); #set text(font: "Arimo"); #image(bytes(json(bytes(sys.inputs.data)).picture))'
 
 
@@ -48,6 +49,8 @@ def check_picture(content: bytes) -> str:
 
     The size is read before anything is unpacked: a few bytes can claim to be a picture of many gigabytes.
     """
+    if len(content) > _MAX_BYTES:
+        raise PictureRefusedError(f"the picture is larger than {_MAX_BYTES // 1024} KiB", reason="too_large")
     kind, width, height = _measure(content)
     if not (0 < width <= _MAX_SIDE and 0 < height <= _MAX_SIDE):
         raise PictureRefusedError(f"the picture is larger than {_MAX_SIDE} pixels", reason="too_large")
