@@ -348,8 +348,8 @@ declare
     'coach_profiles', 'session_requests', 'session_ratings', 'session_feedback', 'session_files', 'file_uploads', 'file_shares',
     'message_analytics_events', 'message_analytics_daily', 'notification_templates', 'notification_delivery_logs'
   ];
-  -- Functions that answered for any user's id or wrote without asking. Those that policies elsewhere build on (is_admin and
-  -- the like), that audit, or that belong to other domains stay.
+  -- Functions that answered for any user's id or wrote without asking. What policies elsewhere build on stays (is_admin and the
+  -- like), and so does what belongs to other domains.
   old_functions constant text[] := array[
     'is_time_slot_available', 'get_available_time_slots', 'create_session', 'get_upcoming_sessions',
     'validate_session_availability_with_timezone', 'send_notification', 'mark_notifications_read', 'mark_notification_read',
@@ -358,7 +358,8 @@ declare
     'mark_conversation_as_read', 'get_unread_message_count', 'get_last_messages_for_conversations', 'can_user_message_user',
     'archive_old_messages', 'delete_archived_messages', 'comprehensive_database_cleanup', 'update_user_auth_metadata',
     'cleanup_expired_typing_indicators', 'get_user_invoices', 'get_invoice_details', 'create_invoice_from_payment',
-    'mark_invoice_paid'
+    'mark_invoice_paid', 'get_user_subscription_tier', 'can_send_notification', 'validate_user_role', 'validate_user_access',
+    'validate_session_access', 'check_suspicious_activity', 'get_system_overview_metrics'
   ];
   item record;
 begin
@@ -403,14 +404,26 @@ begin
     end;
   end loop;
 
-  -- Dropping one that something outside still names would fail, so these lose their callers instead.
+  -- Dropping one that something outside still names would fail, so these lose their callers instead. Nobody who has not signed
+  -- in calls any function that reads the three domains past their policies; those of Loom are granted anew by the files below.
   for item in
-    select p.oid::regprocedure as signature
+    select p.oid::regprocedure as signature, p.proname = any (old_functions) as listed,
+      has_function_privilege('authenticated', p.oid, 'execute') as for_people
     from pg_proc as p
-    where p.pronamespace = 'public'::regnamespace and p.prokind = 'f' and p.proname = any (old_functions)
-      and pg_has_role(current_user, p.proowner, 'member')
+    where p.pronamespace = 'public'::regnamespace and p.prokind = 'f' and pg_has_role(current_user, p.proowner, 'member')
+      and not exists (select from pg_depend as d where d.objid = p.oid and d.classid = 'pg_proc'::regclass and d.deptype = 'e')
+      and not exists (
+        select from pg_depend as d
+        where d.refobjid = p.oid and d.refclassid = 'pg_proc'::regclass and d.classid = 'pg_policy'::regclass)
+      and (p.proname = any (old_functions)
+        or (p.prosecdef and p.prosrc ~* format('\m(%s)\M', array_to_string(base_tables || beside_tables, '|'))))
   loop
-    execute format('revoke execute on function %s from public, anon, authenticated', item.signature);
+    execute format('revoke execute on function %s from public, anon', item.signature);
+    if item.listed then
+      execute format('revoke execute on function %s from authenticated', item.signature);
+    elsif item.for_people then
+      execute format('grant execute on function %s to authenticated', item.signature);
+    end if;
   end loop;
 
   -- Views that run as their owner showed every row to everybody; a view on such a view does the same.
@@ -10423,6 +10436,289 @@ comment on function public.anonymise_user(uuid, text) is
   'security definer: nobody may write other people''s rows. An admin, or the service role, takes name, address and sign-in of a person away; sessions, messages and documents stay.';
 revoke execute on function public.anonymise_user(uuid, text) from public, anon, authenticated, service_role;
 grant execute on function public.anonymise_user(uuid, text) to authenticated, service_role;
+
+-- What an older application keeps beside these tables, put right where it is there -------------------------------------------------
+
+-- Policies of file_uploads and file_shares read one another without end, so nobody could read either. The same rights again, through
+-- arrays that a statement computes once; who holds a seat in a session sees its files as its coach and client do.
+do $$
+begin
+  if (
+    select count(*)
+    from (values
+      ('file_uploads', 'id'), ('file_uploads', 'user_id'), ('file_uploads', 'session_id'),
+      ('file_shares', 'file_id'), ('file_shares', 'shared_by'), ('file_shares', 'shared_with'), ('file_shares', 'expires_at'),
+      ('session_files', 'session_id'), ('session_files', 'file_id'), ('session_files', 'uploaded_by')
+    ) as needed (tbl, col)
+    join pg_attribute as a
+      on a.attrelid = to_regclass(format('public.%I', needed.tbl)) and a.attname = needed.col and not a.attisdropped
+    join pg_class as c on c.oid = a.attrelid and c.relkind in ('r', 'p') and pg_has_role(current_user, c.relowner, 'member')
+  ) < 10 then
+    return;
+  end if;
+
+  execute $sql$
+    create or replace function private.my_file_ids() returns uuid[]
+    language sql stable security definer set search_path = '' as $f$
+      select coalesce(array_agg(f.id), '{}') from public.file_uploads as f where f.user_id = (select private.me())
+    $f$;
+    comment on function private.my_file_ids() is
+      'security definer: policies of file_shares that read file_uploads under its policies would recurse. The caller''s own files.';
+    create or replace function private.my_shared_file_ids() returns uuid[]
+    language sql stable security definer set search_path = '' as $f$
+      select coalesce(array_agg(h.file_id), '{}') from public.file_shares as h
+      where h.shared_with = (select private.me()) and (h.expires_at is null or h.expires_at > now())
+    $f$;
+    comment on function private.my_shared_file_ids() is
+      'security definer: policies of file_uploads that read file_shares under its policies would recurse. Files shared with the caller now.';
+    revoke execute on function private.my_file_ids(), private.my_shared_file_ids() from public, anon, authenticated, service_role;
+    grant execute on function private.my_file_ids(), private.my_shared_file_ids() to authenticated, service_role;
+  $sql$;
+
+  declare
+    item record;
+  begin
+    for item in
+      select p.polname, p.polrelid::regclass as tbl from pg_policy as p
+      where p.polrelid in ('public.file_uploads'::regclass, 'public.file_shares'::regclass, 'public.session_files'::regclass)
+    loop
+      execute format('drop policy %I on %s', item.polname, item.tbl);
+    end loop;
+  end;
+
+  execute $sql$
+    revoke all on public.file_uploads, public.file_shares, public.session_files from public, anon;
+    create policy file_uploads_owner on public.file_uploads for all to authenticated
+      using (user_id = (select private.me())) with check (user_id = (select private.me()));
+    create policy file_uploads_shared on public.file_uploads for select to authenticated
+      using (id = any ((select private.my_shared_file_ids())::uuid[]));
+    create policy file_uploads_session on public.file_uploads for select to authenticated
+      using (session_id = any ((select private.my_session_ids())::uuid[]));
+    create policy file_uploads_admin on public.file_uploads for all to authenticated using ((select private.i_am_admin()));
+
+    create policy file_shares_people on public.file_shares for select to authenticated
+      using (
+        shared_by = (select private.me()) or shared_with = (select private.me())
+        or file_id = any ((select private.my_file_ids())::uuid[]));
+    create policy file_shares_insert_owner on public.file_shares for insert to authenticated
+      with check (
+        shared_by = (select private.me()) and file_id = any ((select private.my_file_ids())::uuid[])
+        and (shared_with = any ((select private.my_client_ids())::uuid[]) or shared_with = any ((select private.my_coach_ids())::uuid[])));
+    -- What is shared must stay a file of one's own, or a share could be moved onto somebody else's.
+    create policy file_shares_update_sharer on public.file_shares for update to authenticated
+      using (shared_by = (select private.me()))
+      with check (shared_by = (select private.me()) and file_id = any ((select private.my_file_ids())::uuid[]));
+    create policy file_shares_delete_sharer on public.file_shares for delete to authenticated
+      using (shared_by = (select private.me()));
+    create policy file_shares_admin on public.file_shares for all to authenticated using ((select private.i_am_admin()));
+
+    create policy session_files_people on public.session_files for select to authenticated
+      using (session_id = any ((select private.my_session_ids())::uuid[]));
+    create policy session_files_insert_people on public.session_files for insert to authenticated
+      with check (
+        session_id = any ((select private.my_session_ids())::uuid[])
+        and (uploaded_by is null or uploaded_by = (select private.me()))
+        and (file_id = any ((select private.my_file_ids())::uuid[]) or file_id = any ((select private.my_shared_file_ids())::uuid[])));
+    create policy session_files_update_uploader on public.session_files for update to authenticated
+      using (uploaded_by = (select private.me()))
+      with check (
+        uploaded_by = (select private.me()) and session_id = any ((select private.my_session_ids())::uuid[])
+        and (file_id = any ((select private.my_file_ids())::uuid[]) or file_id = any ((select private.my_shared_file_ids())::uuid[])));
+    create policy session_files_delete_uploader on public.session_files for delete to authenticated
+      using (uploaded_by = (select private.me()));
+    create policy session_files_coach on public.session_files for all to authenticated
+      using (session_id = any ((select private.my_coached_session_ids())::uuid[]))
+      with check (
+        session_id = any ((select private.my_coached_session_ids())::uuid[])
+        and (file_id = any ((select private.my_file_ids())::uuid[]) or file_id = any ((select private.my_shared_file_ids())::uuid[])));
+    create policy session_files_admin on public.session_files for all to authenticated using ((select private.i_am_admin()));
+  $sql$;
+end;
+$$;
+
+-- Tables beside the three domains that anybody could write: policies whose condition is simply true, and ratings without any.
+do $$
+declare
+  beside_tables constant text[] := array[
+    'coach_profiles', 'session_requests', 'session_ratings', 'session_feedback', 'session_files', 'file_uploads', 'file_shares',
+    'message_analytics_events', 'message_analytics_daily', 'notification_templates', 'notification_delivery_logs'
+  ];
+  item record;
+begin
+  for item in
+    select p.polname, p.polrelid::regclass as tbl
+    from pg_policy as p
+    join pg_class as c on c.oid = p.polrelid
+    where c.relnamespace = 'public'::regnamespace and c.relname = any (beside_tables) and p.polpermissive and p.polcmd <> 'r'
+      and pg_has_role(current_user, c.relowner, 'member')
+      and coalesce(pg_get_expr(p.polqual, p.polrelid), 'true') = 'true'
+      and coalesce(pg_get_expr(p.polwithcheck, p.polrelid), 'true') = 'true'
+  loop
+    execute format('drop policy %I on %s', item.polname, item.tbl);
+  end loop;
+
+  -- Who delivers writes this log, and that is the service.
+  if to_regclass('public.notification_delivery_logs') is not null then
+    revoke insert, update, delete, truncate on public.notification_delivery_logs from public, anon, authenticated;
+  end if;
+
+  for item in
+    select c.oid::regclass as tbl, c.relname,
+      (select count(*) from pg_attribute as a where a.attrelid = c.oid and a.attname in ('coach_id', 'client_id', 'session_id')) as known
+    from pg_class as c
+    where c.relnamespace = 'public'::regnamespace and c.relname = any (beside_tables) and c.relkind = 'r'
+      and not c.relrowsecurity and pg_has_role(current_user, c.relowner, 'member')
+  loop
+    execute format('alter table %s enable row level security', item.tbl);
+    execute format('revoke all on %s from public, anon', item.tbl);
+    if item.relname = 'session_ratings' and item.known = 3 then
+      create policy session_ratings_client on public.session_ratings for all to authenticated
+        using (client_id = (select private.me()))
+        with check (
+          client_id = (select private.me()) and session_id = any ((select private.my_seat_session_ids())::uuid[])
+          and coach_id = any ((select private.my_coach_ids())::uuid[]));
+      create policy session_ratings_coach on public.session_ratings for select to authenticated
+        using (coach_id = (select private.me()) or (select private.i_am_admin()));
+    end if;
+  end loop;
+end;
+$$;
+
+-- The claim `role` of a token chooses the role in the database, and there is none called coach: with this hook no call went
+-- through. What the person is goes into a claim of its own, read from the profile and never from what people write themselves.
+do $$
+declare
+  hook record;
+begin
+  for hook in
+    select p.oid::regprocedure as signature, pg_get_function_arguments(p.oid) as arguments, p.proname
+    from pg_proc as p
+    where p.pronamespace = 'public'::regnamespace and p.proname = 'custom_access_token_hook' and p.prokind = 'f'
+      and p.pronargs = 1 and p.proargtypes[0] = 'jsonb'::regtype and p.prorettype = 'jsonb'::regtype
+      and pg_has_role(current_user, p.proowner, 'member')
+  loop
+    execute format(
+      $sql$
+        create or replace function public.%I(%s) returns jsonb
+        language sql stable security definer set search_path = '' as $f$
+          select coalesce(
+            (
+              select jsonb_set($1, '{claims,user_role}', to_jsonb(u.role::text))
+              from public.users as u
+              where u.id::text = $1 ->> 'user_id' and jsonb_typeof($1 -> 'claims') = 'object'
+            ),
+            $1)
+        $f$
+      $sql$,
+      hook.proname, hook.arguments);
+    execute format('revoke execute on function %s from public, anon, authenticated', hook.signature);
+  end loop;
+end;
+$$;
+
+-- Functions on slots that failed on every call: a parameter had the name of a column. They answer by what blocks a coach today. Their
+-- signatures stay as they are found; one of another shape stays closed.
+do $$
+declare
+  found record;
+  body text;
+begin
+  for found in
+    select p.oid::regprocedure as signature, p.proname, pg_get_function_arguments(p.oid) as arguments,
+      pg_get_function_result(p.oid) as result
+    from pg_proc as p
+    where p.pronamespace = 'public'::regnamespace and p.prokind = 'f' and p.prosecdef
+      and pg_has_role(current_user, p.proowner, 'member')
+      and (
+        (p.proname = 'is_time_slot_available' and p.prorettype = 'boolean'::regtype
+          and string_to_array(p.proargtypes::text, ' ')::oid[] = array['uuid', 'timestamptz', 'integer']::regtype[]::oid[])
+        or (p.proname = 'get_available_time_slots' and p.proretset
+          and string_to_array(p.proargtypes::text, ' ')::oid[] = array['uuid', 'date', 'integer']::regtype[]::oid[]
+          and (p.proallargtypes)[4:] = array['timestamptz', 'timestamptz', 'boolean']::regtype[]::oid[]))
+  loop
+    body := case found.proname
+      when 'is_time_slot_available' then $f$
+        select not exists (
+          select from public.coach_blocks as b
+          where b.coach_id = $1 and b.during && tstzrange($2, $2 + make_interval(mins => greatest($3, 1)))
+            and (b.expires_at is null or b.expires_at > now()))
+          and (private.me() is not null or not private.acting_as_api())
+      $f$
+      else $f$
+        select s.starts_at, s.starts_at + s.length, not exists (
+          select from public.coach_blocks as b
+          where b.coach_id = $1 and b.during && tstzrange(s.starts_at, s.starts_at + s.length)
+            and (b.expires_at is null or b.expires_at > now()))
+        from (
+          select distinct g.starts_at, make_interval(mins => greatest($3, 5)) as length
+          from public.coach_availability as a
+          cross join lateral generate_series(
+            private.local_instant($2 + a.start_time, a.timezone),
+            private.local_instant($2 + a.end_time, a.timezone) - make_interval(mins => greatest($3, 5)),
+            make_interval(mins => greatest($3, 5))
+          ) as g (starts_at)
+          where a.coach_id = $1 and a.is_available and a.day_of_week = extract(dow from $2)
+        ) as s
+        where private.me() is not null or not private.acting_as_api()
+        order by s.starts_at
+      $f$
+    end;
+    execute format(
+      'create or replace function public.%I(%s) returns %s language sql stable security definer set search_path = '''' as %L',
+      found.proname, found.arguments, found.result, body);
+    execute format('grant execute on function %s to authenticated, service_role', found.signature);
+  end loop;
+end;
+$$;
+
+-- Helpers that answered or wrote for whatever user's id they were given. Those that do what a person may do anyway run as the caller
+-- from now on, so that policies decide; the others are for the service alone, which the extension has seen to above.
+do $$
+declare
+  item record;
+begin
+  for item in
+    select p.oid::regprocedure as signature
+    from pg_proc as p
+    where p.pronamespace = 'public'::regnamespace and p.prokind = 'f' and pg_has_role(current_user, p.proowner, 'member')
+      and p.proname in (
+        'create_session', 'get_upcoming_sessions', 'mark_notifications_read', 'mark_notification_read',
+        'mark_all_notifications_read', 'get_unread_notification_count', 'get_unread_message_count', 'can_user_message_user',
+        'get_last_messages_for_conversations', 'validate_session_availability_with_timezone')
+  loop
+    execute format('alter function %s security invoker', item.signature);
+    execute format('grant execute on function %s to authenticated, service_role', item.signature);
+  end loop;
+end;
+$$;
+
+-- Deleting a row looks at every table that points to it. An index that leads with the key makes that a look-up; one limited to keys
+-- that are set will do.
+do $$
+declare
+  beside_tables constant text[] := array[
+    'coach_profiles', 'session_requests', 'session_ratings', 'session_feedback', 'session_files', 'file_uploads', 'file_shares',
+    'message_analytics_events', 'message_analytics_daily', 'notification_templates', 'notification_delivery_logs'
+  ];
+  item record;
+begin
+  for item in
+    select c.oid::regclass as tbl, c.relname, a.attname
+    from pg_constraint as k
+    join pg_class as c on c.oid = k.conrelid
+    join pg_attribute as a on a.attrelid = c.oid and a.attnum = k.conkey[1]
+    where k.contype = 'f' and cardinality(k.conkey) = 1 and c.relnamespace = 'public'::regnamespace
+      and c.relname = any (beside_tables) and pg_has_role(current_user, c.relowner, 'member')
+      and not exists (
+        select from pg_index as i
+        where i.indrelid = c.oid and i.indkey[0] = a.attnum and i.indisvalid
+          and (i.indpred is null or pg_get_expr(i.indpred, i.indrelid) = format('(%I IS NOT NULL)', a.attname)))
+    order by 1, 3
+  loop
+    execute format('create index if not exists %I on %s (%I)', format('%s_%s_fk', item.relname, item.attname), item.tbl, item.attname);
+  end loop;
+end;
+$$;
 
 -- Rows that the schema expects beside old ones ----------------------------------------------------------------------------------
 
