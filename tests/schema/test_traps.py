@@ -63,5 +63,5 @@ def test_the_picture_of_the_schema_shows_every_table(owner: psycopg.Connection[D
         "select relname::text as name from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace"
     ).fetchall()
     missing = {t["name"] for t in tables if f">{t['name']}<" not in picture}
-    # A table that came after the picture was last drawn is named in reviewed.toml, and taken out there when it is drawn.
+    # A table that came after the picture was drawn is named in reviewed.toml, and taken out there with the next one.
     assert missing == set(tomllib.loads((Path(__file__).parent / "reviewed.toml").read_text("utf-8"))["undrawn"])
