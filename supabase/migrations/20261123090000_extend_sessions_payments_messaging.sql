@@ -1114,6 +1114,8 @@ create table if not exists public.session_attendees (
   cancelled_by uuid references public.users (id) on delete set null,
   cancellation_reason text,
   attendance text,
+  terms jsonb,
+  moves_made integer not null default 0,
   unique (session_id, user_id, role),
   constraint session_attendees_price_range check (price_cents >= 0),
   constraint session_attendees_currency_code check (private.is_currency(currency)),
@@ -1135,6 +1137,8 @@ comment on column public.session_attendees.billing_status is 'Moved by billing o
 comment on column public.session_attendees.cancelled_at is 'When the seat was given up or taken away; it then takes no place.';
 comment on column public.session_attendees.attendance is
   'What is in force of attendance_events: in, out (came and left), no_show, or null as long as nobody has said. Money follows this, never the answer to the invitation.';
+comment on column public.session_attendees.terms is 'What giving the seat up costs: the policy as it was when the seat was made. See cancellation_policies.';
+comment on column public.session_attendees.moves_made is 'How often the seat''s own person has moved the session.';
 comment on column public.session_attendees.responded_at is 'When the person last answered the invitation.';
 
 -- One seat per person whatever the role, and one per guest's address.
@@ -2891,6 +2895,251 @@ drop trigger if exists session_templates_touch on public.session_templates;
 create trigger session_templates_touch before update on public.session_templates
   for each row execute function private.touch_updated_at();
 
+-- schemas/30_scheduling/12_cancellation_policies.sql
+-- What a cancellation or a missed session costs: a coach's rule for everything, and others for single templates.
+
+create table if not exists public.cancellation_policies (
+  id uuid primary key default gen_random_uuid(),
+  coach_id uuid not null references public.users (id) on delete cascade,
+  template_id uuid references public.session_templates (id) on delete cascade,
+  tiers jsonb not null default '[]'::jsonb,
+  currency text,
+  free_moves integer,
+  late_moves text not null default 'refuse',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint cancellation_policies_one_each unique nulls not distinct (coach_id, template_id),
+  constraint cancellation_policies_free_moves_range check (free_moves between 0 and 100),
+  constraint cancellation_policies_late_moves check (late_moves in ('refuse', 'charge')),
+  constraint cancellation_policies_currency_code check (currency is null or private.is_currency(currency))
+);
+comment on table public.cancellation_policies is
+  'What a late cancellation, a late move and a missed session cost, by coach (template_id null) and by template. A seat keeps the terms it was made with.';
+comment on column public.cancellation_policies.tiers is
+  '[{"hours": 48, "percent": 50}, {"hours": 24, "forfeit": true}]: with less than so many hours of elapsed time before the start. One of percent, fee_cents and forfeit each; hours 0 is for missing the session.';
+comment on column public.cancellation_policies.currency is 'Of fee_cents; null where no tier is a fee.';
+comment on column public.cancellation_policies.free_moves is 'How often a client may move one session; null is as often as they like.';
+comment on column public.cancellation_policies.late_moves is
+  'Whether a client''s move that is as late as a tier is refused, or allowed at the price of the tier.';
+
+create index if not exists cancellation_policies_template_idx on public.cancellation_policies (template_id);
+
+revoke all on public.cancellation_policies from public, anon, authenticated, service_role;
+grant select, insert, update, delete on public.cancellation_policies to service_role;
+grant select, delete on public.cancellation_policies to authenticated;
+grant insert (coach_id, template_id, tiers, currency, free_moves, late_moves) on public.cancellation_policies to authenticated;
+grant update (tiers, currency, free_moves, late_moves) on public.cancellation_policies to authenticated;
+
+alter table public.cancellation_policies enable row level security;
+
+drop policy if exists cancellation_policies_select_people on public.cancellation_policies;
+create policy cancellation_policies_select_people on public.cancellation_policies for select to authenticated
+  using ((select private.me()) is not null);
+comment on policy cancellation_policies_select_people on public.cancellation_policies is
+  'Everybody signed in reads what a cancellation would cost before they book.';
+
+drop policy if exists cancellation_policies_insert_coach on public.cancellation_policies;
+create policy cancellation_policies_insert_coach on public.cancellation_policies for insert to authenticated
+  with check (coach_id = (select private.me()) and (select private.i_am_coach()));
+comment on policy cancellation_policies_insert_coach on public.cancellation_policies is 'A coach makes policies of their own.';
+
+drop policy if exists cancellation_policies_update_coach on public.cancellation_policies;
+create policy cancellation_policies_update_coach on public.cancellation_policies for update to authenticated
+  using (coach_id = (select private.me()))
+  with check (coach_id = (select private.me()));
+comment on policy cancellation_policies_update_coach on public.cancellation_policies is
+  'A coach changes policies of their own; what is booked keeps its terms.';
+
+drop policy if exists cancellation_policies_delete_coach on public.cancellation_policies;
+create policy cancellation_policies_delete_coach on public.cancellation_policies for delete to authenticated
+  using (coach_id = (select private.me()));
+comment on policy cancellation_policies_delete_coach on public.cancellation_policies is 'A coach removes policies of their own.';
+
+drop trigger if exists cancellation_policies_touch on public.cancellation_policies;
+create trigger cancellation_policies_touch before update on public.cancellation_policies
+  for each row execute function private.touch_updated_at();
+
+create or replace function private.tier_problem(p_tier jsonb)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  -- The types are looked at before the values: a case stops at the first that holds, so that nothing fails to cast.
+  select case
+    when jsonb_typeof(p_tier) is distinct from 'object' or jsonb_typeof(p_tier -> 'hours') is distinct from 'number' then
+      'Each tier says from how many hours before the start it holds.'
+    when (p_tier ->> 'hours')::numeric not between 0 and 8760 or (p_tier ->> 'hours')::numeric % 1 <> 0 then
+      'The hours of a tier are whole, from 0 to 8760.'
+    when (select count(*) from jsonb_object_keys(p_tier)) <> 2 or not (p_tier ?| array['percent', 'fee_cents', 'forfeit']) then
+      'Each tier has its hours and one of percent, fee_cents and forfeit.'
+    when p_tier ? 'forfeit' and p_tier -> 'forfeit' <> 'true'::jsonb then 'A tier that forfeits nothing is left out.'
+    when p_tier ? 'percent' and jsonb_typeof(p_tier -> 'percent') <> 'number' then 'A percentage is a whole number from 1 to 100.'
+    when p_tier ? 'percent' and ((p_tier ->> 'percent')::numeric not between 1 and 100 or (p_tier ->> 'percent')::numeric % 1 <> 0)
+      then 'A percentage is a whole number from 1 to 100.'
+    when p_tier ? 'fee_cents' and jsonb_typeof(p_tier -> 'fee_cents') <> 'number' then 'A fee is 1 or more minor units.'
+    when p_tier ? 'fee_cents'
+      and ((p_tier ->> 'fee_cents')::numeric not between 1 and 2147483647 or (p_tier ->> 'fee_cents')::numeric % 1 <> 0)
+      then 'A fee is 1 or more minor units.'
+  end;
+$$;
+revoke execute on function private.tier_problem(jsonb) from public, anon, authenticated, service_role;
+comment on function private.tier_problem(jsonb) is 'What is wrong with one tier of a cancellation policy by itself; null when nothing is.';
+
+create or replace function private.tiers_contradict(p_tiers jsonb)
+returns boolean
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  -- A fee and a percentage cannot be compared before there is a price, so a policy has one kind; forfeiting is all of it.
+  with tier as (
+    select
+      (t ->> 'hours')::integer as hours, t ? 'fee_cents' as is_fee,
+      coalesce((t ->> 'percent')::bigint, (t ->> 'fee_cents')::bigint, 9223372036854775807) as cost,
+      t ? 'percent' as is_percent
+    from jsonb_array_elements(p_tiers) as t
+  ), ordered as (
+    select hours, is_fee, is_percent, cost, lag(hours) over w as earlier, lag(cost) over w as cheaper
+    from tier
+    window w as (order by hours desc)
+  )
+  select coalesce(bool_or(hours = earlier or cost < cheaper) or (bool_or(is_fee) and bool_or(is_percent)), false) from ordered;
+$$;
+revoke execute on function private.tiers_contradict(jsonb) from public, anon, authenticated, service_role;
+comment on function private.tiers_contradict(jsonb) is
+  'Whether tiers name the same hours twice, get cheaper towards the start, or mix fees with percentages.';
+
+create or replace function private.guard_cancellation_policy()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_template public.session_templates;
+  v_problem text;
+begin
+  if jsonb_typeof(new.tiers) is distinct from 'array' or jsonb_array_length(new.tiers) > 10 then
+    perform private.fail(422, 'policy_invalid', 'A policy is a list of at most 10 tiers.');
+  end if;
+  select private.tier_problem(t) into v_problem
+  from jsonb_array_elements(new.tiers) as t where private.tier_problem(t) is not null limit 1;
+  if v_problem is not null then
+    perform private.fail(422, 'policy_invalid', v_problem);
+  elsif private.tiers_contradict(new.tiers) then
+    perform private.fail(422, 'policy_contradictory', 'The policy contradicts itself.',
+      'Each tier has hours of its own, costs no less than an earlier one, and all are percentages or all are fees.');
+  elsif new.currency is null and new.tiers @? '$[*].fee_cents' then
+    perform private.fail(422, 'policy_invalid', 'A fee needs a currency.');
+  end if;
+  if new.template_id is not null then
+    select * into v_template from public.session_templates where id = new.template_id;
+    if v_template.id is null or v_template.coach_id is distinct from new.coach_id then
+      perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+    elsif new.currency <> v_template.currency then
+      perform private.fail(422, 'currency_mismatch', 'The fee is in another currency than the template''s price.');
+    end if;
+  end if;
+  new.tiers := (select coalesce(jsonb_agg(t order by (t ->> 'hours')::integer desc), '[]') from jsonb_array_elements(new.tiers) as t);
+  return new;
+end;
+$$;
+revoke execute on function private.guard_cancellation_policy() from public, anon, authenticated, service_role;
+comment on function private.guard_cancellation_policy() is
+  'security definer: reads the template whoever writes. Trigger: refuses a policy that is not one or contradicts itself; sorts its tiers.';
+
+drop trigger if exists cancellation_policies_guard on public.cancellation_policies;
+create trigger cancellation_policies_guard before insert or update on public.cancellation_policies
+  for each row execute function private.guard_cancellation_policy();
+
+-- schemas/30_scheduling/13_cancellation_terms.sql
+-- The terms that a policy comes down to for one seat, and what they cost at a moment.
+
+create or replace function private.terms_in_force(p_coach_id uuid, p_template_id uuid)
+returns jsonb
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  -- The template's own policy, else the coach's for everything.
+  select jsonb_build_object(
+    'tiers', p.tiers, 'currency', p.currency, 'free_moves', p.free_moves, 'late_moves', p.late_moves)
+  from public.cancellation_policies as p
+  where p.coach_id = p_coach_id and (p.template_id is null or p.template_id = p_template_id)
+  order by p.template_id nulls last
+  limit 1;
+$$;
+revoke execute on function private.terms_in_force(uuid, uuid) from public, anon, authenticated, service_role;
+comment on function private.terms_in_force(uuid, uuid) is
+  'security definer: called by triggers of definer functions. The terms that a seat of a coach''s template gets now; null where there is no policy.';
+
+create or replace function private.terms_cost(
+  p_terms jsonb, p_notice interval, p_price_cents integer, p_currency text,
+  out amount_cents integer, out currency text, out forfeits boolean, out tier jsonb
+)
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  currency := p_currency;
+  -- Elapsed hours: on a day with a clock change, "24 hours before" is not the same time of the clock.
+  select t into tier
+  from jsonb_array_elements(p_terms -> 'tiers') as t
+  where extract(epoch from p_notice) < (t ->> 'hours')::integer * 3600
+  order by (t ->> 'hours')::integer
+  limit 1;
+  forfeits := coalesce(tier ? 'forfeit', false);
+  if tier is null then
+    amount_cents := 0;
+  elsif forfeits then
+    amount_cents := p_price_cents;
+  elsif tier ? 'percent' then
+    amount_cents := (p_price_cents::bigint * (tier ->> 'percent')::integer + 50) / 100;
+  else
+    -- Nobody owes more for not coming than for coming.
+    amount_cents := case
+      when p_terms ->> 'currency' = p_currency then least((tier ->> 'fee_cents')::integer, p_price_cents)
+      else (tier ->> 'fee_cents')::integer
+    end;
+    currency := p_terms ->> 'currency';
+  end if;
+end;
+$$;
+revoke execute on function private.terms_cost(jsonb, interval, integer, text) from public, anon, authenticated, service_role;
+comment on function private.terms_cost(jsonb, interval, integer, text) is
+  'What giving up a seat so long before its start costs under its terms; a negative notice is a missed session. The amount is null where the price of the seat is not decided.';
+
+create or replace function public.cancellation_terms(p_template_id uuid)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_template public.session_templates;
+begin
+  select * into v_template from public.session_templates as t
+  where t.id = p_template_id and private.me() is not null and (t.is_active or t.coach_id = private.me());
+  if v_template.id is null then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  end if;
+  return coalesce(
+    private.terms_in_force(v_template.coach_id, v_template.id),
+    jsonb_build_object('tiers', '[]'::jsonb, 'currency', null, 'free_moves', null, 'late_moves', 'refuse'));
+end;
+$$;
+revoke execute on function public.cancellation_terms(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.cancellation_terms(uuid) to authenticated;
+comment on function public.cancellation_terms(uuid) is
+  'security definer: shares terms_in_force with booking, so that what is shown is what is frozen. The terms that a booking from a template would get now.';
+
 -- schemas/30_scheduling/20_sessions.sql
 -- Sessions: the old columns in their old order, then the review's, then Loom's. Policies stand in 50_membership.sql.
 
@@ -3366,6 +3615,8 @@ create table if not exists public.session_attendees (
   cancelled_by uuid references public.users (id) on delete set null,
   cancellation_reason text,
   attendance text,
+  terms jsonb,
+  moves_made integer not null default 0,
   unique (session_id, user_id, role),
   constraint session_attendees_price_range check (price_cents >= 0),
   constraint session_attendees_currency_code check (private.is_currency(currency)),
@@ -3387,6 +3638,8 @@ comment on column public.session_attendees.billing_status is 'Moved by billing o
 comment on column public.session_attendees.cancelled_at is 'When the seat was given up or taken away; it then takes no place.';
 comment on column public.session_attendees.attendance is
   'What is in force of attendance_events: in, out (came and left), no_show, or null as long as nobody has said. Money follows this, never the answer to the invitation.';
+comment on column public.session_attendees.terms is 'What giving the seat up costs: the policy as it was when the seat was made. See cancellation_policies.';
+comment on column public.session_attendees.moves_made is 'How often the seat''s own person has moved the session.';
 comment on column public.session_attendees.responded_at is 'When the person last answered the invitation.';
 
 -- One seat per person whatever the role, and one per guest's address.
@@ -3498,6 +3751,9 @@ begin
   end if;
   if new.status = 'confirmed' and new.role <> 'coach' then
     new.responded_at := coalesce(new.responded_at, new.created_at);
+  end if;
+  if new.terms is null and new.role <> 'coach' and v_session.status = 'scheduled' and v_session.scheduled_at > now() then
+    new.terms := private.terms_in_force(new.coach_id, v_session.template_id);
   end if;
   if private.takes_a_place(new.role, new.status, new.cancelled_at) then
     perform private.claim_place(new.session_id, new.id);
@@ -3641,6 +3897,179 @@ comment on function private.session_attendees_after() is
 drop trigger if exists session_attendees_after on public.session_attendees;
 create trigger session_attendees_after after insert or update or delete on public.session_attendees
   for each row execute function private.session_attendees_after();
+
+-- schemas/30_scheduling/36_seat_outcomes.sql
+-- What is owed for a seat that was given up, moved late or missed. Billing acts on it; nothing here moves money.
+
+create table if not exists public.seat_outcomes (
+  id uuid primary key default gen_random_uuid(),
+  session_id uuid not null references public.sessions (id) on delete cascade,
+  attendee_id uuid not null references public.session_attendees (id) on delete cascade,
+  coach_id uuid not null references public.users (id) on delete cascade,
+  kind text not null,
+  by_coach boolean not null,
+  notice_minutes integer,
+  tier jsonb,
+  amount_cents integer,
+  currency text not null,
+  forfeits boolean not null default false,
+  waived_at timestamptz,
+  waived_by uuid references public.users (id) on delete set null,
+  waive_reason text,
+  undone_at timestamptz,
+  owed_cents integer generated always as (case when waived_at is null and undone_at is null then amount_cents else 0 end) stored,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint seat_outcomes_kind check (kind in ('cancelled', 'moved', 'no_show')),
+  constraint seat_outcomes_amount_range check (amount_cents >= 0),
+  constraint seat_outcomes_currency_code check (private.is_currency(currency)),
+  constraint seat_outcomes_reason_length check (char_length(waive_reason) <= 2000)
+);
+comment on table public.seat_outcomes is
+  'One row for each seat given up, moved late or missed: what is owed for it by the terms it was booked under, nothing when the coach cancelled. What was paid beyond owed_cents is to be given back.';
+comment on column public.seat_outcomes.tier is 'The tier of the seat''s terms that applied; null when it was early enough, or the coach''s doing.';
+comment on column public.seat_outcomes.amount_cents is 'By the terms, in minor units of currency; null where the seat''s price is not decided.';
+comment on column public.seat_outcomes.owed_cents is 'amount_cents, or nothing once waived or undone. This is what billing reads.';
+comment on column public.seat_outcomes.forfeits is 'The whole price is owed, or the credit spent.';
+comment on column public.seat_outcomes.undone_at is 'When the seat was taken again, or the miss taken back.';
+
+create index if not exists seat_outcomes_session_idx on public.seat_outcomes (session_id);
+create index if not exists seat_outcomes_attendee_idx on public.seat_outcomes (attendee_id);
+create index if not exists seat_outcomes_coach_idx on public.seat_outcomes (coach_id, created_at, id);
+create index if not exists seat_outcomes_waived_by_idx on public.seat_outcomes (waived_by);
+
+revoke all on public.seat_outcomes from public, anon, authenticated, service_role;
+grant select, insert, update, delete on public.seat_outcomes to service_role;
+grant select on public.seat_outcomes to authenticated;
+
+alter table public.seat_outcomes enable row level security;
+
+create or replace function private.my_seat_ids()
+returns uuid[]
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select coalesce(array_agg(a.id), '{}') from public.session_attendees as a
+  where a.user_id = private.me() and a.role <> 'coach';
+$$;
+revoke execute on function private.my_seat_ids() from public, anon, authenticated, service_role;
+grant execute on function private.my_seat_ids() to authenticated, service_role;
+comment on function private.my_seat_ids() is
+  'security definer: for policies of other tables, which must not read seats under their policies. The caller''s seats, given up or not, the coach''s own apart.';
+
+drop policy if exists seat_outcomes_select_people on public.seat_outcomes;
+create policy seat_outcomes_select_people on public.seat_outcomes for select to authenticated
+  using (
+    coach_id = (select private.me())
+    or attendee_id = any ((select private.my_seat_ids())::uuid[])
+    or (select private.i_am_admin())
+  );
+comment on policy seat_outcomes_select_people on public.seat_outcomes is
+  'What is owed is seen by the seat''s own person, the coach and an admin.';
+
+drop trigger if exists seat_outcomes_touch on public.seat_outcomes;
+create trigger seat_outcomes_touch before update on public.seat_outcomes
+  for each row execute function private.touch_updated_at();
+
+create or replace function private.record_outcome(p_attendee_id uuid, p_kind text, p_starts_at timestamptz)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_seat public.session_attendees;
+  v_by_coach boolean;
+  v_notice interval := p_starts_at - now();
+  v_cost record;
+begin
+  select * into v_seat from public.session_attendees where id = p_attendee_id;
+  -- Links act without a person: whoever holds one is the seat's own. Jobs and imports cost nobody anything.
+  v_by_coach := p_kind <> 'no_show' and (not private.acting_as_api() or private.me() is not distinct from v_seat.coach_id);
+  select * into v_cost from private.terms_cost(
+    case when not v_by_coach then v_seat.terms end, case when p_kind = 'no_show' then interval '-1 minute' else v_notice end,
+    v_seat.price_cents, v_seat.currency);
+  if p_kind = 'moved' and v_cost.tier is null then
+    return;
+  end if;
+  insert into public.seat_outcomes (
+    session_id, attendee_id, coach_id, kind, by_coach, notice_minutes, tier, amount_cents, currency, forfeits)
+  values (
+    v_seat.session_id, v_seat.id, v_seat.coach_id, p_kind, v_by_coach,
+    least(greatest(extract(epoch from v_notice) / 60, -2147483648), 2147483647)::integer,
+    v_cost.tier, v_cost.amount_cents, v_cost.currency, v_cost.forfeits);
+end;
+$$;
+revoke execute on function private.record_outcome(uuid, text, timestamptz) from public, anon, authenticated, service_role;
+comment on function private.record_outcome(uuid, text, timestamptz) is
+  'security definer: outcomes are written by what happens alone. Writes what a seat owes for being cancelled, moved (a row only when late) or a no_show, under its own terms and from the start it had.';
+
+create or replace function private.undo_outcome(p_attendee_id uuid, p_kind text)
+returns void
+language sql
+volatile
+security definer
+set search_path = ''
+as $$
+  update public.seat_outcomes set undone_at = now() where attendee_id = p_attendee_id and kind = p_kind and undone_at is null;
+$$;
+revoke execute on function private.undo_outcome(uuid, text) from public, anon, authenticated, service_role;
+comment on function private.undo_outcome(uuid, text) is
+  'security definer: outcomes are written by what happens alone. A seat was taken again, or a miss taken back: it owes nothing for that any more.';
+
+create or replace function private.seat_left_or_back()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_stays boolean := private.takes_a_place(new.role, new.status, new.cancelled_at);
+begin
+  if v_stays = private.takes_a_place(old.role, old.status, old.cancelled_at) then
+    return null;
+  elsif v_stays then
+    perform private.undo_outcome(new.id, 'cancelled');
+  elsif old.status <> 'invited' or old.billing_status <> 'unbilled' then
+    -- Whoever had not said yes owes nothing, and has nothing to get back.
+    perform private.record_outcome(new.id, 'cancelled', (select s.scheduled_at from public.sessions as s where s.id = new.session_id));
+  end if;
+  return null;
+end;
+$$;
+revoke execute on function private.seat_left_or_back() from public, anon, authenticated, service_role;
+comment on function private.seat_left_or_back() is
+  'security definer: outcomes are written by what happens alone. Trigger: whoever gives up a seat, by whatever way, gets an outcome.';
+
+drop trigger if exists session_attendees_outcome on public.session_attendees;
+create trigger session_attendees_outcome after update of status, cancelled_at on public.session_attendees
+  for each row when (new.role <> 'coach') execute function private.seat_left_or_back();
+
+create or replace function public.waive_outcome(p_outcome_id uuid, p_reason text default null)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_outcome public.seat_outcomes;
+begin
+  select * into v_outcome from public.seat_outcomes where id = p_outcome_id and coach_id = private.me() for no key update;
+  if v_outcome.id is null then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  end if;
+  update public.seat_outcomes set waived_at = now(), waived_by = private.me(), waive_reason = left(p_reason, 2000)
+  where id = p_outcome_id and waived_at is null;
+  return p_outcome_id;
+end;
+$$;
+revoke execute on function public.waive_outcome(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.waive_outcome(uuid, text) to authenticated;
+comment on function public.waive_outcome(uuid, text) is
+  'security definer: nobody may update outcomes. The coach lets somebody off; twice changes nothing more.';
 
 -- schemas/30_scheduling/37_attendance_events.sql
 -- Who came, left or did not come: a record beside the answer to the invitation, which it never overwrites for good.
@@ -4098,6 +4527,13 @@ begin
     values (
       new.id, new.coach_id, case new.status when 'in_progress' then 'started' else new.status::text end, old.status, new.status,
       private.me(), jsonb_strip_nulls(jsonb_build_object('reason', new.cancellation_reason)));
+    if new.status in ('cancelled', 'no_show') then
+      perform private.record_outcome(a.id, new.status::text, old.scheduled_at)
+      from public.session_attendees as a
+      where a.session_id = new.id and private.takes_a_place(a.role, a.status, a.cancelled_at)
+        and (a.status <> 'invited' or a.billing_status <> 'unbilled')
+        and not (new.status = 'no_show' and a.status = 'checked_in');
+    end if;
   elsif (new.scheduled_at, new.duration_minutes) is distinct from (old.scheduled_at, old.duration_minutes) then
     insert into public.session_events (session_id, coach_id, kind, from_status, to_status, actor_id, details)
     values (
@@ -4506,7 +4942,8 @@ begin
     end if;
     update public.session_attendees
     set status = 'invited', cancelled_at = null, cancelled_by = null, cancellation_reason = null, responded_at = null,
-      invited_by = private.me(), price_cents = coalesce(p_price_cents, price_cents)
+      invited_by = private.me(), price_cents = coalesce(p_price_cents, price_cents), moves_made = 0,
+      terms = private.terms_in_force(v_session.coach_id, v_session.template_id)
     where id = v_seat.id;
   else
     insert into public.session_attendees
@@ -4828,6 +5265,33 @@ grant execute on function public.cancel_session(uuid, text) to authenticated;
 comment on function public.cancel_session(uuid, text) is
   'security definer: nobody may update the status of a session. The coach, or the client of an individual session, cancels it. Attendees of a group give up their seat instead.';
 
+create or replace function private.count_move(p_session public.sessions)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_seat public.session_attendees;
+  v_tier jsonb;
+begin
+  select * into v_seat from public.session_attendees where session_id = p_session.id and user_id = private.me() for no key update;
+  select c.tier into v_tier
+  from private.terms_cost(v_seat.terms, p_session.scheduled_at - now(), v_seat.price_cents, v_seat.currency) as c;
+  if v_seat.moves_made >= (v_seat.terms ->> 'free_moves')::integer then
+    perform private.fail(409, 'moves_used_up', format('A session can be moved %s times; ask the coach.', v_seat.moves_made));
+  elsif v_tier is not null and v_seat.terms ->> 'late_moves' = 'refuse' then
+    perform private.fail(409, 'move_too_late', format('A session can be moved until %s hours before; ask the coach.', v_tier ->> 'hours'));
+  end if;
+  update public.session_attendees set moves_made = moves_made + 1 where id = v_seat.id;
+  perform private.record_outcome(v_seat.id, 'moved', p_session.scheduled_at);
+end;
+$$;
+revoke execute on function private.count_move(public.sessions) from public, anon, authenticated, service_role;
+comment on function private.count_move(public.sessions) is
+  'security definer: called by definer functions. Holds a client''s move to the terms of their seat, counts it, and writes what a late one costs.';
+
 create or replace function public.reschedule_session(
   p_session_id uuid, p_starts_at timestamptz, p_duration_minutes integer default null
 )
@@ -4868,6 +5332,7 @@ begin
     ) then
       perform private.fail(422, 'slot_not_offered', 'The coach does not offer a session at that time.');
     end if;
+    perform private.count_move(v_session);
   end if;
   update public.sessions
   set scheduled_at = p_starts_at, duration_minutes = coalesce(p_duration_minutes, duration_minutes)
@@ -5190,6 +5655,59 @@ create trigger sessions_attendance after update of status, scheduled_at on publi
     or (new.scheduled_at > old.scheduled_at and new.status = 'scheduled')
   )
   execute function private.sessions_attendance();
+
+-- schemas/30_scheduling/78_cancellation_quote.sql
+create or replace function public.cancellation_quote(p_session_id uuid, p_attendee_id uuid default null)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_session public.sessions;
+  v_seat public.session_attendees;
+  v_cost record;
+begin
+  select a.* into v_seat from public.session_attendees as a
+  where a.session_id = p_session_id and a.role <> 'coach' and a.cancelled_at is null
+    and case
+      when p_attendee_id is null then a.user_id = private.me()
+      else a.id = p_attendee_id and (a.user_id = private.me() or a.coach_id = private.me())
+    end;
+  if v_seat.id is null then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  end if;
+  select * into v_session from public.sessions where id = p_session_id;
+  select * into v_cost
+  from private.terms_cost(v_seat.terms, v_session.scheduled_at - now(), v_seat.price_cents, v_seat.currency);
+  return jsonb_build_object(
+    'attendee_id', v_seat.id,
+    'starts_at', v_session.scheduled_at,
+    'as_of', now(),
+    'price_cents', v_seat.price_cents,
+    'amount_cents', v_cost.amount_cents,
+    'currency', v_cost.currency,
+    'forfeits', v_cost.forfeits,
+    -- Each change of what it costs, as an instant: nobody has to count hours across a clock change.
+    'steps', (
+      select coalesce(jsonb_agg(jsonb_build_object(
+        'after', s.at, 'amount_cents', c.amount_cents, 'currency', c.currency, 'forfeits', c.forfeits) order by s.at), '[]')
+      from jsonb_array_elements(v_seat.terms -> 'tiers') as t
+      cross join lateral (select v_session.scheduled_at - make_interval(hours => (t ->> 'hours')::integer) as at) as s
+      cross join lateral private.terms_cost(
+        v_seat.terms, v_session.scheduled_at - s.at - interval '1 second', v_seat.price_cents, v_seat.currency) as c),
+    'moves_made', v_seat.moves_made,
+    'free_moves', (v_seat.terms ->> 'free_moves')::integer,
+    'may_move', v_session.type = 'individual' and v_session.status = 'scheduled' and v_session.scheduled_at > now()
+      and coalesce(v_seat.moves_made < (v_seat.terms ->> 'free_moves')::integer, true)
+      and (v_cost.tier is null or v_seat.terms ->> 'late_moves' = 'charge'));
+end;
+$$;
+revoke execute on function public.cancellation_quote(uuid, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.cancellation_quote(uuid, uuid) to authenticated;
+comment on function public.cancellation_quote(uuid, uuid) is
+  'security definer: shares terms_cost with cancelling, so that what is shown is what is owed. What giving up one''s own seat (or, for the coach, a seat of the session) costs now and from which instants on, and whether its person may still move it.';
 
 -- schemas/20_practice/70_coach_notes.sql
 create table if not exists public.coach_notes (
