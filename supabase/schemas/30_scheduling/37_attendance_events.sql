@@ -38,22 +38,6 @@ grant select on public.attendance_events to authenticated, service_role;
 
 alter table public.attendance_events enable row level security;
 
-create or replace function private.my_seat_ids()
-returns uuid[]
-language sql
-stable
-security definer
-set search_path = ''
-as $$
-  select coalesce(array_agg(a.id), '{}')
-  from public.session_attendees as a
-  where a.user_id = private.me() and a.role <> 'coach';
-$$;
-revoke execute on function private.my_seat_ids() from public, anon, authenticated, service_role;
-grant execute on function private.my_seat_ids() to authenticated, service_role;
-comment on function private.my_seat_ids() is
-  'security definer: for policies of other tables, which must not read session_attendees under its policies. The seats that are the caller''s, given up or not.';
-
 drop policy if exists attendance_events_select_people on public.attendance_events;
 create policy attendance_events_select_people on public.attendance_events for select to authenticated
   using (
