@@ -35,6 +35,8 @@ MADE = {
     " coalesce(matrix.label(t.user_id), split_part(t.email, '@', 1))",
     "public.coach_blocks": "coalesce('block-' || matrix.label(t.session_id), matrix.label(t.id))",
     "public.session_events": "'event-' || matrix.label(t.session_id) || '-' || t.kind",
+    "public.attendance_events": "'attendance-' || (select matrix.label(a.session_id) || '--' || matrix.label(a.user_id)"
+    " from public.session_attendees a where a.id = t.attendee_id)",
     "private.access_links": "'link-' || (select split_part(a.email, '@', 1) from public.session_attendees a"
     " where a.id = t.attendee_id)",
     "public.invoice_series": "'series-' || (select matrix.label(m.user_id) from public.practice_members m"

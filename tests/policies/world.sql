@@ -75,6 +75,10 @@ insert into public.session_attendees (session_id, user_id, role, status, invited
   (@closed-group, @client, 'client', 'confirmed', @coach, null, null, null),
   (@closed-group, @group_member, 'client', 'confirmed', @coach, null, null, null);
 
+-- Who came to what: records of it come by trigger.
+update public.session_attendees set status = 'checked_in'
+where (session_id, user_id) in ((@single, @client), (@foreign, @foreign_client));
+
 insert into public.coach_blocks (id, coach_id, kind, during, expires_at) values
   (@holiday, @coach, 'time_off', tstzrange(date_trunc('day', now()) + interval '30 days', date_trunc('day', now()) + interval '31 days'), null),
   (@holiday-foreign, @other_coach, 'time_off', tstzrange(date_trunc('day', now()) + interval '30 days', date_trunc('day', now()) + interval '31 days'), null),
