@@ -100,7 +100,8 @@ def render_draft(root: Path | None = None) -> str:
 
     `-- @schemas` stands for all schema files and must be there; `-- @schemas 00_foundation` for one folder or file,
     where statements written by hand need it before the rest; `-- @columns` for the new columns of old tables;
-    `-- @step NAME` for a step; `-- @include NAME` for a file beside the draft.
+    `-- @step NAME` for a step; `-- @include NAME` for a file beside the draft; `-- @cures` for what puts right an older
+    application's own objects.
     """
     root = root or supabase_dir()
     draft = root / "drafts" / EXTENSION
@@ -115,9 +116,12 @@ def render_draft(root: Path | None = None) -> str:
             return (root / "drafts" / f"{found[2]}.sql").read_text("utf-8").rstrip()
         if found[1] == "columns":
             return "\n".join(path.read_text("utf-8").strip() for path in column_files(root))
+        if found[1] == "cures":
+            cures = sorted((draft.parent / "cures").glob("*.sql"))
+            return "\n\n".join(path.read_text("utf-8").strip() for path in cures)
         return schema_sql(root, found[2] or "").rstrip()
 
-    return re.sub(r"^-- @(schemas|columns|step|include)(?: (\S+))?$", replace, text, flags=re.MULTILINE)
+    return re.sub(r"^-- @(schemas|columns|cures|step|include)(?: (\S+))?$", replace, text, flags=re.MULTILINE)
 
 
 def write_draft(root: Path | None = None) -> Path:

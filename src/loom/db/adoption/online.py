@@ -185,7 +185,8 @@ def _walk_people(conn: Conn, report: Report) -> None:
     _walk_step(conn, "notification_preferences", report)
     with conn.transaction():
         if _there(conn, "public.coach_profiles"):
-            conn.execute(_draft_block("coach.currency"))
+            text = (supabase_dir() / "drafts" / "coach_currencies.sql").read_text("utf-8")
+            conn.execute(cast("LiteralString", text))
     coaches = conn.execute(
         "select u.id from public.users as u where u.role = 'coach'"
         " and not exists (select from public.practice_members as m where m.user_id = u.id)"
@@ -236,11 +237,3 @@ def _walk_messages(conn: Conn, report: Report) -> None:
 def _there(conn: Conn, name: str) -> bool:
     row = conn.execute("select to_regclass(%s) is not null", [name]).fetchone()
     return bool(row and row[0])
-
-
-def _draft_block(kind: str) -> LiteralString:
-    """The statement of the draft that remembers something in the table of decisions."""
-    text = next(path for path in (supabase_dir() / "migrations").glob("*_extend_*.sql")).read_text("utf-8")
-    found = re.search(rf"\$sql\$\s*(insert into private\.adoption_decisions[^$]*'{re.escape(kind)}'[^$]*)\$sql\$", text)
-    assert found is not None  # noqa: S101 - a test runs this
-    return cast("LiteralString", found[1])
