@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.adoption.cases import Cases
 from tests.adoption.scene import Scene, close_scene, open_scene
 from tests.support.cluster import Cluster
 
@@ -16,3 +17,11 @@ def scene(cluster: Cluster) -> Iterator[Scene]:
     opened = open_scene(cluster)
     yield opened
     close_scene(opened)
+
+
+@pytest.fixture(scope="package")
+def cases(cluster: Cluster) -> Iterator[Cases]:
+    """Old databases on the embedded server."""
+    opened = Cases(cluster)
+    yield opened
+    opened.close()

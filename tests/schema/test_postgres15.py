@@ -19,7 +19,7 @@ from tests.adoption.old_database import legacy_database, read
 from tests.schema.test_equality import difference, dump
 from tests.schema.test_legacy import ROWS
 from tests.support.cluster import Cluster, external_cluster
-from tests.support.debian import postgres15
+from tests.support.servers import postgres15
 
 ROOT = supabase_dir().parent
 CLI = ROOT / "node_modules" / ".bin" / "supabase"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from typing import Annotated
 
@@ -18,7 +19,8 @@ from loom.db.adoption.decisions import merged, parse_decisions, stored_decisions
 from loom.db.adoption.plan import Plan, read_plan
 from loom.db.migrate import connect
 
-_console = Console(highlight=False, soft_wrap=True)
+# Into a file or a pipe nothing is folded.
+_console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 400)
 
 MapStatus = Annotated[
     list[str] | None,
@@ -115,9 +117,15 @@ def _show(plan: Plan, *, as_json: bool) -> None:
             f"Together about {sum(item.seconds for item in plan.locks):.1f} s, measured on this server just now."
         )
     _table("Rights that are missing", ["what"], [[right] for right in server.missing_rights])
-    _table("Open questions", ["what", "rows", "ids", "answer"], [
-        [item.what, f"{item.rows:,}", " ".join(item.ids), item.answer] for item in plan.questions
-    ])  # fmt: skip
+    if plan.questions:
+        _console.print("\n[bold]Open questions[/bold]")
+    for question in plan.questions:
+        # On lines of their own, so that an answer can be copied.
+        rows = f" ({question.rows:,} rows)" if question.rows else ""
+        _console.print(f"- {question.what}{rows}", markup=False)
+        _console.print(f"  {question.answer}", markup=False)
+        if question.ids:
+            _console.print(f"  ids: {' '.join(question.ids)}", markup=False)
     _console.print(
         "Nothing is open: loom db adopt --apply does this."
         if plan.exit_code is ExitCode.OK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -26,7 +27,7 @@ from loom.db.migrate import status as read_status
 from loom.db.schema_files import write_draft
 
 app = typer.Typer(no_args_is_help=True, help="Migrate, inspect, back up and restore the database.")
-_console = Console(highlight=False, soft_wrap=True)
+_console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 400)
 
 
 @app.command()

@@ -15,8 +15,14 @@ INVARIANTS = parse_queries(
     files(__package__ or "loom.db").joinpath("invariants.sql").read_text("utf-8"), "invariants.sql"
 )
 
-# What an adoption leaves on tables that it takes over.
-_LEFT = frozenset({("trigger", "public.users.check_mfa_enforcement_trigger")})
+# What an adoption leaves on tables that it takes over, and makes for policies of tables that are not Loom's.
+_LEFT = frozenset(
+    {
+        ("trigger", "public.users.check_mfa_enforcement_trigger"),
+        ("function", "private.my_file_ids()"),
+        ("function", "private.my_shared_file_ids()"),
+    }
+)
 # An extra one of these opens or changes what Loom guards; an extra column or index does not.
 _GUARDS = frozenset({"policy", "trigger", "grant", "constraint"})
 # Foreign keys of the older application to tables of its own say nothing about Loom.

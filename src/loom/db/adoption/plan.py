@@ -12,12 +12,10 @@ from psycopg.types.json import Jsonb
 from loom.core.errors import ExitCode
 from loom.db.adoption.decisions import Decisions
 from loom.db.adoption.locks import Lock, measure_locks
+from loom.db.adoption.reader import SQL, Reader
 from loom.db.adoption.shape import base_tables, currency_codes, replaced_functions, status_query
 from loom.db.adoption.stops import Question, questions_of_data, questions_of_shape
 from loom.db.migrate import NewerDatabase, platform_missing, status
-from loom.db.sql import load_queries
-
-SQL = load_queries(__package__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +105,15 @@ def read_plan(conn: Connection[Any], decisions: Decisions) -> Plan:
         # A plan that is asked for on a busy server gives way to those who work there.
         cursor.execute("select set_config('lock_timeout', '2s', true), set_config('search_path', '', true)")
         act_as_owner(conn)
-        reader = _Asker(cursor.connection)
+        reader = Reader(cursor.connection)
         server = _server(conn, reader, state.foreign)
         tables = [
             Table(row["name"], row["present"] and row["kind"] == "table", row["estimated_rows"], row["bytes"])
             for row in reader.ask("base_tables", tables=base_tables())
         ]
-        if not pending or not any(table.present for table in tables):
+        if not pending or server.missing_rights or not any(table.present for table in tables):
             return Plan(server, tables, pending)
-        shape = questions_of_shape(reader.ask, decisions)
+        shape = questions_of_shape(reader, decisions)
         if shape or not all(table.present for table in tables):
             return Plan(server, tables, pending, questions=shape, replaced=_replaced(reader), seen=_seen(reader))
         statuses = _statuses(reader, decisions)
@@ -131,7 +129,7 @@ def read_plan(conn: Connection[Any], decisions: Decisions) -> Plan:
                 if name.startswith("kept_")
                 for row in reader.ask(name)
             ],
-            questions=questions_of_data(reader.ask, statuses, decisions),
+            questions=questions_of_data(reader, statuses, decisions),
             locks=locks,
             replaced=_replaced(reader),
             seen=_seen(reader),
@@ -154,24 +152,10 @@ def _sizes(conn: Connection[Any]) -> dict[str, int]:
     return {row["name"]: row["estimated_rows"] for row in rows if row["kind"] == "table" and row["ours"]}
 
 
-class _Asker:
-    """Runs the named queries of this package."""
-
-    def __init__(self, conn: Connection[Any]) -> None:
-        self._conn = conn
-
-    def ask(self, name: str, **params: Any) -> list[DictRow]:
-        return self.run(SQL[name], **params)
-
-    def run(self, query: LiteralString | sql.Composed, **params: Any) -> list[DictRow]:
-        with self._conn.cursor(row_factory=dict_row) as cursor:
-            return cursor.execute(query, params).fetchall()
-
-
-def _server(conn: Connection[Any], reader: _Asker, foreign: list[str]) -> Server:
+def _server(conn: Connection[Any], reader: Reader, foreign: list[str]) -> Server:
     row = reader.ask("server")[0]
     missing = [str(found["missing"]) for found in reader.ask("rights")]
-    if not row["hosted"] and not row["superuser"]:
+    if not missing and not row["hosted"] and not row["superuser"]:
         missing += [f"{part}: only a superuser can bring it" for part in platform_missing(conn)]
     others = sorted(
         {
@@ -184,7 +168,7 @@ def _server(conn: Connection[Any], reader: _Asker, foreign: list[str]) -> Server
     return Server(row["version"], row["login"], row["owner"], row["hosted"], missing, foreign)
 
 
-def _statuses(reader: _Asker, decisions: Decisions) -> list[DictRow]:
+def _statuses(reader: Reader, decisions: Decisions) -> list[DictRow]:
     kind = reader.run(
         "select format_type(a.atttypid, a.atttypmod) as type from pg_catalog.pg_attribute as a"
         " where a.attrelid = 'public.payments'::regclass and a.attname = 'status'"
@@ -194,7 +178,7 @@ def _statuses(reader: _Asker, decisions: Decisions) -> list[DictRow]:
     return reader.run(cast("LiteralString", status_query()), decisions=Jsonb(decisions.statuses))
 
 
-def _changes(reader: _Asker, statuses: list[DictRow], decisions: Decisions) -> list[Change]:
+def _changes(reader: Reader, statuses: list[DictRow], decisions: Decisions) -> list[Change]:
     found = [
         Change("payments.status", repr(row["original"]), row["status"], row["times"])
         for row in statuses
@@ -213,7 +197,7 @@ def _changes(reader: _Asker, statuses: list[DictRow], decisions: Decisions) -> l
     return sorted(found, key=lambda change: (change.what, -change.rows, change.before))
 
 
-def _null_times(reader: _Asker) -> list[Change]:
+def _null_times(reader: Reader) -> list[Change]:
     found: list[Change] = []
     for row in reader.ask("base_columns", tables=base_tables()):
         if row["col"] in {"created_at", "updated_at"} and not row["not_null"]:
@@ -226,11 +210,11 @@ def _null_times(reader: _Asker) -> list[Change]:
     return found
 
 
-def _replaced(reader: _Asker) -> list[Named]:
+def _replaced(reader: Reader) -> list[Named]:
     rows = reader.ask("replaced", tables=base_tables(), old_functions=replaced_functions())
     rows += reader.ask("views", tables=base_tables())
     return [Named(**row) for row in rows]
 
 
-def _seen(reader: _Asker) -> list[Named]:
+def _seen(reader: Reader) -> list[Named]:
     return [Named(**row) for row in reader.ask("seen", tables=base_tables(), old_functions=replaced_functions())]

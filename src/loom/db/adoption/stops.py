@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,10 +9,9 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from loom.db.adoption.decisions import STATUSES, Decisions
+from loom.db.adoption.reader import Reader
 from loom.db.adoption.shape import base_columns, base_enums, base_tables, currency_codes, loom_columns
 from loom.db.catalogue import expected_facts
-
-Ask = Callable[..., list[DictRow]]
 
 # The tables of the review. Where they are without Loom's columns, somebody ran its SQL by hand.
 REVIEW_TABLES = frozenset({
@@ -33,25 +31,25 @@ class Question:
     ids: list[str] = field(default_factory=list[str])
 
 
-def questions_of_shape(ask: Ask, decisions: Decisions) -> list[Question]:
+def questions_of_shape(reader: Reader, decisions: Decisions) -> list[Question]:
     """Tables, types and functions that are not what Loom extends, or are where Loom's own have to go."""
     return [
-        *_base_columns(ask),
-        *_enums(ask),
-        *_tables(ask, decisions),
-        *_functions(ask),
+        *_base_columns(reader),
+        *_enums(reader),
+        *_tables(reader, decisions),
+        *_functions(reader),
         *(
             Question(
                 "dependent_view",
                 f"view {row['name']} reads payments.status, whose type changes",
                 "Drop the view, and make it again afterwards.",
             )
-            for row in ask("views_on_payment_status")
+            for row in reader.ask("views_on_payment_status")
         ),
     ]
 
 
-def questions_of_data(ask: Ask, statuses: list[DictRow], decisions: Decisions) -> list[Question]:
+def questions_of_data(reader: Reader, statuses: list[DictRow], decisions: Decisions) -> list[Question]:
     """Rows that no rule of Loom's takes as they are."""
     found = [
         Question(
@@ -72,7 +70,7 @@ def questions_of_data(ask: Ask, statuses: list[DictRow], decisions: Decisions) -
             row["rows"],
             row["ids"],
         )
-        for row in ask("stop_unknown_currencies", **known)
+        for row in reader.ask("stop_unknown_currencies", **known)
     ]
     found += [
         Question(
@@ -82,7 +80,7 @@ def questions_of_data(ask: Ask, statuses: list[DictRow], decisions: Decisions) -
             row["rows"],
             row["ids"],
         )
-        for row in ask("stop_doubled_addresses")
+        for row in reader.ask("stop_doubled_addresses")
     ]
     found += [
         Question(
@@ -92,16 +90,16 @@ def questions_of_data(ask: Ask, statuses: list[DictRow], decisions: Decisions) -
             row["rows"],
             row["ids"],
         )
-        for row in ask("stop_overlaps_ahead")
+        for row in reader.ask("stop_overlaps_ahead")
     ]
     return found
 
 
-def _base_columns(ask: Ask) -> list[Question]:
-    there = {(row["tbl"], row["col"]): row for row in ask("base_columns", tables=base_tables())}
+def _base_columns(reader: Reader) -> list[Question]:
+    there = {(row["tbl"], row["col"]): row for row in reader.ask("base_columns", tables=base_tables())}
     wanted = base_columns()
     names = sorted({name for types in wanted.values() for name in types})
-    ids = {row["name"]: row["type_id"] for row in ask("type_ids", names=names)}
+    ids = {row["name"]: row["type_id"] for row in reader.ask("type_ids", names=names)}
     found: list[Question] = []
     for (table, column), types in wanted.items():
         row = there.get((table, column))
@@ -114,8 +112,8 @@ def _base_columns(ask: Ask) -> list[Question]:
     return found
 
 
-def _enums(ask: Ask) -> list[Question]:
-    there = {row["name"]: list(row["labels"]) for row in ask("enum_labels")}
+def _enums(reader: Reader) -> list[Question]:
+    there = {row["name"]: list(row["labels"]) for row in reader.ask("enum_labels")}
     found: list[Question] = []
     for name, labels in base_enums().items():
         missing = [label for label in labels if name in there and label not in there[name]]
@@ -132,9 +130,9 @@ def _enums(ask: Ask) -> list[Question]:
     return found
 
 
-def _tables(ask: Ask, decisions: Decisions) -> list[Question]:
+def _tables(reader: Reader, decisions: Decisions) -> list[Question]:
     found: list[Question] = []
-    there = {row["name"]: row for row in ask("relations")}
+    there = {row["name"]: row for row in reader.ask("relations")}
     for table, columns in loom_columns().items():
         row = there.get(table)
         if row is None or table in decisions.renames:
@@ -145,7 +143,7 @@ def _tables(ask: Ask, decisions: Decisions) -> list[Question]:
         by_hand = table in REVIEW_TABLES - {"invoices"} or (
             table == "invoices" and "total_amount_cents" in row["columns"]
         )
-        empty = row["kind"] == "r" and ask("is_empty", table=f"public.{table}")[0]["empty"]
+        empty = row["kind"] == "r" and reader.is_empty(table)
         if empty and by_hand and decisions.drop_empty:
             continue
         rename = f"--rename-table {table}={table}_before_loom"
@@ -176,12 +174,12 @@ def _tables(ask: Ask, decisions: Decisions) -> list[Question]:
                 row["rows"],
                 row["ids"],
             )
-            for row in ask("stop_doubled_default_methods")
+            for row in reader.ask("stop_doubled_default_methods")
         ]
     return found
 
 
-def _functions(ask: Ask) -> list[Question]:
+def _functions(reader: Reader) -> list[Question]:
     expected: dict[str, Any] = {name: text for (kind, name), text in expected_facts().items() if kind == "function"}
     return [
         Question(
@@ -189,6 +187,6 @@ def _functions(ask: Ask) -> list[Question]:
             f"function {row['name']} is there and returns {row['result']}",
             "Rename or drop it: Loom has a function of that name.",
         )
-        for row in ask("functions")
+        for row in reader.ask("functions")
         if row["name"] in expected and not expected[row["name"]].startswith(f"returns {row['result']} ")
     ]

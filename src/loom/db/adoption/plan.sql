@@ -11,6 +11,10 @@ select
   (select t.tableowner::text from pg_tables as t where t.schemaname = 'public' and t.tablename = 'users') as owner
 
 -- name: rights
+with auth_users (oid) as (
+  -- Not by to_regclass, which fails where the schema itself is closed.
+  select c.oid from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where n.nspname = 'auth' and c.relname = 'users'
+)
 select right_wanted as missing
 from (
   values
@@ -25,11 +29,11 @@ from (
     ),
     (
       'TRIGGER on auth.users',
-      to_regclass('auth.users') is null or has_table_privilege(current_user, to_regclass('auth.users')::oid, 'trigger')
+      coalesce((select has_table_privilege(current_user, u.oid, 'trigger') from auth_users as u), true)
     ),
     (
       'REFERENCES on auth.users',
-      to_regclass('auth.users') is null or has_table_privilege(current_user, to_regclass('auth.users')::oid, 'references')
+      coalesce((select has_table_privilege(current_user, u.oid, 'references') from auth_users as u), true)
     ),
     (
       'extension btree_gist, which is not available on this server',
@@ -61,7 +65,7 @@ select c.relname::text as tbl, a.attname::text as col, format_type(a.atttypid, a
   a.atttypid::bigint as type_id
 from pg_class as c
 join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-where c.relnamespace = 'public'::regnamespace and c.relname = any (%(tables)s)
+where c.relnamespace = 'public'::regnamespace and c.relname = any (%(tables)s::text[])
 
 -- name: type_ids
 select w.name, to_regtype(w.name)::oid::bigint as type_id from unnest(%(names)s::text[]) as w (name)
@@ -88,7 +92,7 @@ where p.pronamespace = 'public'::regnamespace
 
 -- name: replaced
 with base (oid, name) as (
-  select c.oid, c.relname::text from pg_class as c where c.relnamespace = 'public'::regnamespace and c.relname = any (%(tables)s)
+  select c.oid, c.relname::text from pg_class as c where c.relnamespace = 'public'::regnamespace and c.relname = any (%(tables)s::text[])
 )
 select 'policy' as kind, format('%%s on %%s', p.polname, b.name) as name,
   'Loom''s policies decide who sees and changes what' as why
@@ -106,7 +110,7 @@ where t.tgrelid = to_regclass('auth.users') and not t.tgisinternal and p.proname
 union all
 select 'function', p.oid::regprocedure::text, 'it answers for whatever user it is told, or writes without asking: API roles may no longer run it'
 from pg_proc as p
-where p.pronamespace = 'public'::regnamespace and p.prokind = 'f' and p.proname = any (%(old_functions)s)
+where p.pronamespace = 'public'::regnamespace and p.prokind = 'f' and p.proname = any (%(old_functions)s::text[])
 union all
 select 'constraint', 'sessions_future_or_current on sessions', 'it compares with the clock at every update, so that old sessions can be neither changed nor restored'
 from pg_constraint as c where c.conrelid = to_regclass('public.sessions') and c.conname = 'sessions_future_or_current'
@@ -120,7 +124,7 @@ order by 1, 2
 -- name: views
 with recursive reader (oid) as (
   select c.oid from pg_class as c
-  where c.relnamespace = 'public'::regnamespace and c.relname = any (%(tables)s || array['session_requests'])
+  where c.relnamespace = 'public'::regnamespace and c.relname = any (%(tables)s::text[] || array['session_requests'])
   union
   select r.ev_class
   from reader
@@ -140,26 +144,26 @@ order by 1, 2
 -- name: seen
 select 'table without row-level security' as kind, c.relname::text as name
 from pg_class as c
-where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and not c.relrowsecurity and c.relname <> all (%(tables)s)
+where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and not c.relrowsecurity and c.relname <> all (%(tables)s::text[])
 union all
 select 'function that runs as its owner, for anon too', p.oid::regprocedure::text
 from pg_proc as p
 where p.pronamespace = 'public'::regnamespace and p.prokind = 'f' and p.prosecdef and p.prorettype <> 'trigger'::regtype
-  and p.proname <> all (%(old_functions)s)
+  and p.proname <> all (%(old_functions)s::text[])
   and exists (select from pg_roles where rolname = 'anon') and has_function_privilege('anon', p.oid, 'execute')
   and not exists (select from pg_depend as d where d.objid = p.oid and d.classid = 'pg_proc'::regclass and d.deptype = 'e')
 union all
 select 'function that runs as its owner with the caller''s search_path', p.oid::regprocedure::text
 from pg_proc as p
 where p.pronamespace = 'public'::regnamespace and p.prokind = 'f' and p.prosecdef
-  and p.proname <> all (%(old_functions)s)
+  and p.proname <> all (%(old_functions)s::text[])
   and not exists (select from unnest(p.proconfig) as c where starts_with(c, 'search_path='))
   and not exists (select from pg_depend as d where d.objid = p.oid and d.classid = 'pg_proc'::regclass and d.deptype = 'e')
 union all
 select 'policy that lets everybody write', format('%%s on %%s', p.polname, c.relname)
 from pg_policy as p
 join pg_class as c on c.oid = p.polrelid
-where c.relnamespace = 'public'::regnamespace and c.relname <> all (%(tables)s)
+where c.relnamespace = 'public'::regnamespace and c.relname <> all (%(tables)s::text[])
   and p.polcmd in ('a', 'w', '*') and coalesce(pg_get_expr(p.polwithcheck, p.polrelid), pg_get_expr(p.polqual, p.polrelid)) = 'true'
 order by 1, 2
 
@@ -173,8 +177,8 @@ where d.classid = 'pg_rewrite'::regclass and d.refobjid = to_regclass('public.pa
 -- name: change_currencies
 select 'payments.currency' as what, quote_literal(p.currency) as before, s.becomes as after, count(*) as rows
 from public.payments as p
-cross join lateral (select coalesce(%(decided_currencies)s ->> p.currency, upper(btrim(p.currency))) as becomes) as s
-where p.currency <> s.becomes and s.becomes = any (%(currencies)s)
+cross join lateral (select coalesce(%(decided_currencies)s::jsonb ->> p.currency, upper(btrim(p.currency))) as becomes) as s
+where p.currency <> s.becomes and s.becomes = any (%(currencies)s::text[])
 group by p.currency, s.becomes
 
 -- name: change_metadata_payments
@@ -204,7 +208,7 @@ from (
   union all
   select 'coach_availability.timezone', a.timezone from public.coach_availability as a
 ) as z
-where z.timezone <> all (%(zones)s)
+where z.timezone <> all (%(zones)s::text[])
 group by z.what, z.timezone
 
 -- name: change_links
@@ -214,7 +218,7 @@ with linked as (
     select p.user_id, upper(btrim(p.currency)) as currency, p.amount_cents, m.status,
       lower(coalesce(p.metadata ->> 'session_id', p.metadata ->> 'sessionId')) as link
     from public.payments as p
-    join jsonb_to_recordset(%(statuses)s) as m (original text, status text) on m.original = p.status::text
+    join jsonb_to_recordset(%(statuses)s::jsonb) as m (original text, status text) on m.original = p.status::text
     where p.metadata ? 'session_id' or p.metadata ? 'sessionId'
   ) as p
   join public.sessions as s
@@ -294,7 +298,7 @@ having count(*) > 0
 -- name: stop_unknown_currencies
 select quote_literal(p.currency) as what, count(*) as rows, (array_agg(p.id::text order by p.id))[:20] as ids
 from public.payments as p
-where coalesce(%(decided_currencies)s ->> p.currency, upper(btrim(p.currency))) <> all (%(currencies)s)
+where coalesce(%(decided_currencies)s::jsonb ->> p.currency, upper(btrim(p.currency))) <> all (%(currencies)s::text[])
 group by p.currency
 
 -- name: stop_doubled_addresses
@@ -328,7 +332,3 @@ limit 100
 -- name: zones
 select n.name from pg_timezone_names as n
 where n.name ~ '^(UTC|GMT|Etc/GMT([+-][0-9]{1,2})?|[A-Z][A-Za-z_]+(/[A-Z][A-Za-z_+-]*){1,2})$'
-
--- name: is_empty
-select (xpath('/row/c/text()', query_to_xml(format('select count(*) as c from (select from %%s limit 1) as t', %(table)s::regclass), false, true, '')))[1]::text = '0'
-  as empty

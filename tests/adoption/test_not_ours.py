@@ -1,0 +1,191 @@
+"""Databases that cannot be adopted as they are: each has a message and an exit code of its own, and stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from loom.core.errors import ExitCode
+from loom.db.check import check
+from loom.db.migrate import connect
+from tests.adoption.cases import Cases
+from tests.adoption.test_adopt import everything
+from tests.cli.running import loom
+from tests.db.test_migrate import set_version
+from tests.support.cluster import Cluster
+
+
+def adopt(url: str, *options: str) -> tuple[int, str]:
+    """Exit code and what was said."""
+    done = loom("db", "adopt", *options, "--database-url", url)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+def refused(url: str, code: ExitCode, *told: str) -> None:
+    """Plan and apply both refuse, and nothing changes."""
+    before = everything(url)
+    for command in ("--plan", "--apply"):
+        found, text = adopt(url, command)
+        assert found == code, text
+        for words in told:
+            assert words in text
+    assert everything(url) == before
+
+
+@pytest.fixture
+def small(cluster: Cluster, cases: Cases) -> Iterator[str]:
+    with cases.copy("small") as name:
+        yield cluster.url(name)
+
+
+@pytest.fixture
+def by_hand(cluster: Cluster, cases: Cases) -> Iterator[str]:
+    with cases.copy("by_hand") as name:
+        yield cluster.url(name)
+
+
+def test_an_address_where_nobody_answers() -> None:
+    for url in ("postgresql://nobody@127.0.0.1:1/nothing", "postgresql://nobody@127.0.0.1:1/nothing?sslmode=wrong"):
+        code, text = adopt(url, "--plan")
+        assert code == ExitCode.UNREACHABLE
+        assert "cannot be reached" in text
+
+
+def test_a_database_of_something_else(cluster: Cluster) -> None:
+    name = cluster.create()
+    url = cluster.url(name, "postgres")
+    try:
+        with connect(url) as conn:
+            conn.execute("create table public.films (id integer primary key); insert into public.films values (1)")
+        refused(url, ExitCode.NOT_LOOM, "not a database that Loom grew from")
+    finally:
+        cluster.drop(name)
+
+
+def test_a_login_that_may_not(cluster: Cluster, cases: Cases) -> None:
+    with cases.copy("small") as name, psycopg.connect(cluster.superuser, autocommit=True) as conn:
+        conn.execute("create role visitor login nosuperuser password 'visitor'")
+        try:
+            url = make_conninfo(cluster.superuser, dbname=name, user="visitor", password="visitor")
+            code, text = adopt(url, "--plan")
+            assert code == ExitCode.NO_RIGHTS, text
+            assert "membership in loom_owner, who owns the tables" in text
+            code, text = adopt(url, "--apply")
+            assert code == ExitCode.NO_RIGHTS, text
+        finally:
+            conn.execute("drop role visitor")
+
+
+def test_a_newer_loom_was_here(cluster: Cluster) -> None:
+    name = cluster.create(cluster.template())
+    url = cluster.url(name)
+    try:
+        with psycopg.connect(url, autocommit=True) as conn:
+            set_version(conn, "29990101000000")
+        refused(url, ExitCode.NEWER, "belongs to a newer Loom", "29990101000000")
+    finally:
+        cluster.drop(name)
+
+
+def test_one_that_is_adopted_already(cluster: Cluster) -> None:
+    name = cluster.create(cluster.template())
+    try:
+        for command in ("--plan", "--apply"):
+            code, text = adopt(cluster.url(name), command)
+            assert (code, "adopted already" in text) == (ExitCode.OK, True)
+    finally:
+        cluster.drop(name)
+
+
+def test_one_adopted_by_hand_halfway(by_hand: str) -> None:
+    refused(by_hand, ExitCode.HALF_ADOPTED, "session_attendees is there without Loom's columns", "--drop-empty-tables")
+    code, text = adopt(by_hand, "--apply", "--drop-empty-tables")
+    assert code == ExitCode.OK, text
+    with connect(by_hand) as conn:
+        assert check(conn) == []
+
+
+def test_rows_of_a_table_made_by_hand_are_never_dropped(by_hand: str) -> None:
+    with connect(by_hand) as conn:
+        conn.execute(
+            "insert into public.payment_methods (user_id, type, provider, is_default)"
+            " select u.id, 'credit_card', 'tranzila', true from public.users as u, generate_series(1, 2)"
+            " order by u.id limit 2"
+        )
+    code, text = adopt(by_hand, "--plan", "--drop-empty-tables")
+    assert code == ExitCode.HALF_ADOPTED
+    assert "--rename-table payment_methods=payment_methods_before_loom" in text
+    assert "has 2 default payment methods" in text
+    with connect(by_hand) as conn:
+        conn.execute("update public.payment_methods set is_default = false")
+    options = ("--drop-empty-tables", "--rename-table", "payment_methods=payment_methods_before_loom")
+    code, text = adopt(by_hand, "--apply", *options)
+    assert code == ExitCode.OK, text
+    with connect(by_hand) as conn:
+        assert check(conn) == []
+        kept = conn.execute("select count(*) from public.payment_methods_before_loom").fetchone()
+        assert kept == (2,)
+
+
+def test_a_payment_that_points_to_a_table_made_by_hand_is_not_untied(by_hand: str) -> None:
+    with connect(by_hand) as conn:
+        conn.execute(
+            "with i as (insert into public.payment_intents (amount_cents) values (100) returning id)"
+            " update public.payments set intent_id = (select id from i)"
+        )
+    before = everything(by_hand)
+    options = ("--drop-empty-tables", "--rename-table", "payment_intents=payment_intents_before_loom")
+    code, text = adopt(by_hand, "--apply", *options)
+    assert code == ExitCode.FAILED
+    assert "rows of payments point to payment_intents by intent_id" in text.replace("public.", "")
+    assert everything(by_hand) == before
+
+
+def test_invoices_of_another_shape_are_moved_out_of_the_way(small: str) -> None:
+    with connect(small) as conn:
+        conn.execute(
+            "create table public.invoices (id uuid primary key, payment_id uuid, total numeric, number text unique);"
+            "create index invoices_user_idx on public.invoices (payment_id);"
+            "insert into public.invoices values (gen_random_uuid(), null, 12.5, 'INV-2025-000001')"
+        )
+    refused(
+        small, ExitCode.OPEN_QUESTIONS, "table invoices is there without Loom's columns", "--rename-table invoices="
+    )
+    code, text = adopt(small, "--apply", "--rename-table", "invoices=old_invoices")
+    assert code == ExitCode.OK, text
+    with connect(small) as conn:
+        assert check(conn) == []
+        assert conn.execute("select number from public.old_invoices").fetchone() == ("INV-2025-000001",)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("alter table public.reflections drop column insights", "reflections.insights is missing"),
+        (
+            "alter table public.message_attachments alter column file_size type bigint",
+            "file_size is bigint, not integer",
+        ),
+        ("create type public.refund_status as enum ('other')", "type refund_status is there with other labels"),
+        (
+            "create function public.mark_read(p_conversation_id uuid, p_seq bigint) returns text language sql return ''",
+            "function public.mark_read",
+        ),
+        ("create view public.paid as select id from public.payments where status = 'paid'", "view public.paid reads"),
+        ("drop table public.typing_indicators", "typing_indicators"),
+    ],
+)
+def test_a_shape_that_loom_does_not_know(small: str, change: str, told: str) -> None:
+    with connect(small) as conn:
+        conn.execute(sql.SQL(change))  # type: ignore[arg-type]
+    before = everything(small)
+    code, text = adopt(small, "--plan")
+    assert code in {ExitCode.OPEN_QUESTIONS, ExitCode.NOT_LOOM}, text
+    assert told in text
+    assert adopt(small, "--apply")[0] == code
+    assert everything(small) == before
