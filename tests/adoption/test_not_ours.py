@@ -173,7 +173,7 @@ def test_invoices_of_another_shape_are_moved_out_of_the_way(small: str) -> None:
         ),
         ("create type public.refund_status as enum ('other')", "type refund_status is there with other labels"),
         (
-            "create function public.mark_read(p_conversation_id uuid, p_seq bigint) returns text language sql return ''",
+            "create function public.mark_read(p_conversation_id uuid, p_seq bigint) returns int language sql return 1",
             "function public.mark_read",
         ),
         ("create view public.paid as select id from public.payments where status = 'paid'", "view public.paid reads"),
