@@ -1,4 +1,4 @@
-"""The sandbox gateway in Stripe's dialect, asked by Stripe's own SDK: as strict as Stripe, as unreliable as it is told."""
+"""The sandbox in Stripe's dialect, asked by Stripe's own SDK: as strict as Stripe, as unreliable as it is told."""
 
 from __future__ import annotations
 
@@ -302,7 +302,7 @@ def test_a_page_that_is_old_or_given_up_charges_nothing(shop: Shop) -> None:
     assert httpx.get(f"{shop.sandbox.url}/checkout/cs_test_nobody").status_code == 404
 
 
-def test_no_card_number_is_kept(shop: Shop, tmp_path: Path) -> None:
+def test_no_card_number_is_kept(tmp_path: Path) -> None:
     with running_sandbox(tmp_path) as own:
         other = Shop(own)
         httpx.post(str(page(other).url), data=card("5555 5555 5555 4444"))
@@ -330,7 +330,7 @@ def listener() -> Iterator[tuple[str, list[tuple[dict[str, str], bytes]], list[i
             self.send_header("content-length", "0")
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             """Nothing to say."""
 
     server = HTTPServer(("127.0.0.1", 0), Handler)

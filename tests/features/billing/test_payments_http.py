@@ -124,7 +124,10 @@ def test_a_crash_after_the_charge_and_before_its_outcome_was_stored_ends_with_on
         payment,
     )
     shop.live.sandbox.call(
-        "POST", f"/v1/payment_intents/{row['provider_intent_id']}/confirm", {"payment_method": "pm_card_visa"}, shop.key,
+        "POST",
+        f"/v1/payment_intents/{row['provider_intent_id']}/confirm",
+        {"payment_method": "pm_card_visa"},
+        shop.key,
         **{"Idempotency-Key": row["idempotency_key"]},
     )  # fmt: skip
     due(shop, intent)

@@ -236,8 +236,7 @@ def _action(said: Any) -> dict[str, Any] | None:
 
 
 def _wallet(charge: Any) -> str | None:
-    if not isinstance(charge, Mapping):
-        return None
-    card = cast("Object", (cast("Object", charge).get("payment_method_details") or {}).get("card") or {})
-    wallet = cast("Object", card.get("wallet") or {})
-    return wallet.get("type")
+    said = charge
+    for name in ("payment_method_details", "card", "wallet"):
+        said = cast("Object", said).get(name) if isinstance(said, Mapping) else None
+    return str(cast("Object", said)["type"]) if isinstance(said, Mapping) else None
