@@ -80,6 +80,18 @@ insert into public.coach_blocks (id, coach_id, kind, during, expires_at) values
   (@holiday-foreign, @other_coach, 'time_off', tstzrange(date_trunc('day', now()) + interval '30 days', date_trunc('day', now()) + interval '31 days'), null),
   (@hold, @coach, 'hold', tstzrange(date_trunc('day', now()) + interval '32 days', date_trunc('day', now()) + interval '33 days'), now() + interval '1 hour');
 
+insert into public.cancellation_policies (id, coach_id, template_id, tiers, currency) values
+  (@policy, @coach, null, '[{"hours": 24, "percent": 50}]', null),
+  (@policy-group, @coach, @offer-group, '[{"hours": 24, "forfeit": true}]', null),
+  (@policy-foreign, @other_coach, null, '[{"hours": 24, "fee_cents": 5000}]', 'ILS');
+insert into public.seat_outcomes (id, session_id, attendee_id, coach_id, kind, by_coach, notice_minutes, amount_cents, currency)
+select o.id, a.session_id, a.id, a.coach_id, 'moved', false, 60, 12500, 'ILS'
+from (values
+  (@outcome::uuid, @upcoming::uuid, @client::uuid), (@outcome-former::uuid, @group::uuid, @former_member::uuid),
+  (@outcome-suspended::uuid, @group::uuid, @suspended::uuid), (@outcome-foreign::uuid, @foreign::uuid, @foreign_client::uuid)
+) o (id, session_id, user_id)
+join public.session_attendees a on a.session_id = o.session_id and a.user_id = o.user_id;
+
 insert into private.access_links (token_hash, purpose, attendee_id, email, expires_at)
 select encode(sha256('guest-token'), 'hex'), 'invitation', a.id, a.email, now() + interval '1 day'
 from public.session_attendees a where a.email = 'guest@example.test';

@@ -22,6 +22,8 @@ create table if not exists public.session_attendees (
   cancelled_at timestamptz,
   cancelled_by uuid references public.users (id) on delete set null,
   cancellation_reason text,
+  terms jsonb,
+  moves_made integer not null default 0,
   unique (session_id, user_id, role),
   constraint session_attendees_price_range check (price_cents >= 0),
   constraint session_attendees_currency_code check (private.is_currency(currency)),
@@ -38,6 +40,8 @@ comment on column public.session_attendees.notes is 'Read by the seat''s own per
 comment on column public.session_attendees.price_cents is 'The price of this seat in minor units of currency, from the session unless said otherwise; null is not decided.';
 comment on column public.session_attendees.billing_status is 'Moved by billing only.';
 comment on column public.session_attendees.cancelled_at is 'When the seat was given up or taken away; it then takes no place.';
+comment on column public.session_attendees.terms is 'What giving the seat up costs: the policy as it was when the seat was made. See cancellation_policies.';
+comment on column public.session_attendees.moves_made is 'How often the seat''s own person has moved the session.';
 comment on column public.session_attendees.responded_at is 'When the person last answered the invitation.';
 
 -- One seat per person whatever the role, and one per guest's address.

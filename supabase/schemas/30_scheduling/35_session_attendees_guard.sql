@@ -63,6 +63,9 @@ begin
   if new.status = 'confirmed' and new.role <> 'coach' then
     new.responded_at := coalesce(new.responded_at, new.created_at);
   end if;
+  if new.terms is null and new.role <> 'coach' and v_session.status = 'scheduled' and v_session.scheduled_at > now() then
+    new.terms := private.terms_in_force(new.coach_id, v_session.template_id);
+  end if;
   if private.takes_a_place(new.role, new.status, new.cancelled_at) then
     perform private.claim_place(new.session_id, new.id);
   end if;

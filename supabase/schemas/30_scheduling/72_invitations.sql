@@ -71,7 +71,8 @@ begin
     end if;
     update public.session_attendees
     set status = 'invited', cancelled_at = null, cancelled_by = null, cancellation_reason = null, responded_at = null,
-      invited_by = private.me(), price_cents = coalesce(p_price_cents, price_cents)
+      invited_by = private.me(), price_cents = coalesce(p_price_cents, price_cents), moves_made = 0,
+      terms = private.terms_in_force(v_session.coach_id, v_session.template_id)
     where id = v_seat.id;
   else
     insert into public.session_attendees
