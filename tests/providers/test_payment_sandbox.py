@@ -18,8 +18,7 @@ import stripe
 from tests.support.sandbox import Sandbox, running_sandbox
 from tests.support.waiting import until
 
-from loom.providers.payments import WebhookRefusedError
-from loom.providers.payments.signatures import SIGNATURE_HEADER, sign, verify
+from loom.providers.payments.signatures import SIGNATURE_HEADER
 
 # Stripe's SDK hands forms to httpx the old way.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning")
@@ -375,31 +374,3 @@ def test_events_come_twice_never_or_backwards_on_demand(shop: Shop, listener: Li
     until(lambda: len(got) == 5, "it came twice")
     assert got[3][1] == got[4][1]
     assert len(shop.stripe.events.list({"limit": 100}).data) == 5
-
-
-# signatures
-
-
-def test_a_signature_fits_only_its_body_its_secret_and_its_time() -> None:
-    body, now = b'{"id": 1}', 1_000_000
-    header = sign("secret", body, now)
-    verify(header, body, ["other", "secret"], now + 300)
-    verify(f"t={now},v1={'0' * 64},{header.partition(',')[2]}", body, ["secret"], now)
-    for wrong, at in ((body + b" ", now), (body, now + 301), (body, now - 301)):
-        with pytest.raises(WebhookRefusedError):
-            verify(header, wrong, ["secret"], at)
-    for secrets in ([], [""], ["other"]):
-        with pytest.raises(WebhookRefusedError):
-            verify(header, body, secrets, now)
-    for broken in (
-        None,
-        "",
-        "t=1",
-        "v1=abc",
-        f"t={now}",
-        f"t=x,v1={'0' * 64}",
-        header.replace("v1", "v0"),
-        f"t={now},{header}",
-    ):
-        with pytest.raises(WebhookRefusedError):
-            verify(broken, body, ["secret"], now)
