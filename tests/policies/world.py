@@ -41,6 +41,10 @@ MADE = {
     " where m.practice_id = t.practice_id)",
     "private.gateway_secrets": "'secrets-of-' || matrix.label(t.account_id)",
     "public.conversation_participants": "matrix.label(t.conversation_id) || '--' || matrix.label(t.user_id)",
+    "public.conversation_membership_changes": "concat_ws('-', matrix.label(t.conversation_id), t.change,"
+    " matrix.label(t.user_id))",
+    "public.message_revisions": "'revision-' || matrix.label(t.message_id)",
+    "public.messaging_preferences": "'choices-' || matrix.label(t.user_id)",
     "public.message_delivery_states": "matrix.label(t.message_id) || '-' || t.channel",
     "public.message_deliveries": "concat_ws('-', matrix.label(t.message_id), t.channel, matrix.label(t.recipient_id))",
     "public.message_deletions": "'deletion-' || matrix.label(t.message_id)",

@@ -217,6 +217,8 @@ insert into public.message_read_receipts (id, message_id, user_id) values
   (@receipt-early, @welcome, @client),
   (@receipt-late, @notice, @group_member),
   (@receipt-foreign, @far, @foreign_client);
+update public.messages set content = content || ' (edited)' where id in (@welcome, @question, @far);
+insert into public.messaging_preferences (user_id, share_receipts) values (@coach, true), (@group_member, false);
 update public.messages set deleted_at = now(), deleted_by = @client, content = null where id = @mistake;
 insert into public.typing_indicators (id, conversation_id, user_id, expires_at) values
   (@typing, @direct, @client, now() + interval '1 day'),
