@@ -8079,6 +8079,22 @@ using (id = any ((select private.my_led_conversation_ids())::uuid[]))
 with check (id = any ((select private.my_led_conversation_ids())::uuid[]));
 comment on policy conversations_update_lead on public.conversations is 'The coach in a conversation gives it its title.';
 
+create or replace function private.is_plain_line(p_text text)
+returns boolean
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  -- Control characters, zero-width space and joiner-less filler, and what overrides or isolates direction. The joiners and
+  -- the plain direction marks stay: emoji, Persian and Hebrew need them.
+  select p_text !~ '[\u0001-\u001F\u007F-\u009F\u00AD\u180E\u200B\u2028-\u202E\u2060-\u2069\uFEFF]'
+$$;
+comment on function private.is_plain_line(text) is
+  'Whether a name or title is one line without invisible characters and without those that turn text around.';
+revoke execute on function private.is_plain_line(text) from public, anon, authenticated, service_role;
+grant execute on function private.is_plain_line(text) to authenticated, service_role;
+
 create or replace function private.check_conversation()
 returns trigger
 language plpgsql
@@ -8087,8 +8103,11 @@ set search_path = ''
 as $$
 begin
   -- Old titles of any length stay; what API users write is held to a measure.
-  if private.acting_as_api() and (new.title is not null and char_length(btrim(new.title)) not between 1 and 200) then
-    perform private.fail(422, 'title_invalid', 'A title has 1 to 200 characters.');
+  -- Characters that are not seen or that turn the text around could make one title look like another.
+  if private.acting_as_api() and new.title is not null and (
+    char_length(btrim(new.title)) not between 1 and 200 or not private.is_plain_line(new.title)
+  ) then
+    perform private.fail(422, 'title_invalid', 'A title has 1 to 200 characters, all of them visible.');
   end if;
   return new;
 end;
@@ -8127,7 +8146,7 @@ comment on table public.conversation_participants is
 comment on column public.conversation_participants.role is 'coach or admin: leads the conversation; anything else: takes part.';
 comment on column public.conversation_participants.last_read_seq is
   'The newest message read; only ever grows. Unread are conversations.last_seq - last_read_seq - own_after_read.';
-comment on column public.conversation_participants.own_after_read is 'How many of the person''s own messages lie behind last_read_seq.';
+comment on column public.conversation_participants.own_after_read is 'How many messages behind last_read_seq are nothing to read: the person''s own, and deleted ones.';
 comment on column public.conversation_participants.history_from_seq is 'The first message the person may read; above 1 for who joined later.';
 comment on column public.conversation_participants.left_by is 'Who ended it: the person, or who removed them. Kept as it was when accounts go.';
 
@@ -8159,6 +8178,135 @@ comment on policy conversation_participants_update_own on public.conversation_pa
 drop trigger if exists conversation_participants_touch on public.conversation_participants;
 create trigger conversation_participants_touch before update on public.conversation_participants
 for each row execute function private.touch_updated_at();
+
+-- schemas/50_messaging/16_conversation_membership_changes.sql
+create table if not exists public.conversation_membership_changes (
+  id uuid primary key default gen_random_uuid(),
+  conversation_id uuid not null references public.conversations (id) on delete cascade,
+  user_id uuid not null,
+  change text not null,
+  changed_by uuid,
+  at_seq bigint not null,
+  created_at timestamptz not null default now(),
+  constraint conversation_membership_changes_change_check check (change in ('joined', 'left', 'removed'))
+);
+comment on table public.conversation_membership_changes is
+  'The trace of who came, left and was removed, and by whom. Append-only; people are named without foreign keys, so that it stays as it was when accounts go.';
+comment on column public.conversation_membership_changes.changed_by is 'Who did it; null where Loom or an import did.';
+comment on column public.conversation_membership_changes.at_seq is 'The newest message at that moment.';
+
+create index if not exists conversation_membership_changes_place_idx
+  on public.conversation_membership_changes (conversation_id, created_at, id);
+
+revoke all on public.conversation_membership_changes from public, anon, authenticated, service_role;
+grant select on public.conversation_membership_changes to authenticated;
+grant select, insert on public.conversation_membership_changes to service_role;
+alter table public.conversation_membership_changes enable row level security;
+
+drop policy if exists conversation_membership_changes_select_lead on public.conversation_membership_changes;
+create policy conversation_membership_changes_select_lead on public.conversation_membership_changes for select to authenticated
+using (conversation_id = any ((select private.my_led_conversation_ids())::uuid[]) or (select private.i_am_admin()));
+comment on policy conversation_membership_changes_select_lead on public.conversation_membership_changes is
+  'Whoever leads the conversation, and an admin. That somebody was removed, and by whom, is not for the others.';
+
+create or replace function private.trace_membership()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if tg_op = 'UPDATE' and (old.left_at is null) = (new.left_at is null) then
+    return null;
+  end if;
+  -- An import writes those who left long ago as having left; that they came is not worth a line then.
+  insert into public.conversation_membership_changes (conversation_id, user_id, change, changed_by, at_seq)
+  select
+    new.conversation_id, new.user_id,
+    case when new.left_at is null then 'joined' when new.left_by is not distinct from new.user_id then 'left' else 'removed' end,
+    coalesce(private.me(), case when new.left_at is not null then new.left_by end),
+    c.last_seq
+  from public.conversations as c
+  where c.id = new.conversation_id;
+  return null;
+end;
+$$;
+comment on function private.trace_membership() is
+  'security definer: writes the trace, which nobody else may write. Trigger: a line for each coming and going.';
+revoke execute on function private.trace_membership() from public, anon, authenticated, service_role;
+
+drop trigger if exists conversation_participants_trace on public.conversation_participants;
+create trigger conversation_participants_trace after insert or update of left_at on public.conversation_participants
+for each row execute function private.trace_membership();
+
+-- schemas/50_messaging/17_messaging_preferences.sql
+create table if not exists public.messaging_preferences (
+  user_id uuid primary key references public.users (id) on delete cascade,
+  share_receipts boolean not null default true,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+comment on table public.messaging_preferences is 'A person''s own choices in conversations. No row: the defaults.';
+comment on column public.messaging_preferences.share_receipts is
+  'Off: nobody sees how far the person has read, and the person sees it of nobody.';
+
+create index if not exists messaging_preferences_hidden_idx on public.messaging_preferences (user_id) where not share_receipts;
+
+revoke all on public.messaging_preferences from public, anon, authenticated, service_role;
+grant select on public.messaging_preferences to authenticated;
+grant insert (user_id, share_receipts), update (share_receipts) on public.messaging_preferences to authenticated;
+grant select, insert, update, delete on public.messaging_preferences to service_role;
+alter table public.messaging_preferences enable row level security;
+
+drop policy if exists messaging_preferences_select_own on public.messaging_preferences;
+create policy messaging_preferences_select_own on public.messaging_preferences for select to authenticated
+using (user_id = (select private.me()));
+comment on policy messaging_preferences_select_own on public.messaging_preferences is 'One''s own.';
+drop policy if exists messaging_preferences_insert_own on public.messaging_preferences;
+create policy messaging_preferences_insert_own on public.messaging_preferences for insert to authenticated
+with check (user_id = (select private.me()));
+comment on policy messaging_preferences_insert_own on public.messaging_preferences is 'For oneself.';
+drop policy if exists messaging_preferences_update_own on public.messaging_preferences;
+create policy messaging_preferences_update_own on public.messaging_preferences for update to authenticated
+using (user_id = (select private.me())) with check (user_id = (select private.me()));
+comment on policy messaging_preferences_update_own on public.messaging_preferences is 'One''s own.';
+
+drop trigger if exists messaging_preferences_touch on public.messaging_preferences;
+create trigger messaging_preferences_touch before update on public.messaging_preferences
+for each row execute function private.touch_updated_at();
+
+create or replace function private.hidden_reader_ids()
+returns uuid[]
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_me uuid := private.me();
+begin
+  -- An admin looks into everything; that is not a conversation.
+  if private.i_am_admin() then
+    return '{}';
+  end if;
+  if exists (select from public.messaging_preferences as x where x.user_id = v_me and not x.share_receipts) then
+    return null;
+  end if;
+  return coalesce(
+    (
+      select array_agg(distinct q.user_id)
+      from public.conversation_participants as mine
+      join public.conversation_participants as q on q.conversation_id = mine.conversation_id and q.user_id <> v_me
+      join public.messaging_preferences as x on x.user_id = q.user_id and not x.share_receipts
+      where mine.user_id = v_me and mine.left_at is null
+    ),
+    '{}');
+end;
+$$;
+comment on function private.hidden_reader_ids() is
+  'security definer: reads other people''s choices. Whose reading the active user may not see; null: nobody''s may be seen, since the user shows none either.';
+revoke execute on function private.hidden_reader_ids() from public, anon, authenticated, service_role;
+grant execute on function private.hidden_reader_ids() to authenticated, service_role;
 
 -- schemas/50_messaging/18_conversation_contexts.sql
 create table if not exists public.conversation_contexts (
@@ -8337,7 +8485,8 @@ set search_path = ''
 as $$
 begin
   new.seq := 0;
-  if private.acting_as_api() then
+  -- Messages of the system are written by functions for somebody; no API role may say that a message is one.
+  if private.acting_as_api() and new.type <> 'system' then
     if not coalesce(new.conversation_id = any (private.my_conversation_ids()), false) or new.sender_id is distinct from private.me() then
       -- The policy refuses this row next, without a lock taken or a word about what exists.
       return new;
@@ -8449,9 +8598,66 @@ drop trigger if exists messages_touch on public.messages;
 create trigger messages_touch before update on public.messages
 for each row execute function private.touch_updated_at();
 
+-- schemas/50_messaging/23_message_revisions.sql
+create table if not exists public.message_revisions (
+  id uuid primary key default gen_random_uuid(),
+  message_id uuid not null references public.messages (id) on delete cascade,
+  conversation_id uuid not null,
+  message_seq bigint not null,
+  revision integer not null,
+  content text not null,
+  written_at timestamptz not null,
+  replaced_at timestamptz not null default now(),
+  constraint message_revisions_once_key unique (message_id, revision)
+);
+comment on table public.message_revisions is
+  'What a message said before each edit, oldest first. Written by trigger; gone with the message''s text when it is deleted.';
+comment on column public.message_revisions.revision is '1 for the first text, and so on; the present text is the message''s own.';
+comment on column public.message_revisions.written_at is 'When this text was written.';
+
+create index if not exists message_revisions_place_idx on public.message_revisions (conversation_id, message_seq);
+
+revoke all on public.message_revisions from public, anon, authenticated, service_role;
+grant select on public.message_revisions to authenticated;
+grant select, insert, delete on public.message_revisions to service_role;
+alter table public.message_revisions enable row level security;
+
+drop policy if exists message_revisions_select_people on public.message_revisions;
+create policy message_revisions_select_people on public.message_revisions for select to authenticated
+using (
+  conversation_id = any ((select private.my_readable_conversation_ids())::uuid[])
+  and message_seq >= coalesce(((select private.my_history_limits()) ->> conversation_id::text)::bigint, 1)
+);
+comment on policy message_revisions_select_people on public.message_revisions is
+  'Who reads the message reads what it said before: an edit must not be a way to deny what was said.';
+
+create or replace function private.keep_revision()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into public.message_revisions (message_id, conversation_id, message_seq, revision, content, written_at)
+  select old.id, old.conversation_id, old.seq, count(*) + 1, old.content, coalesce(old.edited_at, old.created_at)
+  from public.message_revisions as r
+  where r.message_id = old.id;
+  return null;
+end;
+$$;
+comment on function private.keep_revision() is
+  'security definer: writes the history of edits, which no API role may. Trigger: the text that an edit replaces is kept.';
+revoke execute on function private.keep_revision() from public, anon, authenticated, service_role;
+
+drop trigger if exists messages_revise on public.messages;
+create trigger messages_revise after update of content on public.messages
+for each row when (old.content is distinct from new.content and old.content is not null and new.deleted_at is null)
+execute function private.keep_revision();
+
 -- schemas/50_messaging/24_beside_messages.sql
 -- Reactions, attachments, receipts, mentions and deliveries carry their message's conversation and seq: their policies then
--- need no look at messages, and a page of a timeline reads each table by one range.
+-- need no look at messages, and a page of a timeline reads each table by one range. With an argument the trigger takes rows
+-- about deleted messages too: a function writes them, and the message may go while it does.
 
 create or replace function private.place_beside_message()
 returns trigger
@@ -8465,7 +8671,7 @@ begin
   select m.conversation_id, m.seq, m.deleted_at into v_message from public.messages as m where m.id = new.message_id;
   new.conversation_id := v_message.conversation_id;
   new.message_seq := v_message.seq;
-  if v_message.deleted_at is not null and private.acting_as_api() then
+  if v_message.deleted_at is not null and private.acting_as_api() and tg_nargs = 0 then
     -- As if it were not there: the policy refuses a row without conversation.
     new.conversation_id := null;
   end if;
@@ -8613,12 +8819,14 @@ create policy message_read_receipts_select_people on public.message_read_receipt
 using (
   conversation_id = any ((select private.my_readable_conversation_ids())::uuid[])
   and message_seq >= coalesce(((select private.my_history_limits()) ->> conversation_id::text)::bigint, 1)
+  and (user_id = (select private.me()) or user_id <> all ((select private.hidden_reader_ids())::uuid[]))
 );
-comment on policy message_read_receipts_select_people on public.message_read_receipts is 'Who reads the message sees who has read it.';
+comment on policy message_read_receipts_select_people on public.message_read_receipts is
+  'Who reads the message sees who has read it, unless one of the two does not share that.';
 
 drop trigger if exists message_read_receipts_place on public.message_read_receipts;
 create trigger message_read_receipts_place before insert on public.message_read_receipts
-for each row execute function private.place_beside_message();
+for each row execute function private.place_beside_message('deleted too');
 
 -- schemas/50_messaging/30_message_mentions.sql
 create table if not exists public.message_mentions (
@@ -8731,16 +8939,23 @@ create table if not exists public.message_deletions (
   content_sha256 text,
   content_length integer,
   message_created_at timestamptz not null,
+  content text,
+  revisions jsonb not null default '[]',
+  attachments jsonb not null default '[]',
   created_at timestamptz not null default now(),
   constraint message_deletions_kind_check check (kind in ('tombstone', 'purge')),
   constraint message_deletions_reason_check check (char_length(reason) <= 1000)
 );
 comment on table public.message_deletions is
-  'Audit of deletions: who removed what, when and why, with a hash of the text. Append-only, without foreign keys, so that it outlives everything it names.';
+  'Audit of deletions: who removed what, when and why, and what it was. For admins. Append-only, without foreign keys, so that it outlives everything it names.';
 comment on column public.message_deletions.kind is 'tombstone: the content was removed; purge: the row itself, by the service or with its conversation.';
+comment on column public.message_deletions.content is 'What the message said when it was deleted.';
+comment on column public.message_deletions.revisions is 'What it said before, as [{"content", "written_at"}], oldest first.';
+comment on column public.message_deletions.attachments is 'What came with it, as [{"file_name", "file_size", "file_type"}]. The files are gone.';
 comment on column public.message_deletions.content_sha256 is 'Proves what a text was to somebody who still has it, and says nothing to others.';
 
 create index if not exists message_deletions_message_idx on public.message_deletions (message_id);
+create index if not exists message_deletions_newest_idx on public.message_deletions (created_at desc, id desc);
 create index if not exists message_deletions_conversation_idx on public.message_deletions (conversation_id, message_seq);
 
 revoke all on public.message_deletions from public, anon, authenticated, service_role;
@@ -8765,18 +8980,45 @@ begin
   end if;
   insert into public.message_deletions (
     message_id, conversation_id, message_seq, sender_id, kind, deleted_by, reason, content_sha256, content_length,
-    message_created_at)
+    message_created_at, content, revisions, attachments)
   values (
     old.id, old.conversation_id, old.seq, old.sender_id,
     case tg_op when 'DELETE' then 'purge' else 'tombstone' end,
     coalesce(case tg_op when 'UPDATE' then new.deleted_by end, private.me()),
     nullif(current_setting('loom.deletion_reason', true), ''),
-    encode(sha256(convert_to(old.content, 'UTF8')), 'hex'), char_length(old.content), old.created_at);
+    encode(sha256(convert_to(old.content, 'UTF8')), 'hex'), char_length(old.content), old.created_at,
+    old.content,
+    coalesce(
+      (
+        select jsonb_agg(jsonb_build_object('content', r.content, 'written_at', r.written_at) order by r.revision)
+        from public.message_revisions as r
+        where r.message_id = old.id
+      ),
+      '[]'),
+    coalesce(
+      (
+        select jsonb_agg(
+          jsonb_build_object('file_name', f.file_name, 'file_size', f.file_size, 'file_type', f.file_type) order by f.created_at, f.id)
+        from public.message_attachments as f
+        where f.message_id = old.id
+      ),
+      '[]'));
+  if old.deleted_at is null then
+    -- It is nothing to read any more for those who had not.
+    update public.conversation_participants as p
+    set own_after_read = p.own_after_read + 1
+    where p.conversation_id = old.conversation_id and p.user_id <> old.sender_id
+      and p.last_read_seq < old.seq and p.history_from_seq <= old.seq;
+  end if;
+  if tg_op = 'UPDATE' then
+    delete from public.message_revisions as r where r.message_id = old.id;
+    delete from public.message_attachments as f where f.message_id = old.id;
+  end if;
   return coalesce(new, old);
 end;
 $$;
 comment on function private.audit_message_deletion() is
-  'security definer: writes the audit, which nobody else may write. Trigger for tombstones and for rows that really go.';
+  'security definer: writes the audit and reading positions, which nobody else may write. Trigger for tombstones and for rows that really go.';
 revoke execute on function private.audit_message_deletion() from public, anon, authenticated, service_role;
 
 drop trigger if exists messages_audit_tombstone on public.messages;
@@ -9125,6 +9367,8 @@ begin
     c.channel,
     case
       when u.status <> 'active' then 'inactive'
+      -- Notices tell of sessions and money on these channels already.
+      when c.channel <> 'in_app' and m.type = 'system' then 'system_message'
       when c.channel = 'email' and (u.email = '' or u.email like '%.invalid') then 'no_email'
       when c.channel = 'push' and not exists (
         select from public.push_subscriptions as s where s.user_id = p.user_id and s.retired_at is null
@@ -9272,6 +9516,9 @@ stable
 security definer
 set search_path = ''
 as $$
+declare
+  v_me uuid := private.me();
+  v_hidden uuid[] := private.hidden_reader_ids();
 begin
   if not coalesce(p_conversation_id = any (private.my_readable_conversation_ids()), false) then
     perform private.fail(404, 'not_found', 'Not found.');
@@ -9283,7 +9530,7 @@ begin
     coalesce(p.role, 'member'),
     p.left_at is null,
     p.joined_at,
-    p.last_read_seq
+    case when p.user_id = v_me or p.user_id <> all (v_hidden) then p.last_read_seq end
   from public.conversation_participants as p
   join public.users as u on u.id = p.user_id
   where p.conversation_id = p_conversation_id
@@ -9370,7 +9617,8 @@ comment on function private.seat_person(uuid, uuid, bigint, bigint) is
 revoke execute on function private.seat_person(uuid, uuid, bigint, bigint) from public, anon, authenticated, service_role;
 
 create or replace function private.open_conversation(
-  p_key text, p_type public.conversation_type, p_title text, p_session_id uuid
+  p_key text, p_type public.conversation_type, p_title text, p_session_id uuid default null, p_created_by uuid default null,
+  p_program text default null
 )
 returns public.conversations
 language plpgsql
@@ -9382,7 +9630,7 @@ declare
 begin
   -- Of two who start at once, one inserts and the other waits here for it, and then finds it.
   insert into public.conversations (type, title, created_by, direct_key)
-  values (p_type, p_title, private.me(), p_key)
+  values (p_type, p_title, coalesce(p_created_by, private.me()), p_key)
   on conflict (direct_key) do nothing
   returning * into v_conversation;
   if not found then
@@ -9392,13 +9640,16 @@ begin
   if p_session_id is not null then
     insert into public.conversation_contexts (conversation_id, context_type, session_id)
     values (v_conversation.id, 'session', p_session_id);
+  elsif p_program is not null then
+    insert into public.conversation_contexts (conversation_id, context_type, metadata)
+    values (v_conversation.id, 'program', jsonb_build_object('program', p_program));
   end if;
   return v_conversation;
 end;
 $$;
-comment on function private.open_conversation(text, public.conversation_type, text, uuid) is
+comment on function private.open_conversation(text, public.conversation_type, text, uuid, uuid, text) is
   'security definer: nobody may insert conversations. The conversation of a key, made where there is none, locked.';
-revoke execute on function private.open_conversation(text, public.conversation_type, text, uuid)
+revoke execute on function private.open_conversation(text, public.conversation_type, text, uuid, uuid, text)
 from public, anon, authenticated, service_role;
 
 create or replace function public.start_direct_conversation(p_user_id uuid)
@@ -9414,7 +9665,7 @@ begin
   if v_me is null or not private.may_write_to(p_user_id) then
     perform private.fail(404, 'person_not_found', 'There is no such person for you to write to.');
   end if;
-  v_conversation := private.open_conversation(private.pair_key(v_me, p_user_id), 'direct', null, null);
+  v_conversation := private.open_conversation(private.pair_key(v_me, p_user_id), 'direct', null);
   perform private.seat_person(v_conversation.id, person, 1, 0) from unnest(array[v_me, p_user_id]) as person;
   return v_conversation;
 end;
@@ -9424,7 +9675,7 @@ comment on function public.start_direct_conversation(uuid) is
 revoke execute on function public.start_direct_conversation(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.start_direct_conversation(uuid) to authenticated;
 
-create or replace function public.create_group_conversation(p_title text, p_user_ids uuid[])
+create or replace function public.create_group_conversation(p_title text, p_user_ids uuid[], p_program text default null)
 returns public.conversations
 language plpgsql
 security definer
@@ -9440,24 +9691,158 @@ begin
   if p_title is null or char_length(btrim(p_title)) not between 1 and 200 then
     perform private.fail(422, 'title_invalid', 'A title has 1 to 200 characters.');
   end if;
+  if char_length(btrim(p_program)) not between 1 and 200 then
+    perform private.fail(422, 'program_invalid', 'The name of a program has 1 to 200 characters.');
+  end if;
   if coalesce(cardinality(p_user_ids), 0) not between 1 and 200 then
     perform private.fail(422, 'people_invalid', 'A group has between 1 and 200 people besides you.');
   end if;
   if exists (select from unnest(p_user_ids) as person where not coalesce(private.may_write_to(person), false)) then
     perform private.fail(404, 'person_not_found', 'There is no such person for you to write to.');
   end if;
-  v_conversation := private.open_conversation(null, 'group', btrim(p_title), null);
+  v_conversation := private.open_conversation(null, 'group', btrim(p_title), p_program => btrim(p_program));
   perform private.seat_person(v_conversation.id, person, 1, 0)
   from (select v_me union select unnest(p_user_ids)) as people (person);
   return v_conversation;
 end;
 $$;
-comment on function public.create_group_conversation(text, uuid[]) is
-  'security definer: makes conversations and participants, which nobody may insert. A coach''s group of clients; they see one another''s names.';
-revoke execute on function public.create_group_conversation(text, uuid[]) from public, anon, authenticated, service_role;
-grant execute on function public.create_group_conversation(text, uuid[]) to authenticated;
+comment on function public.create_group_conversation(text, uuid[], text) is
+  'security definer: makes conversations and participants, which nobody may insert. A coach''s group of clients; they see one another''s names. With a program''s name, it is the group of that program.';
+revoke execute on function public.create_group_conversation(text, uuid[], text) from public, anon, authenticated, service_role;
+grant execute on function public.create_group_conversation(text, uuid[], text) to authenticated;
 
 -- schemas/50_messaging/53_open_session_conversation.sql
+-- The conversations of a session follow its attendees. Where the roster is visible there is one group; otherwise, and with
+-- one client, the coach has a conversation with each. They are there once the coach has opened them; from then on who
+-- accepts comes in by itself, and who gives the seat up leaves the group. Who left by themselves is not pulled back in.
+
+create or replace function private.session_people(p_session_id uuid)
+returns uuid[]
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select coalesce(array_agg(distinct a.user_id), '{}')
+  from public.session_attendees as a
+  join public.sessions as s on s.id = a.session_id
+  join public.users as u on u.id = a.user_id and u.status = 'active'
+  where a.session_id = p_session_id
+    and a.user_id <> s.coach_id
+    and a.cancelled_at is null
+    and (a.status in ('confirmed', 'checked_in') or (a.status = 'invited' and s.type = 'individual'))
+$$;
+comment on function private.session_people(uuid) is
+  'security definer: reads seats that the caller may not. Who takes part in a session besides its coach.';
+revoke execute on function private.session_people(uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.keep_session_group(p_conversation public.conversations, p_coach_id uuid, p_people uuid[])
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  update public.conversation_participants as p
+  set left_at = now(), left_by = p_coach_id
+  where p.conversation_id = p_conversation.id and p.left_at is null and p.user_id <> all (p_people || p_coach_id);
+  perform private.seat_person(p_conversation.id, person, p_conversation.last_seq + 1, p_conversation.last_seq)
+  from unnest(p_coach_id || p_people) as person
+  where not exists (
+    select
+    from public.conversation_participants as p
+    where p.conversation_id = p_conversation.id and p.user_id = person and p.left_by = p.user_id
+  );
+end;
+$$;
+comment on function private.keep_session_group(public.conversations, uuid, uuid[]) is
+  'security definer: nobody may write participants. Brings the people of a session''s group up to date; its conversation is locked.';
+revoke execute on function private.keep_session_group(public.conversations, uuid, uuid[])
+from public, anon, authenticated, service_role;
+
+create or replace function private.open_session_pair(p_session public.sessions, p_person uuid)
+returns public.conversations
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_conversation public.conversations;
+begin
+  v_conversation := private.open_conversation(
+    private.pair_key(p_session.coach_id, p_person, p_session.id), 'direct', p_session.title, p_session.id, p_session.coach_id);
+  perform private.seat_person(v_conversation.id, person, 1, 0) from unnest(array[p_session.coach_id, p_person]) as person;
+  return v_conversation;
+end;
+$$;
+comment on function private.open_session_pair(public.sessions, uuid) is
+  'security definer: nobody may insert conversations. The coach''s conversation with one attendee of a session.';
+revoke execute on function private.open_session_pair(public.sessions, uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.sync_session_conversations(p_session_id uuid)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_session public.sessions;
+  v_group public.conversations;
+  v_people uuid[];
+begin
+  if not exists (select from public.conversation_contexts as x where x.session_id = p_session_id) then
+    return;
+  end if;
+  select * into v_session from public.sessions as s where s.id = p_session_id;
+  -- Who was there when it was called off may still talk about that.
+  if v_session.status in ('cancelled', 'rescheduled') then
+    return;
+  end if;
+  v_people := private.session_people(p_session_id);
+  select * into v_group from public.conversations as c where c.direct_key = 'session:' || p_session_id::text for update;
+  if found then
+    if not v_session.roster_visible then
+      -- The roster was closed after the group was opened: whoever is there stays, nobody is added to them.
+      v_people := array(
+        select p.user_id
+        from public.conversation_participants as p
+        where p.conversation_id = v_group.id and p.left_at is null and p.user_id = any (v_people));
+    end if;
+    perform private.keep_session_group(v_group, v_session.coach_id, v_people);
+    return;
+  end if;
+  perform private.open_session_pair(v_session, person)
+  from unnest(v_people) as person
+  where not exists (
+    select
+    from public.conversations as c
+    where c.direct_key = private.pair_key(v_session.coach_id, person, p_session_id)
+  );
+end;
+$$;
+comment on function private.sync_session_conversations(uuid) is
+  'security definer: reads seats and writes participants. Where a session has conversations, they follow its attendees.';
+revoke execute on function private.sync_session_conversations(uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.session_attendees_converse()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.sync_session_conversations(coalesce(new.session_id, old.session_id));
+  return null;
+end;
+$$;
+comment on function private.session_attendees_converse() is
+  'security definer: writes participants, which nobody may. Trigger: a seat taken or given up moves its person into or out of the session''s conversation.';
+revoke execute on function private.session_attendees_converse() from public, anon, authenticated, service_role;
+
+drop trigger if exists session_attendees_converse on public.session_attendees;
+create trigger session_attendees_converse after insert or update of status, cancelled_at, user_id or delete on public.session_attendees
+for each row execute function private.session_attendees_converse();
+
 create or replace function public.open_session_conversation(p_session_id uuid)
 returns setof public.conversations
 language plpgsql
@@ -9465,57 +9850,32 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_me uuid := private.me();
-  v_session record;
+  v_session public.sessions;
   v_conversation public.conversations;
   v_people uuid[];
-  v_person uuid;
 begin
-  select s.id, s.type, s.title, s.status, s.roster_visible into v_session
-  from public.sessions as s
-  where s.id = p_session_id and s.coach_id = v_me;
+  select * into v_session from public.sessions as s where s.id = p_session_id and s.coach_id = private.me();
   if not found then
     perform private.fail(404, 'not_found', 'Not found.');
   end if;
   if v_session.status in ('cancelled', 'rescheduled') then
     perform private.fail(409, 'session_closed', 'This session does not take place.');
   end if;
-  select coalesce(array_agg(distinct a.user_id), '{}') into v_people
-  from public.session_attendees as a
-  join public.users as u on u.id = a.user_id and u.status = 'active'
-  where a.session_id = p_session_id
-    and a.user_id <> v_me
-    and a.cancelled_at is null
-    and (a.status in ('confirmed', 'checked_in') or (a.status = 'invited' and v_session.type = 'individual'));
-
+  v_people := private.session_people(p_session_id);
   if v_session.type = 'individual' or not v_session.roster_visible then
     -- Attendees must not learn of one another, so each has the coach to themselves.
-    foreach v_person in array v_people loop
-      v_conversation := private.open_conversation(
-        private.pair_key(v_me, v_person, p_session_id), 'direct', v_session.title, p_session_id);
-      perform private.seat_person(v_conversation.id, person, 1, 0) from unnest(array[v_me, v_person]) as person;
-      return next v_conversation;
-    end loop;
+    return query
+    select c.* from unnest(v_people) as person cross join lateral private.open_session_pair(v_session, person) as c;
     return;
   end if;
-
-  v_conversation := private.open_conversation('session:' || p_session_id::text, 'group', v_session.title, p_session_id);
-  -- Who gave the seat up leaves; who has left by themselves is not pulled back in.
-  update public.conversation_participants as p
-  set left_at = now(), left_by = v_me
-  where p.conversation_id = v_conversation.id and p.left_at is null and p.user_id <> all (v_people || v_me);
-  perform private.seat_person(v_conversation.id, person, v_conversation.last_seq + 1, v_conversation.last_seq)
-  from unnest(v_me || v_people) as person
-  where not exists (
-    select
-    from public.conversation_participants as p
-    where p.conversation_id = v_conversation.id and p.user_id = person and p.left_by = p.user_id
-  );
+  v_conversation := private.open_conversation(
+    'session:' || p_session_id::text, 'group', v_session.title, p_session_id, v_session.coach_id);
+  perform private.keep_session_group(v_conversation, v_session.coach_id, v_people);
   return next v_conversation;
 end;
 $$;
 comment on function public.open_session_conversation(uuid) is
-  'security definer: reads seats and makes conversations, which nobody may insert. The coach''s: one group where the roster is visible, else one conversation with each attendee who accepted. Called again, it brings people up to date.';
+  'security definer: reads seats and makes conversations, which nobody may insert. The coach''s: one group where the roster is visible, else one conversation with each attendee who accepted. They follow the attendees from then on.';
 revoke execute on function public.open_session_conversation(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.open_session_conversation(uuid) to authenticated;
 
@@ -9709,12 +10069,14 @@ begin
   if char_length(p_reason) > 1000 then
     perform private.fail(422, 'reason_too_long', 'A reason has at most 1,000 characters.');
   end if;
-  select * into v_message from public.messages as m where m.id = p_message_id for update;
+  select * into v_message from public.messages as m where m.id = p_message_id for no key update;
   if not found or v_me is null or not (
-    (v_message.sender_id = v_me and v_message.conversation_id = any (private.my_conversation_ids()))
+    -- What Loom says in a person's name is not the person's to take back.
+    (v_message.sender_id = v_me and v_message.type <> 'system' and v_message.conversation_id = any (private.my_conversation_ids()))
     -- In a group the coach keeps order; between two, nobody takes back what the other said.
     or (
-      v_message.conversation_id = any (private.my_led_conversation_ids())
+      v_message.type <> 'system'
+      and v_message.conversation_id = any (private.my_led_conversation_ids())
       and exists (select from public.conversations as c where c.id = v_message.conversation_id and c.type = 'group')
     )
     or private.i_am_admin()
@@ -9775,15 +10137,22 @@ begin
     and m.seq > greatest(v_mine.last_read_seq, v_mine.history_from_seq - 1)
     and m.seq <= v_until
     and m.sender_id <> v_me
+    and m.deleted_at is null
   on conflict (message_id, user_id) do nothing;
   update public.conversation_participants as p
   set
     last_read_seq = v_until,
     last_read_at = now(),
+    -- Counted from what is left to read, so that purged messages, which are not there to be counted, are no news either.
     own_after_read = (
-      select count(*)
-      from public.messages as m
-      where m.conversation_id = p_conversation_id and m.seq > v_until and m.sender_id = v_me
+      select c.last_seq - v_until - (
+        select count(*)
+        from public.messages as m
+        where m.conversation_id = p_conversation_id and m.seq > v_until and m.seq >= p.history_from_seq
+          and m.sender_id <> v_me and m.deleted_at is null
+      )
+      from public.conversations as c
+      where c.id = p_conversation_id
     )
   where p.id = v_mine.id;
   return v_until;
@@ -9898,7 +10267,8 @@ create or replace function public.conversation_timeline_json(
   p_conversation_id uuid,
   p_before_seq bigint default null,
   p_limit integer default 50,
-  p_after_seq bigint default null
+  p_after_seq bigint default null,
+  p_around_seq bigint default null
 )
 returns json
 language plpgsql
@@ -9917,6 +10287,8 @@ declare
   v_low bigint;
   v_high bigint;
   v_more boolean;
+  v_hidden uuid[] := private.hidden_reader_ids();
+  v_unread bigint;
 begin
   select p.last_read_seq, p.history_from_seq into v_read, v_first
   from public.conversation_participants as p
@@ -9932,7 +10304,20 @@ begin
   -- Numbers are dense, so a page is a range: as cheap in a conversation of a million as in one of fifty. Where the service has
   -- purged messages, a page holds fewer.
   v_first := coalesce(v_first, 1);
-  if p_after_seq is null then
+  if v_read < v_last then
+    select m.seq into v_unread
+    from public.messages as m
+    where m.conversation_id = p_conversation_id and m.seq > v_read and m.seq >= v_first
+      and m.sender_id <> v_me and m.deleted_at is null
+    order by m.seq
+    limit 1;
+  end if;
+  if p_around_seq is not null and p_after_seq is null then
+    -- As many before it as after it; at an end of the conversation the page reaches further the other way. 0: what is unread.
+    v_high := least(v_last, greatest(least(case p_around_seq when 0 then coalesce(v_unread, v_last) else p_around_seq end, v_last) - 1 + (v_limit + 1) / 2, v_first - 1 + v_limit));
+    v_low := greatest(v_first, v_high - v_limit + 1);
+    v_more := v_low > v_first and v_high >= v_low;
+  elsif p_after_seq is null then
     v_high := least(v_last, coalesce(p_before_seq, v_last + 1) - 1);
     v_low := greatest(v_first, v_high - v_limit + 1);
     v_more := v_low > v_first and v_high >= v_low;
@@ -9966,6 +10351,17 @@ begin
       where x.conversation_id = p_conversation_id and x.message_seq between v_low and v_high
       group by x.message_id
     ),
+    files as (
+      select
+        f.message_id,
+        json_agg(
+          json_build_object(
+            'id', f.id, 'file_name', f.file_name, 'file_size', f.file_size, 'file_type', f.file_type, 'kind', f.attachment_type)
+          order by f.created_at, f.id) as items
+      from public.message_attachments as f
+      where f.conversation_id = p_conversation_id and f.message_seq between v_low and v_high
+      group by f.message_id
+    ),
     deliveries as (
       select s.message_id, json_object_agg(s.channel, s.status order by s.channel) as items
       from public.message_delivery_states as s
@@ -9974,15 +10370,23 @@ begin
     ),
     items as (
       select
-        m.id, m.conversation_id, m.seq, m.type, m.sender_id, who.display_name as sender_name, m.content, m.reply_to_id,
+        m.id, m.conversation_id, m.seq, m.type, m.sender_id, who.display_name as sender_name,
+        case
+          when m.type = 'system' and m.content is null and m.deleted_at is null then private.system_text(m.metadata, v_me)
+          else m.content
+        end as content,
+        null::text as html, case when m.type = 'system' and m.deleted_at is null then m.metadata end as system,
+        m.reply_to_id,
         case when m.sender_id = v_me then m.client_message_id end as client_message_id,
         m.is_edited, m.edited_at, m.deleted_at, m.created_at,
         (m.sender_id = v_me or m.seq <= coalesce(v_read, 0)) as is_read,
-        coalesce(x.items, '[]') as mentions, coalesce(r.items, '[]') as reactions, d.items as deliveries
+        coalesce(x.items, '[]') as mentions, coalesce(r.items, '[]') as reactions,
+        coalesce(f.items, '[]') as attachments, d.items as deliveries
       from public.messages as m
       left join people as who on who.user_id = m.sender_id
       left join reactions as r on r.message_id = m.id
       left join mentions as x on x.message_id = m.id
+      left join files as f on f.message_id = m.id
       left join deliveries as d on d.message_id = m.id
       where m.conversation_id = p_conversation_id and m.seq between v_low and v_high
     )
@@ -9990,23 +10394,25 @@ begin
       'items', coalesce(
         (select json_agg(i order by case when p_after_seq is null then -i.seq else i.seq end) from items as i), '[]'),
       'next_cursor', case when v_more then (case when p_after_seq is null then v_low else v_high end)::text end,
+      'newer_cursor', case when p_around_seq is not null and p_after_seq is null and v_high < v_last then v_high::text end,
       'last_seq', v_last,
       'last_read_seq', v_read,
+      'first_unread_seq', v_unread,
       'read_by', coalesce(
         (
           select json_agg(json_build_object('user_id', p.user_id, 'last_read_seq', p.last_read_seq) order by p.user_id)
           from people as p
-          where p.is_current and p.user_id <> v_me
+          where p.is_current and p.user_id <> v_me and p.user_id <> all (v_hidden)
         ),
         '[]')
     )
   );
 end;
 $$;
-comment on function public.conversation_timeline_json(uuid, bigint, integer, bigint) is
-  'security definer: names senders whose profiles the caller may not read, and asks once instead of in six policies. A page of a conversation of the caller: newest first and before a seq, or oldest first and after one.';
-revoke execute on function public.conversation_timeline_json(uuid, bigint, integer, bigint) from public, anon, authenticated, service_role;
-grant execute on function public.conversation_timeline_json(uuid, bigint, integer, bigint) to authenticated;
+comment on function public.conversation_timeline_json(uuid, bigint, integer, bigint, bigint) is
+  'security definer: names senders whose profiles the caller may not read, and asks once instead of in six policies. A page of a conversation of the caller: newest first and before a seq, or around one (0: the first unread); or oldest first and after one.';
+revoke execute on function public.conversation_timeline_json(uuid, bigint, integer, bigint, bigint) from public, anon, authenticated, service_role;
+grant execute on function public.conversation_timeline_json(uuid, bigint, integer, bigint, bigint) to authenticated;
 
 -- schemas/50_messaging/61_inbox_json.sql
 create or replace function public.inbox_json(p_cursor text default null, p_limit integer default 50, p_archived boolean default false)
@@ -10051,7 +10457,7 @@ begin
           json_build_object(
             'id', g.id, 'type', g.type, 'title', g.title, 'role', coalesce(g.role, 'member'),
             'is_muted', g.is_muted, 'is_archived', g.is_archived,
-            'context', json_build_object('type', coalesce(x.context_type, 'general'), 'session_id', x.session_id),
+            'context', json_build_object('type', coalesce(x.context_type, 'general'), 'session_id', x.session_id, 'program', x.metadata ->> 'program'),
             'people', coalesce(others.items, '[]'),
             'last_seq', g.last_seq, 'last_read_seq', g.last_read_seq,
             'unread', greatest(g.last_seq - g.last_read_seq - g.own_after_read, 0),
@@ -10075,7 +10481,10 @@ begin
         ) as others on true
         left join lateral (
           select json_build_object(
-            'seq', m.seq, 'sender_id', m.sender_id, 'preview', left(m.content, 140), 'deleted_at', m.deleted_at, 'created_at', m.created_at
+            'seq', m.seq, 'sender_id', m.sender_id, 'preview', case
+              when m.type = 'system' and m.content is null and m.deleted_at is null then private.system_text(m.metadata, v_me)
+              else left(m.content, 140)
+            end, 'deleted_at', m.deleted_at, 'created_at', m.created_at
           ) as item
           from public.messages as m
           where m.conversation_id = g.id and m.seq = g.last_seq and m.seq >= g.history_from_seq
@@ -10099,6 +10508,204 @@ comment on function public.inbox_json(text, integer, boolean) is
   'security definer: shows names of people whose profiles the caller may not read. The caller''s own conversations, newest first, with unread counts by subtraction.';
 revoke execute on function public.inbox_json(text, integer, boolean) from public, anon, authenticated, service_role;
 grant execute on function public.inbox_json(text, integer, boolean) to authenticated;
+
+-- schemas/50_messaging/62_unread_json.sql
+create or replace function public.unread_json()
+returns json
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  -- By subtraction: what it costs depends on how many conversations somebody has, never on how much was said in them.
+  select json_build_object(
+    'unread', coalesce(sum(n.unread) filter (where not n.is_muted), 0),
+    'unread_muted', coalesce(sum(n.unread) filter (where n.is_muted), 0),
+    'conversations', count(*) filter (where n.unread > 0),
+    'items', coalesce(
+      json_agg(json_build_object('conversation_id', n.conversation_id, 'unread', n.unread, 'is_muted', n.is_muted)
+        order by n.last_message_at desc, n.conversation_id) filter (where n.unread > 0),
+      '[]'))
+  from (
+    select
+      p.conversation_id, p.is_muted, c.last_message_at, greatest(c.last_seq - p.last_read_seq - p.own_after_read, 0) as unread
+    from public.conversation_participants as p
+    join public.conversations as c on c.id = p.conversation_id
+    where p.user_id = (select private.me()) and p.left_at is null
+  ) as n
+$$;
+comment on function public.unread_json() is
+  'security definer: one look at the caller''s seats instead of a policy on each. How much the caller has not read, in all and per conversation.';
+revoke execute on function public.unread_json() from public, anon, authenticated, service_role;
+grant execute on function public.unread_json() to authenticated;
+
+-- schemas/50_messaging/64_system_messages.sql
+-- Messages that nobody wrote: what happened to a session or to money, kept as a kind with its data and put into words in
+-- the reader's language and zone when it is read.
+
+create or replace function private.system_words(p_kind text, p_language text)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select case p_language when 'he' then w.he else w.en end
+  from (values
+    ('session_booked', 'Booked: “{title}”, {when}.', 'נקבעה פגישה: „{title}”, {when}.'),
+    ('session_moved', 'Moved: “{title}” is now on {when} (was {before}).', 'מועד הפגישה „{title}” שונה: {when} (היה {before}).'),
+    ('session_cancelled', 'Cancelled: “{title}”, {when}.', 'הפגישה „{title}”, {when}, בוטלה.'),
+    ('payment_received', 'Paid: {amount} {document}', 'התקבל תשלום: {amount} {document}')
+  ) as w (kind, en, he)
+  where w.kind = p_kind
+$$;
+comment on function private.system_words(text, text) is 'The sentence of a kind of system message, with {title}, {when}, {before}, {amount} and {document} to be filled in.';
+revoke execute on function private.system_words(text, text) from public, anon, authenticated, service_role;
+
+create or replace function private.system_text(p_metadata jsonb, p_reader uuid)
+returns text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_language text;
+  v_zone text;
+  v_text text;
+begin
+  select coalesce(u.language, 'en'), coalesce(u.timezone, 'UTC') into v_language, v_zone
+  from public.users as u where u.id = p_reader;
+  v_text := private.system_words(p_metadata ->> 'kind', v_language);
+  v_text := replace(v_text, '{when}', coalesce(
+    to_char((p_metadata ->> 'scheduled_at')::timestamptz at time zone v_zone, 'YYYY-MM-DD HH24:MI'), ''));
+  v_text := replace(v_text, '{before}', coalesce(
+    to_char((p_metadata ->> 'before')::timestamptz at time zone v_zone, 'YYYY-MM-DD HH24:MI'), ''));
+  v_text := replace(v_text, '{amount}', coalesce(
+    private.money_text((p_metadata ->> 'amount_cents')::bigint, p_metadata ->> 'currency'), ''));
+  v_text := replace(v_text, '{document}', coalesce(p_metadata ->> 'document_number', ''));
+  -- Last, since a title may hold anything, braces included.
+  return btrim(replace(v_text, '{title}', coalesce(p_metadata ->> 'title', '')));
+end;
+$$;
+comment on function private.system_text(jsonb, uuid) is
+  'security definer: reads the reader''s language and zone. A system message in words.';
+revoke execute on function private.system_text(jsonb, uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.say(p_conversation_ids uuid[], p_sender_id uuid, p_data jsonb)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_id uuid;
+begin
+  -- In one order everywhere: each message locks its conversation until the transaction ends.
+  for v_id in select distinct unnest(p_conversation_ids) as id order by id loop
+    insert into public.messages (conversation_id, sender_id, type, metadata) values (v_id, p_sender_id, 'system', p_data);
+  end loop;
+end;
+$$;
+comment on function private.say(uuid[], uuid, jsonb) is
+  'security definer: no API role may write system messages. Writes one into each conversation, in the name of whoever caused it.';
+revoke execute on function private.say(uuid[], uuid, jsonb) from public, anon, authenticated, service_role;
+
+create or replace function private.direct_conversation_ids(p_one uuid, p_other uuid)
+returns uuid[]
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select coalesce(array_agg(c.id), '{}') from public.conversations as c where c.direct_key = private.pair_key(p_one, p_other)
+$$;
+comment on function private.direct_conversation_ids(uuid, uuid) is
+  'security definer: finds a conversation whoever asks. The one conversation of a pair, if they have one.';
+revoke execute on function private.direct_conversation_ids(uuid, uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.sessions_say()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_kind text;
+  v_conversations uuid[];
+begin
+  -- Imports and jobs say nothing: only what people do is news.
+  if not private.acting_as_api() then
+    return null;
+  end if;
+  v_kind := case
+    when tg_op = 'INSERT' then case when new.status = 'scheduled' then 'session_booked' end
+    when new.status <> old.status and new.status = 'cancelled' then 'session_cancelled'
+    when new.status = old.status and new.scheduled_at <> old.scheduled_at then 'session_moved'
+  end;
+  if v_kind is null then
+    return null;
+  end if;
+  -- Into the session's own conversations; where it has none, into the one of its two people.
+  select array_agg(x.conversation_id) into v_conversations
+  from public.conversation_contexts as x
+  where x.session_id = new.id;
+  if v_conversations is null and new.client_id is not null then
+    v_conversations := private.direct_conversation_ids(new.coach_id, new.client_id);
+  end if;
+  perform private.say(
+    v_conversations, coalesce(private.me(), new.coach_id),
+    jsonb_strip_nulls(jsonb_build_object(
+      'kind', v_kind, 'session_id', new.id, 'title', new.title, 'scheduled_at', new.scheduled_at,
+      'before', case v_kind when 'session_moved' then old.scheduled_at end)));
+  return null;
+end;
+$$;
+comment on function private.sessions_say() is
+  'security definer: no API role may write system messages. Trigger: a session that was booked, moved or cancelled says so where its people talk.';
+revoke execute on function private.sessions_say() from public, anon, authenticated, service_role;
+
+drop trigger if exists sessions_say on public.sessions;
+create trigger sessions_say after insert or update of status, scheduled_at on public.sessions
+for each row execute function private.sessions_say();
+
+create or replace function private.payments_say()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_invoice public.invoices;
+begin
+  -- A gateway's word comes through the service role, as an update; a payment that an import inserts is no news.
+  if new.status <> 'paid' or (tg_op = 'INSERT' and not private.acting_as_api()) then
+    return null;
+  end if;
+  select * into v_invoice from public.invoices as i where i.id = new.invoice_id;
+  if v_invoice.user_id is not null and v_invoice.coach_id is not null then
+    -- Money is between the two of them: never into a group.
+    perform private.say(
+      private.direct_conversation_ids(v_invoice.coach_id, v_invoice.user_id),
+      coalesce(private.me(), v_invoice.user_id),
+      jsonb_strip_nulls(jsonb_build_object(
+        'kind', 'payment_received', 'payment_id', new.id, 'invoice_id', v_invoice.id, 'amount_cents', new.amount_cents,
+        'currency', new.currency, 'document_number', v_invoice.document_number)));
+  end if;
+  return null;
+end;
+$$;
+comment on function private.payments_say() is
+  'security definer: no API role may write system messages. Trigger: money that came in is said where the two people talk.';
+revoke execute on function private.payments_say() from public, anon, authenticated, service_role;
+
+drop trigger if exists payments_say on public.payments;
+create trigger payments_say after insert on public.payments
+for each row execute function private.payments_say();
+drop trigger if exists payments_say_paid on public.payments;
+create trigger payments_say_paid after update of status on public.payments
+for each row when (old.status <> 'paid' and new.status = 'paid' and old.status <> 'refunded')
+execute function private.payments_say();
 
 -- schemas/60_notifications/10_notifications.sql
 create table if not exists public.notifications (
