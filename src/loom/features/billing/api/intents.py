@@ -46,8 +46,13 @@ async def begin_payment_intent(invoice_id: UUID, write: Write, app: AppServices,
 )
 async def open_payment_page(invoice_id: UUID, body: OpenPaymentPage, write: Write, gateways: Gateways) -> Response:
     """Open the gateway's own page to pay what is open on an invoice; the same page again while it holds."""
-    gateways.check_way_back(body.success_url, body.cancel_url)
-    intent_id, first = await begin(write, lambda tx: queries.begin_intent(tx, invoice_id, channel="hosted"))
+
+    async def step(tx: Tx) -> UUID:
+        made = await queries.begin_intent(tx, invoice_id, channel="hosted")
+        gateways.check_way_back(body.success_url, body.cancel_url)
+        return made
+
+    intent_id, first = await begin(write, step)
     page = await gateways.open_page(
         intent_id, success_url=body.success_url, cancel_url=body.cancel_url, locale=body.locale
     )
