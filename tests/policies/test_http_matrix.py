@@ -43,7 +43,7 @@ ROWS = {
 OUTSIDERS = ("stranger", "other_client", "foreign_client", "other_coach", "former_member", "suspended")
 # Routes that a secret in the address opens, not the caller.
 TOKENS = {"token", "account_token"}
-WORDS = {"emoji": "👍", "provider": "sandbox", "success_url": "http://127.0.0.1/", "cancel_url": "http://127.0.0.1/"}
+WORDS = {"emoji": "👍", "provider": "sandbox"}
 # Somebody who has left still sees the seat that was theirs.
 THEIRS = {("former_member", "group")}
 # An empty list tells as little as a 404.
