@@ -11,6 +11,8 @@ from loom.features.billing import api as billing_api
 from loom.features.billing import errors as billing_errors
 from loom.features.identity import api as identity_api
 from loom.features.identity import errors as identity_errors
+from loom.features.live import api as live_api
+from loom.features.live import errors as live_errors
 from loom.features.messaging import api as messaging_api
 from loom.features.messaging import errors as messaging_errors
 from loom.features.notifications import api as notifications_api
@@ -27,6 +29,7 @@ ROUTERS: list[APIRouter] = [
     notifications_api.router,
     scheduling_api.router,
     messaging_api.router,
+    live_api.router,
     billing_api.router,
 ]
 
@@ -36,6 +39,7 @@ CONSTRAINT_ERRORS: list[Mapping[str, tuple[int, str, str]]] = [
     notifications_errors.CONSTRAINT_ERRORS,
     scheduling_errors.CONSTRAINT_ERRORS,
     messaging_errors.CONSTRAINT_ERRORS,
+    live_errors.CONSTRAINT_ERRORS,
     billing_errors.CONSTRAINT_ERRORS,
 ]
 
@@ -47,6 +51,7 @@ ERROR_CODES: list[Mapping[str, str]] = [
     notifications_errors.ERROR_CODES,
     scheduling_errors.ERROR_CODES,
     messaging_errors.ERROR_CODES,
+    live_errors.ERROR_CODES,
     billing_errors.ERROR_CODES,
 ]
 

@@ -89,12 +89,6 @@ class MarkRead(Input):
     seq: Seq
 
 
-class SetTyping(Input):
-    """True while writing, at most every few seconds; it ends by itself after ten."""
-
-    typing: bool
-
-
 class PushKeys(Input):
     """A device's keys as browsers give them: base64url."""
 
@@ -249,14 +243,6 @@ class ReadPosition(BaseModel):
 
     conversation_id: UUID
     last_read_seq: int
-
-
-class Typist(BaseModel):
-    """Somebody who is writing."""
-
-    user_id: UUID
-    display_name: str | None
-    expires_at: datetime
 
 
 class Reaction(BaseModel):
