@@ -57,6 +57,11 @@ using (
         message_seq is null
         or message_seq >= coalesce(((select private.my_history_limits()) ->> conversation_id::text)::bigint, 1)
       )
+      and (
+        kind <> 'conversation.read'
+        or user_id = (select private.me())
+        or user_id <> all ((select private.hidden_reader_ids())::uuid[])
+      )
     when 'session' then
       coach_id = (select private.me())
       or user_id = (select private.me())

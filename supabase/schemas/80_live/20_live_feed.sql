@@ -10,6 +10,18 @@ from (
           'id', m.id, 'conversation_id', m.conversation_id, 'seq', m.seq, 'type', m.type, 'sender_id', m.sender_id,
           'content', m.content, 'reply_to_id', m.reply_to_id, 'is_edited', m.is_edited, 'edited_at', m.edited_at,
           'deleted_at', m.deleted_at, 'created_at', m.created_at,
+          'system', case when m.type = 'system' and m.deleted_at is null then m.metadata end,
+          'attachments', coalesce(
+            (
+              select json_agg(
+                json_build_object(
+                  'id', f.id, 'file_name', f.file_name, 'file_size', f.file_size, 'file_type', f.file_type,
+                  'kind', f.attachment_type)
+                order by f.created_at, f.id)
+              from public.message_attachments as f
+              where f.message_id = m.id
+            ),
+            '[]'),
           'mentions', coalesce(
             (
               select json_agg(x.mentioned_user_id order by x.mentioned_user_id)

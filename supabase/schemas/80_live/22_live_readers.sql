@@ -7,6 +7,17 @@ cross join lateral (
   where e.scope = 'conversation'
     and c.conversation_id = e.conversation_id
     and coalesce(e.message_seq, c.history_from_seq) >= c.history_from_seq
+    -- Who hides their own reading sees nobody's.
+    and (
+      e.kind <> 'conversation.read'
+      or c.is_admin
+      or c.user_id = e.user_id
+      or not exists (
+        select
+        from public.messaging_preferences as x
+        where x.user_id in (e.user_id, c.user_id) and not x.share_receipts
+      )
+    )
   union
   select u.id
   from public.users as u
