@@ -9,6 +9,9 @@ insert into public.live_events (kind, scope, conversation_id, message_seq, messa
   ('message.created', 'conversation', @circle, 3, @random, '{"label": "said-and-purged"}');
 insert into public.live_events (kind, scope, conversation_id, detail) values
   ('conversation.changed', 'conversation', @circle, '{"label": "titled-circle"}');
+insert into public.live_events (kind, scope, conversation_id, message_seq, user_id, detail) values
+  ('conversation.read', 'conversation', @circle, 3, @client, '{"label": "read-circle"}'),
+  ('conversation.read', 'conversation', @circle, 3, @group_member, '{"label": "read-hidden"}');
 insert into public.live_events (kind, scope, session_id, coach_id, user_id, detail) values
   ('session.changed', 'session', @upcoming, @coach, @client, '{"label": "moved-upcoming"}'),
   ('session.changed', 'session', @group, @coach, null, '{"label": "moved-group"}'),
