@@ -11973,7 +11973,8 @@ begin
   v_until := private.live_place(p_until);
   if v_until.place_xid is null then
     -- All below the oldest open transaction has ended: nothing can appear there any more.
-    v_until := row(pg_snapshot_xmin(pg_current_snapshot()), 0::bigint);
+    v_until.place_xid := pg_snapshot_xmin(pg_current_snapshot());
+    v_until.place_id := 0;
   end if;
   if v_from.place_xid is null then
     return query select private.live_cursor(v_until.place_xid, v_until.place_id), case when p_after is null then 'ready' else 'reset' end, null::json;
