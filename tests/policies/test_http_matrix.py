@@ -150,7 +150,9 @@ async def test_lists_are_empty_for_whoever_has_nothing(
     headers = bearer(stage.world.id(outsider))
     wrong: list[str] = []
     for route in routes(app):
-        if route.method != "get" or route.parameters or route.path in OPEN_LISTS | STREAMS or not route.path.startswith("/v1/"):
+        if route.method != "get" or route.parameters or not route.path.startswith("/v1/"):
+            continue
+        if route.path in OPEN_LISTS | STREAMS:
             continue
         answer = await client.request(headers=headers, **route.request({}))
         content = answer.json()

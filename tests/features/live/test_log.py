@@ -239,6 +239,7 @@ def test_an_open_transaction_holds_back_and_loses_nothing(owner: Connection, dat
 def test_a_log_of_another_server_is_emptied_and_its_cursors_start_anew(
     owner: Connection, as_user: AsUser, world: World
 ) -> None:
+    owner.execute("select private.open_live()")
     with as_user(world.dana) as conn:
         cursor = one(conn, "select cursor from public.live_since()")
     owner.execute("update private.live_log set epoch = '00000000'")
