@@ -8768,25 +8768,11 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_admin boolean;
-  v_ids uuid[];
+  v_me uuid := private.token_subject();
 begin
-  -- One look at person, role and seats: this runs once for every read of messages.
-  select
-    u.role = 'admin',
-    (
-      select array_agg(p.conversation_id)
-      from public.conversation_participants as p
-      where p.user_id = u.id and p.left_at is null
-    )
-  into v_admin, v_ids
-  from public.users as u
-  where u.id = private.token_subject() and u.status = 'active';
   -- An array for admins too: "or i_am_admin()" in a policy would cost everybody else the index.
-  if v_admin then
-    select array_agg(c.id) into v_ids from public.conversations as c;
-  end if;
-  return coalesce(v_ids, '{}');
+  return coalesce(
+    (select array_agg(r.conversation_id) from private.conversation_readers as r where r.user_id = v_me), '{}');
 end;
 $$;
 comment on function private.my_readable_conversation_ids() is
@@ -8823,13 +8809,14 @@ stable
 security definer
 set search_path = ''
 as $$
+declare
+  v_me uuid := private.token_subject();
 begin
   return coalesce(
     (
-      select jsonb_object_agg(p.conversation_id, p.history_from_seq)
-      from public.users as u
-      join public.conversation_participants as p on p.user_id = u.id
-      where u.id = private.token_subject() and u.status = 'active' and p.left_at is null and p.history_from_seq > 1
+      select jsonb_object_agg(r.conversation_id, r.history_from_seq)
+      from private.conversation_readers as r
+      where r.user_id = v_me and r.history_from_seq > 1
     ),
     '{}');
 end;
@@ -8980,6 +8967,28 @@ comment on policy conversation_participants_update_own on public.conversation_pa
 drop trigger if exists conversation_participants_touch on public.conversation_participants;
 create trigger conversation_participants_touch before update on public.conversation_participants
 for each row execute function private.touch_updated_at();
+
+-- schemas/50_messaging/16_conversation_readers.sql
+-- One sentence about who reads which conversation. The policies ask it for one person, the live stream for all the people of
+-- a conversation at once, so that the two cannot come to differ.
+create or replace view private.conversation_readers with (security_invoker = true) as
+select p.conversation_id || '/' || p.user_id as row_key, p.user_id, p.conversation_id, p.history_from_seq, false as is_admin
+from public.users as u
+join public.conversation_participants as p on p.user_id = u.id
+where u.status = 'active' and p.left_at is null and u.role <> 'admin'
+union all
+select c.id || '/' || u.id, u.id, c.id, coalesce(p.history_from_seq, 1), true
+from public.users as u
+cross join public.conversations as c
+left join public.conversation_participants as p on p.conversation_id = c.id and p.user_id = u.id and p.left_at is null
+where u.status = 'active' and u.role = 'admin';
+comment on view private.conversation_readers is
+  'Who reads which conversation now, and from which seq on: active people who take part, and admins. Read by definer functions only.';
+
+revoke all on private.conversation_readers from public, anon, authenticated, service_role;
+
+-- Whoever asks for the readers of one conversation would otherwise look through all people for the few admins.
+create index if not exists users_admins_idx on public.users (id) where role = 'admin';
 
 -- schemas/50_messaging/16_conversation_membership_changes.sql
 create table if not exists public.conversation_membership_changes (
@@ -12127,6 +12136,731 @@ revoke execute on function private.coach_clients_tell() from public, anon, authe
 drop trigger if exists coach_clients_tell on public.coach_clients;
 create trigger coach_clients_tell after insert or update of status, invited_at on public.coach_clients
 for each row execute function private.coach_clients_tell();
+
+-- schemas/80_live/10_live_log.sql
+-- What the log of live events knows about itself: one row.
+
+create or replace function private.new_key()
+returns bytea
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  -- gen_random_uuid is PostgreSQL's own strong randomness; two of them hold 244 bits. pgcrypto is not everywhere.
+  select sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
+$$;
+comment on function private.new_key() is 'A fresh secret of 32 bytes.';
+revoke execute on function private.new_key() from public, anon, authenticated, service_role;
+
+create table if not exists private.live_log (
+  only_row boolean not null default true primary key,
+  epoch text not null,
+  key bytea not null default private.new_key(),
+  pruned_xid xid8 not null default '0',
+  pruned_id bigint not null default 0,
+  constraint live_log_only_row_check check (only_row)
+);
+comment on table private.live_log is 'One row about the log of live events: whose numbers it carries, and how far back it reaches.';
+comment on column private.live_log.epoch is
+  'The server, its timeline and the database that gave the numbers in the log. A restored copy counts anew, so it starts a new log.';
+comment on column private.live_log.key is
+  'Seals what the processes of this installation tell one another by NOTIFY, which any database user can hear, and tickets of streams.';
+comment on column private.live_log.pruned_id is 'With pruned_xid the last event thrown away: a cursor before it must start anew.';
+
+revoke all on private.live_log from public, anon, authenticated, service_role;
+grant select on private.live_log to service_role;
+alter table private.live_log enable row level security;
+
+create or replace function private.live_epoch()
+returns text
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select left(md5(concat_ws('/', s.system_identifier, c.timeline_id, d.oid)), 8)
+  from pg_control_system() as s
+  cross join pg_control_checkpoint() as c
+  join pg_database as d on d.datname = current_database()
+$$;
+comment on function private.live_epoch() is
+  'security definer: API roles need not be able to read the control file. Whose transaction numbers these are: another server, a restore to a point in time and another database each have their own.';
+revoke execute on function private.live_epoch() from public, anon, authenticated, service_role;
+
+insert into private.live_log (epoch) values (private.live_epoch()) on conflict do nothing;
+
+-- schemas/80_live/12_live_events.sql
+-- What has changed, in the order of transactions, without what it says: that is read from the tables when somebody asks, under
+-- their policies. Without foreign keys: a line about what is gone tells nobody anything, and writing one must cost little.
+create table if not exists public.live_events (
+  xid xid8 not null default pg_current_xact_id(),
+  id bigint not null generated always as identity,
+  kind text not null,
+  scope text not null,
+  conversation_id uuid,
+  message_seq bigint,
+  message_id uuid,
+  session_id uuid,
+  invoice_id uuid,
+  notification_id uuid,
+  user_id uuid,
+  coach_id uuid,
+  practice_id uuid,
+  detail jsonb not null default '{}',
+  created_at timestamptz not null default clock_timestamp(),
+  primary key (xid, id),
+  constraint live_events_scope_check check (
+    case scope
+      when 'conversation' then conversation_id is not null
+      when 'session' then session_id is not null
+      when 'invoice' then invoice_id is not null
+      when 'person' then user_id is not null
+      else false
+    end
+  )
+);
+comment on table public.live_events is
+  'That something changed, for the live streams: written by triggers in the transaction of the change, kept for some days. Read it through public.live_feed.';
+comment on column public.live_events.xid is
+  'The transaction. Readers take what is below the oldest transaction still open, in the order (xid, id): an id alone may commit after a greater one, and would be passed over.';
+comment on column public.live_events.scope is
+  'Whose business it is: the readers of a conversation, of a session, of an invoice, or one person alone (user_id).';
+comment on column public.live_events.message_seq is 'For what belongs to a message: hidden from those whose history begins after it.';
+comment on column public.live_events.user_id is
+  'The one person of scope person; the client of a session; the payer of an issued invoice; in a conversation whom it is about.';
+comment on column public.live_events.detail is 'The little that cannot be read later, such as the emoji that was taken back.';
+
+-- Many rows of one session or invoice change in one transaction: that is one piece of news.
+create unique index if not exists live_events_session_once on public.live_events (xid, session_id) where scope = 'session';
+create unique index if not exists live_events_invoice_once on public.live_events (xid, invoice_id) where scope = 'invoice';
+
+revoke all on public.live_events from public, anon, authenticated, service_role;
+grant select on public.live_events to authenticated, service_role;
+revoke all on sequence public.live_events_id_seq from public, anon, authenticated, service_role;
+alter table public.live_events enable row level security;
+
+drop policy if exists live_events_select_entitled on public.live_events;
+create policy live_events_select_entitled on public.live_events for select to authenticated
+using (
+  case scope
+    when 'conversation' then
+      conversation_id = any ((select private.my_readable_conversation_ids())::uuid[])
+      and (
+        message_seq is null
+        or message_seq >= coalesce(((select private.my_history_limits()) ->> conversation_id::text)::bigint, 1)
+      )
+      and (
+        kind <> 'conversation.read'
+        or user_id = (select private.me())
+        or user_id <> all ((select private.hidden_reader_ids())::uuid[])
+      )
+    when 'session' then
+      coach_id = (select private.me())
+      or user_id = (select private.me())
+      or session_id = any ((select private.my_seat_session_ids())::uuid[])
+      or (select private.i_am_admin())
+    when 'invoice' then
+      user_id = (select private.me())
+      or practice_id = any ((select private.my_practice_ids())::uuid[])
+      or (select private.i_am_admin())
+    when 'person' then user_id = (select private.me())
+  end
+);
+comment on policy live_events_select_entitled on public.live_events is
+  'Who may read what an event is about, now: left a conversation, and its events of the past are gone too.';
+
+-- schemas/80_live/20_live_feed.sql
+create or replace view public.live_feed with (security_invoker = true) as
+select
+  f.id, f.xid, f.kind, f.conversation_id, f.created_at, f.data
+from (
+  select
+    e.xid, e.id, e.kind, e.conversation_id, e.created_at,
+    case
+      when e.kind in ('message.created', 'message.edited', 'message.deleted') then
+        case when m.id is not null then json_build_object(
+          'id', m.id, 'conversation_id', m.conversation_id, 'seq', m.seq, 'type', m.type, 'sender_id', m.sender_id,
+          'content', m.content, 'reply_to_id', m.reply_to_id, 'is_edited', m.is_edited, 'edited_at', m.edited_at,
+          'deleted_at', m.deleted_at, 'created_at', m.created_at,
+          'system', case when m.type = 'system' and m.deleted_at is null then m.metadata end,
+          'attachments', coalesce(
+            (
+              select json_agg(
+                json_build_object(
+                  'id', f.id, 'file_name', f.file_name, 'file_size', f.file_size, 'file_type', f.file_type,
+                  'kind', f.attachment_type)
+                order by f.created_at, f.id)
+              from public.message_attachments as f
+              where f.message_id = m.id
+            ),
+            '[]'),
+          'mentions', coalesce(
+            (
+              select json_agg(x.mentioned_user_id order by x.mentioned_user_id)
+              from public.message_mentions as x
+              where x.message_id = m.id
+            ),
+            '[]')
+        ) end
+      when e.kind in ('reaction.added', 'reaction.removed') then json_build_object(
+        'conversation_id', e.conversation_id, 'message_id', e.message_id, 'seq', e.message_seq, 'user_id', e.user_id,
+        'emoji', e.detail ->> 'emoji')
+      when e.kind = 'conversation.read' then json_build_object(
+        'conversation_id', e.conversation_id, 'user_id', e.user_id, 'seq', e.message_seq)
+      when e.kind in ('participant.joined', 'participant.left') then json_build_object(
+        'conversation_id', e.conversation_id, 'user_id', e.user_id)
+      when e.kind = 'conversation.changed' then
+        case when c.id is not null then json_build_object(
+          'id', c.id, 'type', c.type, 'title', c.title, 'last_seq', c.last_seq
+        ) end
+      when e.kind in ('conversation.joined', 'conversation.left') then json_build_object('id', e.conversation_id)
+      when e.kind = 'session.changed' then
+        case when s.id is not null then json_build_object(
+          'id', s.id, 'coach_id', s.coach_id, 'type', s.type, 'title', s.title, 'status', s.status,
+          'scheduled_at', s.scheduled_at, 'ends_at', s.ends_at
+        ) end
+      when e.kind = 'session.left' then json_build_object('id', e.session_id)
+      when e.kind = 'invoice.changed' then
+        case when i.id is not null then json_build_object(
+          'id', i.id, 'status', i.status, 'document_number', i.document_number,
+          'total_amount_cents', i.total_amount_cents, 'currency', i.currency
+        ) end
+      when e.kind = 'invoice.deleted' then json_build_object('id', e.invoice_id)
+      when e.kind in ('notification.created', 'notification.changed') then
+        case when n.id is not null then json_build_object(
+          'id', n.id, 'type', n.type, 'title', n.title, 'message', n.message, 'data', n.data, 'action_url', n.action_url,
+          'read_at', n.read_at, 'created_at', n.created_at
+        ) end
+      when e.kind = 'notification.deleted' then json_build_object('id', e.notification_id)
+    end as data
+  from public.live_events as e
+  left join public.messages as m
+    on e.kind in ('message.created', 'message.edited', 'message.deleted') and m.id = e.message_id
+  left join public.conversations as c on e.kind = 'conversation.changed' and c.id = e.conversation_id
+  left join public.sessions as s on e.kind = 'session.changed' and s.id = e.session_id
+  left join public.invoices as i on e.kind = 'invoice.changed' and i.id = e.invoice_id
+  left join public.notifications as n
+    on e.kind in ('notification.created', 'notification.changed') and n.id = e.notification_id
+) as f
+where f.data is not null;
+comment on view public.live_feed is
+  'What a live stream says: each event with what it is about as that is now, under the reader''s policies. What is gone or no longer theirs to see is left out.';
+
+revoke all on public.live_feed from public, anon, authenticated, service_role;
+grant select on public.live_feed to authenticated;
+
+-- schemas/80_live/22_live_readers.sql
+create or replace view private.live_readers with (security_invoker = true) as
+select e.id || '/' || r.user_id as row_key, e.xid, e.id, r.user_id
+from public.live_events as e
+cross join lateral (
+  select c.user_id
+  from private.conversation_readers as c
+  where e.scope = 'conversation'
+    and c.conversation_id = e.conversation_id
+    and coalesce(e.message_seq, c.history_from_seq) >= c.history_from_seq
+    -- Who hides their own reading sees nobody's.
+    and (
+      e.kind <> 'conversation.read'
+      or c.is_admin
+      or c.user_id = e.user_id
+      or not exists (
+        select
+        from public.messaging_preferences as x
+        where x.user_id in (e.user_id, c.user_id) and not x.share_receipts
+      )
+    )
+  union
+  select u.id
+  from public.users as u
+  where e.scope = 'person' and u.id = e.user_id and u.status = 'active'
+  union
+  select u.id
+  from public.sessions as s
+  join public.users as u on u.id in (s.coach_id, s.client_id) and u.status = 'active'
+  where e.scope = 'session' and s.id = e.session_id
+  union
+  select u.id
+  from public.session_attendees as a
+  join public.users as u on u.id = a.user_id and u.status = 'active'
+  where e.scope = 'session' and a.session_id = e.session_id and a.role <> 'coach' and a.cancelled_at is null
+  union
+  select u.id
+  from public.invoices as i
+  join public.users as u on u.id = i.user_id and u.status = 'active'
+  where e.scope = 'invoice' and i.id = e.invoice_id and i.finalized_at is not null
+  union
+  select u.id
+  from public.practice_members as m
+  join public.users as u on u.id = m.user_id and u.status = 'active'
+  where e.scope = 'invoice' and m.practice_id = e.practice_id
+  union
+  select u.id
+  from public.users as u
+  where e.scope in ('session', 'invoice') and u.role = 'admin' and u.status = 'active'
+) as r;
+comment on view private.live_readers is
+  'Whom each event is for, now: what the policies of public.live_feed say, for everybody at once. Tests compare the two.';
+
+revoke all on private.live_readers from public, anon, authenticated, service_role;
+
+-- schemas/80_live/30_read_live.sql
+-- A cursor is "epoch-transaction-id". It is a place in the log and no secret: who may see what lies after it, the policies say.
+
+create or replace function private.live_cursor(p_xid xid8, p_id bigint)
+returns text
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select l.epoch || '-' || p_xid::text || '-' || p_id::text from private.live_log as l
+$$;
+comment on function private.live_cursor(xid8, bigint) is
+  'security definer: reads the epoch of the log, which API roles may not. A place in the log as streams write it.';
+revoke execute on function private.live_cursor(xid8, bigint) from public, anon, authenticated, service_role;
+grant execute on function private.live_cursor(xid8, bigint) to authenticated, service_role;
+
+create or replace function private.live_place(p_cursor text, out place_xid xid8, out place_id bigint)
+returns record
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_parts text[] := regexp_match(p_cursor, '^([0-9a-f]{8})-([0-9]{1,18})-([0-9]{1,18})$');
+begin
+  -- Nothing but a place that this log has reached and still reaches back to counts: any other would leave out events in silence.
+  select v_parts[2]::xid8, v_parts[3]::bigint into place_xid, place_id
+  from private.live_log as l
+  where l.epoch = v_parts[1]
+    and l.epoch = private.live_epoch()
+    and v_parts[2]::xid8 <= pg_snapshot_xmax(pg_current_snapshot())
+    and (v_parts[2]::xid8, v_parts[3]::bigint) >= (l.pruned_xid, l.pruned_id);
+end;
+$$;
+comment on function private.live_place(text) is
+  'security definer: reads how far back the log goes, which API roles may not. The place that a cursor means; nulls when it means none, and the reader must start anew.';
+revoke execute on function private.live_place(text) from public, anon, authenticated, service_role;
+grant execute on function private.live_place(text) to authenticated, service_role;
+
+create or replace function public.live_since(p_after text default null, p_until text default null, p_limit integer default 500)
+returns table (cursor text, kind text, data json)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_from record;
+  v_until record;
+  v_count bigint := 0;
+  v_limit integer := least(greatest(coalesce(p_limit, 500), 1), 1000);
+  v_last text;
+begin
+  if private.me() is null then
+    return;
+  end if;
+  v_from := private.live_place(p_after);
+  v_until := private.live_place(p_until);
+  if v_until.place_xid is null then
+    -- All below the oldest open transaction has ended: nothing can appear there any more.
+    v_until.place_xid := pg_snapshot_xmin(pg_current_snapshot());
+    v_until.place_id := 0;
+  end if;
+  if v_from.place_xid is null then
+    return query select private.live_cursor(v_until.place_xid, v_until.place_id), case when p_after is null then 'ready' else 'reset' end, null::json;
+    return;
+  end if;
+  for cursor, kind, data in
+    select private.live_cursor(f.xid, f.id), f.kind, f.data
+    from public.live_feed as f
+    where (f.xid, f.id) > (v_from.place_xid, v_from.place_id) and (f.xid, f.id) <= (v_until.place_xid, v_until.place_id)
+    order by f.xid, f.id
+    limit v_limit
+  loop
+    v_count := v_count + 1;
+    v_last := cursor;
+    return next;
+  end loop;
+  if v_count = v_limit then
+    return query select v_last, 'more', null::json;
+  elsif (v_until.place_xid, v_until.place_id) > (v_from.place_xid, v_from.place_id) then
+    return query select private.live_cursor(v_until.place_xid, v_until.place_id), 'ready', null::json;
+  else
+    return query select p_after, 'ready', null::json;
+  end if;
+end;
+$$;
+comment on function public.live_since(text, text, integer) is
+  'What changed for the caller after a cursor, oldest first, then one row "ready", "more" (ask again from its cursor) or "reset" (the log does not know this cursor: fetch everything anew). Without a cursor only "ready".';
+revoke execute on function public.live_since(text, text, integer) from public, anon, authenticated, service_role;
+grant execute on function public.live_since(text, text, integer) to authenticated;
+
+create or replace function private.open_live(out epoch text, out key bytea, out xid text)
+returns record
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_epoch text := private.live_epoch();
+begin
+  if exists (select from private.live_log as l where l.epoch <> v_epoch) then
+    -- A copy of a database brings a log whose numbers are another server's: they would lie above or below all that follow.
+    perform from private.live_log for update;
+    if exists (select from private.live_log as l where l.epoch <> v_epoch) then
+      delete from public.live_events;
+      update private.live_log as l set epoch = v_epoch, pruned_xid = '0', pruned_id = 0;
+    end if;
+  end if;
+  select l.epoch, l.key, pg_snapshot_xmin(pg_current_snapshot())::text into epoch, key, xid from private.live_log as l;
+end;
+$$;
+comment on function private.open_live() is
+  'security definer: renews the log, which nobody may write. What a process that begins to read the log has to know; a log that came from elsewhere is emptied.';
+revoke execute on function private.open_live() from public, anon, authenticated, service_role;
+grant execute on function private.open_live() to service_role;
+
+create or replace function private.read_live(p_xid text, p_id bigint, p_limit integer)
+returns table (
+  xid text, id bigint, cursor text, kind text, data text, readers bytea, conversation_id uuid, waiting boolean
+)
+language plpgsql
+stable
+security definer
+set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  v_horizon xid8 := pg_snapshot_xmin(pg_current_snapshot());
+  v_epoch text := (select l.epoch || '-' from private.live_log as l);
+  v_count bigint := 0;
+begin
+  for xid, id, kind, data, conversation_id, readers in
+    select
+      f.xid::text, f.id, f.kind, f.data::text, f.conversation_id,
+      (
+        select coalesce(string_agg(uuid_send(r.user_id), ''), '')
+        from private.live_readers as r
+        where r.xid = f.xid and r.id = f.id
+      )
+    from public.live_feed as f
+    where (f.xid, f.id) > (p_xid::xid8, p_id) and f.xid < v_horizon
+    order by f.xid, f.id
+    limit p_limit
+  loop
+    v_count := v_count + 1;
+    cursor := v_epoch || xid || '-' || id;
+    return next;
+  end loop;
+  -- The last row says how far this went, and whether something is committed that an older transaction still hides.
+  if v_count < p_limit then
+    xid := greatest(v_horizon, p_xid::xid8)::text;
+    id := case when v_horizon > p_xid::xid8 then 0 else p_id end;
+  end if;
+  cursor := v_epoch || xid || '-' || id;
+  kind := null;
+  conversation_id := null;
+  data := null;
+  readers := null;
+  waiting := v_count = p_limit or exists (select from public.live_events as e where e.xid >= v_horizon);
+  return next;
+end;
+$$;
+comment on function private.read_live(text, bigint, integer) is
+  'security definer: reads for everybody at once, with whom each event is for (ids of 16 bytes, one after another). For the one reader of a process.';
+revoke execute on function private.read_live(text, bigint, integer) from public, anon, authenticated, service_role;
+grant execute on function private.read_live(text, bigint, integer) to service_role;
+
+create or replace function private.prune_live(p_keep interval)
+returns bigint
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_end record;
+  v_gone bigint;
+begin
+  perform from private.live_log for update;
+  select e.xid, e.id into v_end
+  from public.live_events as e
+  where e.created_at < now() - p_keep and e.xid < pg_snapshot_xmin(pg_current_snapshot())
+  order by e.xid desc, e.id desc
+  limit 1;
+  if not found then
+    return 0;
+  end if;
+  update private.live_log as l set pruned_xid = v_end.xid, pruned_id = v_end.id;
+  delete from public.live_events as e where (e.xid, e.id) <= (v_end.xid, v_end.id);
+  get diagnostics v_gone = row_count;
+  return v_gone;
+end;
+$$;
+comment on function private.prune_live(interval) is
+  'security definer: deletes from the log, which nobody may. Throws away what is older; a stream that was away for longer is told to start anew.';
+revoke execute on function private.prune_live(interval) from public, anon, authenticated, service_role;
+grant execute on function private.prune_live(interval) to service_role;
+
+-- schemas/80_live/32_typing_readers.sql
+create or replace function private.typing_readers(p_conversation_ids uuid[], p_user_ids uuid[])
+returns table (conversation_id uuid, user_id uuid, readers bytea)
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select said.conversation_id, said.user_id, string_agg(uuid_send(r.user_id), '')
+  from (select distinct * from unnest(p_conversation_ids, p_user_ids)) as said (conversation_id, user_id)
+  join public.conversation_participants as p
+    on p.conversation_id = said.conversation_id and p.user_id = said.user_id and p.left_at is null
+  join private.conversation_readers as r on r.conversation_id = said.conversation_id and r.user_id <> said.user_id
+  group by said.conversation_id, said.user_id
+$$;
+comment on function private.typing_readers(uuid[], uuid[]) is
+  'security definer: reads the people of conversations for everybody at once. Who may know that somebody is writing: nobody, once that person has left.';
+revoke execute on function private.typing_readers(uuid[], uuid[]) from public, anon, authenticated, service_role;
+grant execute on function private.typing_readers(uuid[], uuid[]) to service_role;
+
+-- schemas/80_live/40_conversations_live.sql
+create or replace function private.messages_live()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  -- Imported history is not news, as for deliveries.
+  if tg_op = 'INSERT' and new.created_at <= now() - interval '1 hour' then
+    return null;
+  end if;
+  insert into public.live_events (kind, scope, conversation_id, message_seq, message_id)
+  values (
+    case
+      when tg_op = 'INSERT' then 'message.created'
+      when new.deleted_at is not null then 'message.deleted'
+      else 'message.edited'
+    end,
+    'conversation', new.conversation_id, new.seq, new.id);
+  return null;
+end;
+$$;
+comment on function private.messages_live() is
+  'security definer: nobody may write the log. Trigger: a message written, edited or deleted is news to the readers of its conversation.';
+revoke execute on function private.messages_live() from public, anon, authenticated, service_role;
+
+drop trigger if exists messages_live on public.messages;
+create trigger messages_live after insert or update of content, deleted_at on public.messages
+for each row execute function private.messages_live();
+
+create or replace function private.message_reactions_live()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_row public.message_reactions := coalesce(new, old);
+begin
+  insert into public.live_events (kind, scope, conversation_id, message_seq, message_id, user_id, detail)
+  values (
+    case tg_op when 'INSERT' then 'reaction.added' else 'reaction.removed' end,
+    'conversation', v_row.conversation_id, v_row.message_seq, v_row.message_id, v_row.user_id,
+    jsonb_build_object('emoji', v_row.emoji));
+  return null;
+end;
+$$;
+comment on function private.message_reactions_live() is
+  'security definer: nobody may write the log. Trigger: a reaction, or one taken back, is news to the readers of its message.';
+revoke execute on function private.message_reactions_live() from public, anon, authenticated, service_role;
+
+drop trigger if exists message_reactions_live on public.message_reactions;
+create trigger message_reactions_live after insert or delete on public.message_reactions
+for each row execute function private.message_reactions_live();
+
+create or replace function private.conversations_live()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into public.live_events (kind, scope, conversation_id) values ('conversation.changed', 'conversation', new.id);
+  return null;
+end;
+$$;
+comment on function private.conversations_live() is
+  'security definer: nobody may write the log. Trigger: a new title is news to the readers of a conversation.';
+revoke execute on function private.conversations_live() from public, anon, authenticated, service_role;
+
+drop trigger if exists conversations_live on public.conversations;
+create trigger conversations_live after update of title on public.conversations
+for each row when (old.title is distinct from new.title) execute function private.conversations_live();
+
+create or replace function private.conversation_participants_live()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_came boolean;
+  v_read boolean := false;
+begin
+  if tg_op = 'INSERT' then
+    v_came := case when new.left_at is null then true end;
+  else
+    v_came := case when (new.left_at is null) <> (old.left_at is null) then new.left_at is null end;
+    v_read := new.last_read_seq > old.last_read_seq and new.last_read_at is distinct from old.last_read_at;
+  end if;
+  if v_came is not null then
+    -- To the others, who may see it; and to the person, who may see nothing else of it once they have left.
+    insert into public.live_events (kind, scope, conversation_id, user_id) values
+      (case when v_came then 'participant.joined' else 'participant.left' end, 'conversation', new.conversation_id, new.user_id),
+      (case when v_came then 'conversation.joined' else 'conversation.left' end, 'person', new.conversation_id, new.user_id);
+  end if;
+  -- Writing moves one's own position too, without a time: that is no news.
+  if v_read then
+    insert into public.live_events (kind, scope, conversation_id, message_seq, user_id)
+    values ('conversation.read', 'conversation', new.conversation_id, new.last_read_seq, new.user_id);
+  end if;
+  return null;
+end;
+$$;
+comment on function private.conversation_participants_live() is
+  'security definer: nobody may write the log. Trigger: who joined, left or read is news to the conversation, and joining and leaving to the person.';
+revoke execute on function private.conversation_participants_live() from public, anon, authenticated, service_role;
+
+drop trigger if exists conversation_participants_live on public.conversation_participants;
+create trigger conversation_participants_live after insert or update of left_at, last_read_at on public.conversation_participants
+for each row execute function private.conversation_participants_live();
+
+-- schemas/80_live/42_sessions_live.sql
+create or replace function private.log_session_live(p_session public.sessions)
+returns void
+language sql
+security definer
+set search_path = ''
+as $$
+  insert into public.live_events (kind, scope, session_id, coach_id, user_id)
+  values ('session.changed', 'session', p_session.id, p_session.coach_id, p_session.client_id)
+  on conflict (xid, session_id) where scope = 'session' do nothing
+$$;
+comment on function private.log_session_live(public.sessions) is
+  'security definer: nobody may write the log. A session is news once in a transaction, whatever of it changed how often.';
+revoke execute on function private.log_session_live(public.sessions) from public, anon, authenticated, service_role;
+
+create or replace function private.sessions_live()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  -- Imports of the past are no news.
+  if tg_op = 'UPDATE' or new.ends_at > now() then
+    perform private.log_session_live(new);
+  end if;
+  return null;
+end;
+$$;
+comment on function private.sessions_live() is
+  'security definer: nobody may write the log. Trigger: a session made or changed is news to whoever may see it.';
+revoke execute on function private.sessions_live() from public, anon, authenticated, service_role;
+
+drop trigger if exists sessions_live on public.sessions;
+create trigger sessions_live after insert or update on public.sessions
+for each row execute function private.sessions_live();
+
+create or replace function private.session_attendees_live()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_session public.sessions;
+begin
+  select * into v_session from public.sessions as s where s.id = new.session_id;
+  if tg_op = 'UPDATE' or v_session.ends_at > now() then
+    perform private.log_session_live(v_session);
+  end if;
+  if tg_op = 'UPDATE' and new.user_id is not null and new.cancelled_at is not null and old.cancelled_at is null then
+    insert into public.live_events (kind, scope, session_id, user_id)
+    values ('session.left', 'person', new.session_id, new.user_id);
+  end if;
+  return null;
+end;
+$$;
+comment on function private.session_attendees_live() is
+  'security definer: nobody may write the log. Trigger: who has a seat in a session, and how, is news to whoever may see the session; a seat given up to its person, too.';
+revoke execute on function private.session_attendees_live() from public, anon, authenticated, service_role;
+
+drop trigger if exists session_attendees_live on public.session_attendees;
+create trigger session_attendees_live after insert or update of status, cancelled_at, user_id on public.session_attendees
+for each row execute function private.session_attendees_live();
+
+-- schemas/80_live/44_money_and_notices_live.sql
+create or replace function private.invoices_live()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_row public.invoices := coalesce(new, old);
+begin
+  insert into public.live_events (kind, scope, invoice_id, practice_id, user_id)
+  values (
+    case tg_op when 'DELETE' then 'invoice.deleted' else 'invoice.changed' end,
+    'invoice', v_row.id, v_row.practice_id, case when v_row.finalized_at is not null then v_row.user_id end)
+  -- A document may be drafted and issued at once: it is the payer's business when the transaction ends.
+  on conflict (xid, invoice_id) where scope = 'invoice' do update set kind = excluded.kind, user_id = excluded.user_id;
+  return null;
+end;
+$$;
+comment on function private.invoices_live() is
+  'security definer: nobody may write the log. Trigger: an invoice made, issued, paid or ended is news to its practice, and once issued to its payer.';
+revoke execute on function private.invoices_live() from public, anon, authenticated, service_role;
+
+drop trigger if exists invoices_live on public.invoices;
+create trigger invoices_live after insert or update or delete on public.invoices
+for each row execute function private.invoices_live();
+
+create or replace function private.notifications_live()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_row public.notifications := coalesce(new, old);
+begin
+  if coalesce(v_row.channel, 'inapp') = 'inapp' and (v_row.scheduled_for is null or v_row.scheduled_for <= now()) then
+    insert into public.live_events (kind, scope, notification_id, user_id)
+    values (
+      case tg_op
+        when 'INSERT' then 'notification.created'
+        when 'DELETE' then 'notification.deleted'
+        else 'notification.changed'
+      end,
+      'person', v_row.id, v_row.user_id);
+  end if;
+  return null;
+end;
+$$;
+comment on function private.notifications_live() is
+  'security definer: nobody may write the log. Trigger: a notice told, read or put away is news to its person, on each of their devices.';
+revoke execute on function private.notifications_live() from public, anon, authenticated, service_role;
+
+drop trigger if exists notifications_live on public.notifications;
+create trigger notifications_live after insert or update of read_at or delete on public.notifications
+for each row execute function private.notifications_live();
 
 -- schemas/90_cross/10_link_person.sql
 create index if not exists session_attendees_guest_email_idx on public.session_attendees (email) where user_id is null;
