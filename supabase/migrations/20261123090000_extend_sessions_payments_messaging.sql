@@ -307,7 +307,8 @@ create table if not exists private.adoption_decisions (
 );
 comment on table private.adoption_decisions is
   'What a person decided about old data when Loom took over their database, and values that had to be replaced. Read by migrations.';
-comment on column private.adoption_decisions.kind is 'payments.status: what an unknown status means. users.timezone: the unknown zone a profile had.';
+comment on column private.adoption_decisions.kind is
+  'Decided: payments.status, what an unknown status means; coach.currency, from a profile somebody touched. Remembered: users.timezone, the unknown zone a profile had; payments.session, what a payment names without a session of the payer''s; sessions.unbilled, why; sessions.overlap, until when the coach was taken. step: done in batches.';
 
 revoke all on private.adoption_decisions from public, anon, authenticated, service_role;
 grant select on private.adoption_decisions to service_role;
@@ -762,6 +763,65 @@ begin
       having count(distinct p.currency) = 1
     ) as paid
     where paid.session_id = s.id and s.billing_status = 'unbilled' and private.is_currency(paid.currency) and /*within s.id*/ true;
+  end if;
+end;
+$$;
+do $$
+begin
+  if not exists (select from private.adoption_decisions where kind = 'step' and key = 'payments_unlinked') and current_setting('loom.first_time')::boolean then
+    -- A payment that names a session which is not there, or not the payer's, keeps its word in its metadata, and is remembered for a
+    -- person to look at.
+    insert into private.adoption_decisions (kind, key, value)
+    select 'payments.session', p.id::text, coalesce(p.metadata ->> 'session_id', p.metadata ->> 'sessionId')
+    from public.payments as p
+    where p.session_id is null and (p.metadata ? 'session_id' or p.metadata ? 'sessionId')
+      and coalesce(p.metadata ->> 'session_id', p.metadata ->> 'sessionId') is not null and /*within p.id*/ true
+    on conflict (kind, key) do nothing;
+  end if;
+end;
+$$;
+do $$
+begin
+  if not exists (select from private.adoption_decisions where kind = 'step' and key = 'sessions_unbilled') and current_setting('loom.first_time')::boolean then
+    -- Why an old session counts as unbilled: what the data says, in words for the person who has to bill it or write it off.
+    insert into private.adoption_decisions (kind, key, value)
+    select
+      'sessions.unbilled', s.id::text,
+      case
+        when s.status in ('cancelled', 'rescheduled', 'no_show') then 'it was not held'
+        when named.paid and named.currencies > 1 then 'it was paid in more than one currency'
+        when named.session_id is not null then 'payments name it, and none of them is paid'
+        when s.status in ('scheduled', 'in_progress') then 'nobody closed it, and no payment names it'
+        else 'no payment names it'
+      end
+    from public.sessions as s
+    left join (
+      select p.session_id, bool_or(p.status = 'paid') as paid, count(distinct p.currency) filter (where p.status = 'paid') as currencies
+      from public.payments as p
+      where p.session_id is not null and /*within p.session_id*/ true
+      group by p.session_id
+    ) as named on named.session_id = s.id
+    where s.billing_status = 'unbilled' and s.scheduled_at < now() and /*within s.id*/ true
+    on conflict (kind, key) do update set value = excluded.value;
+  end if;
+end;
+$$;
+do $$
+begin
+  if not exists (select from private.adoption_decisions where kind = 'step' and key = 'sessions_overlap') and current_setting('loom.first_time')::boolean then
+    -- Past sessions of one coach that overlap stay as they are: who was where is for people to know. Each is remembered, with when the
+    -- coach was taken by an earlier one.
+    insert into private.adoption_decisions (kind, key, value)
+    select 'sessions.overlap', o.id::text, to_char(o.busy_until at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+    from (
+      select s.id, s.scheduled_at, max(s.scheduled_at + make_interval(mins => s.duration_minutes)) over (
+        partition by s.coach_id order by s.scheduled_at, s.id rows between unbounded preceding and 1 preceding) as busy_until
+      from public.sessions as s
+      where s.status not in ('cancelled', 'rescheduled')
+        and s.scheduled_at + make_interval(mins => s.duration_minutes) <= now() and /*within s.coach_id*/ true
+    ) as o
+    where o.scheduled_at < o.busy_until
+    on conflict (kind, key) do nothing;
   end if;
 end;
 $$;
@@ -1613,7 +1673,8 @@ create table if not exists private.adoption_decisions (
 );
 comment on table private.adoption_decisions is
   'What a person decided about old data when Loom took over their database, and values that had to be replaced. Read by migrations.';
-comment on column private.adoption_decisions.kind is 'payments.status: what an unknown status means. users.timezone: the unknown zone a profile had.';
+comment on column private.adoption_decisions.kind is
+  'Decided: payments.status, what an unknown status means; coach.currency, from a profile somebody touched. Remembered: users.timezone, the unknown zone a profile had; payments.session, what a payment names without a session of the payer''s; sessions.unbilled, why; sessions.overlap, until when the coach was taken. step: done in batches.';
 
 revoke all on private.adoption_decisions from public, anon, authenticated, service_role;
 grant select on private.adoption_decisions to service_role;
@@ -13388,6 +13449,55 @@ begin
 end;
 $$;
 
+-- Two who looked for their conversation at the same moment made two. It finds the one that Loom's key names, else an older one, and
+-- makes it under the key.
+do $$
+declare
+  found record;
+begin
+  for found in
+    select p.proname, pg_get_function_arguments(p.oid) as arguments
+    from pg_proc as p
+    where p.pronamespace = 'public'::regnamespace and p.proname = 'get_or_create_direct_conversation' and p.prokind = 'f'
+      and string_to_array(p.proargtypes::text, ' ')::oid[] = array['uuid', 'uuid']::regtype[]::oid[]
+      and p.prorettype = 'uuid'::regtype and not p.proretset and pg_has_role(current_user, p.proowner, 'member')
+  loop
+    execute format(
+      $sql$
+        create or replace function public.%I(%s) returns uuid language plpgsql security invoker set search_path = '' as $f$
+        declare
+          pair constant text := least($1, $2)::text || ':' || greatest($1, $2)::text;
+          talk uuid;
+        begin
+          select c.id into talk from public.conversations as c where c.direct_key = pair;
+          if talk is null then
+            select c.id into talk
+            from public.conversations as c
+            join public.conversation_participants as a on a.conversation_id = c.id and a.user_id = $1
+            join public.conversation_participants as b on b.conversation_id = c.id and b.user_id = $2
+            where c.type = 'direct' and c.direct_key is null
+            order by c.last_message_at desc nulls last, c.id
+            limit 1;
+          end if;
+          if talk is null then
+            insert into public.conversations (type, created_by, direct_key) values ('direct', $1, pair)
+            on conflict (direct_key) do nothing
+            returning id into talk;
+            if talk is null then
+              select c.id into strict talk from public.conversations as c where c.direct_key = pair;
+            else
+              insert into public.conversation_participants (conversation_id, user_id) values (talk, $1), (talk, $2);
+            end if;
+          end if;
+          return talk;
+        end
+        $f$
+      $sql$,
+      found.proname, found.arguments);
+  end loop;
+end;
+$$;
+
 -- Helpers that answered or wrote for whatever user's id they were given. Those that do what a person may do anyway run as the caller
 -- from now on, so that policies decide; the others are for the service alone, which the extension has seen to above.
 do $$
@@ -13395,7 +13505,7 @@ declare
   item record;
 begin
   for item in
-    select p.oid::regprocedure as signature
+    select p.oid::regprocedure as signature, p.proname
     from pg_proc as p
     where p.pronamespace = 'public'::regnamespace and p.prokind = 'f' and pg_has_role(current_user, p.proowner, 'member')
       and p.proname in (
@@ -13403,7 +13513,13 @@ begin
         'mark_all_notifications_read', 'get_unread_notification_count', 'get_unread_message_count', 'can_user_message_user',
         'get_last_messages_for_conversations', 'validate_session_availability_with_timezone')
   loop
-    execute format('alter function %s security invoker', item.signature);
+    if item.proname = 'validate_session_availability_with_timezone' then
+      -- Hours are known to whoever has signed in (public.coach_hours), but no longer read from the table.
+      execute format('alter function %s security definer', item.signature);
+      execute format('alter function %s set search_path = public, pg_temp', item.signature);
+    else
+      execute format('alter function %s security invoker', item.signature);
+    end if;
     execute format('grant execute on function %s to authenticated, service_role', item.signature);
   end loop;
 end;
@@ -13497,6 +13613,45 @@ end;
 $$;
 
 -- messaging
+
+do $$
+begin
+  if not exists (select from private.adoption_decisions where kind = 'step' and key = 'conversation_contexts') and current_setting('loom.first_time')::boolean then
+    -- A conversation is about a session when every message in it names that one, and it is the talk of its coach and client. Having no
+    -- context says the same as a general one, so the others get none.
+    insert into public.conversation_contexts (conversation_id, context_type, session_id)
+    select named.conversation_id, 'session', s.id
+    from (
+      select m.conversation_id, min(lower(coalesce(m.metadata ->> 'session_id', m.metadata ->> 'sessionId'))) as link
+      from public.messages as m
+      where /*within m.conversation_id*/ true
+      group by m.conversation_id
+      having count(*) = count(coalesce(m.metadata ->> 'session_id', m.metadata ->> 'sessionId'))
+        and count(distinct lower(coalesce(m.metadata ->> 'session_id', m.metadata ->> 'sessionId'))) = 1
+    ) as named
+    join public.sessions as s
+      on s.id = case when named.link ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then named.link::uuid end
+    join public.conversations as c on c.id = named.conversation_id and c.type = 'direct'
+    where s.client_id is not null
+      and (
+        select array_agg(p.user_id order by p.user_id) from public.conversation_participants as p where p.conversation_id = c.id
+      ) = array[least(s.coach_id, s.client_id), greatest(s.coach_id, s.client_id)]
+    on conflict (conversation_id) do nothing;
+  end if;
+end;
+$$;
+-- What is about one session is that session's conversation of the two, unless it has another.
+update public.conversations as c
+set direct_key = n.direct_key
+from (
+  select (array_agg(x.conversation_id))[1] as id, private.pair_key(s.coach_id, s.client_id, s.id) as direct_key
+  from public.conversation_contexts as x
+  join public.sessions as s on s.id = x.session_id and s.client_id is not null
+  join public.conversations as o on o.id = x.conversation_id and o.type = 'direct' and o.direct_key is null
+  group by s.id
+  having count(*) = 1
+) as n
+where n.id = c.id and not exists (select from public.conversations as taken where taken.direct_key = n.direct_key);
 
 -- One conversation per pair from now on. Where a pair has several, none can be said to be the one: they stay readable as they
 -- are, and the next start makes a new one. Deliveries of old messages are not invented.
