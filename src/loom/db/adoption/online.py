@@ -222,7 +222,10 @@ def _walk_sessions(conn: Conn, report: Report) -> None:
     _walk_step(conn, "sessions_times", report)
     _walk_step(conn, "payments_session", report)
     build_indexes(conn, report, only="payments_session_idx")
-    for name in ("sessions_paid", "coach_clients", "sessions_overlap", "coach_blocks", "session_attendees"):
+    for name in (
+        "sessions_paid", "payments_unlinked", "sessions_unbilled", "sessions_overlap", "coach_clients", "coach_blocks",
+        "session_attendees",
+    ):  # fmt: skip
         _walk_step(conn, name, report)
 
 
