@@ -51,12 +51,13 @@ def app(old: Cluster) -> Iterator[str]:
         conn.execute("drop role app")
 
 
-def supabase(*arguments: str, home: Path) -> str:
+def supabase(*arguments: str, home: Path, cwd: Path = ROOT, fails: bool = False) -> str:
+    """What the real CLI says. It has to succeed, or to fail."""
     if not CLI.exists():
         pytest.exit("The Supabase CLI is missing (npm install). scripts/test gets it where Node is.", returncode=1)
     done = subprocess.run(
         [CLI, *arguments],
-        cwd=ROOT,
+        cwd=cwd,
         env={"PATH": os.environ["PATH"], "HOME": str(home), "DO_NOT_TRACK": "1", "SUPABASE_TELEMETRY_DISABLED": "1"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -64,7 +65,7 @@ def supabase(*arguments: str, home: Path) -> str:
         timeout=120,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert (done.returncode != 0) is fails, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 

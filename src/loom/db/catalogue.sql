@@ -93,7 +93,17 @@ select
     'body', md5(f.prosrc))
 from routine as f
 union all
-select 'view', r.name, pg_get_viewdef(r.oid)
+select 'view', r.name, concat_ws(' from ', (
+  -- Not the text: each version words it in its own way. What comes out, and what it is made of.
+  select string_agg(format('%s %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' order by a.attnum)
+  from pg_attribute as a where a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
+), (
+  select string_agg(distinct d.refobjid::regclass || coalesce('.' || c.attname, ''), ', ' order by d.refobjid::regclass || coalesce('.' || c.attname, ''))
+  from pg_rewrite as w
+  join pg_depend as d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass
+  left join pg_attribute as c on c.attrelid = d.refobjid and c.attnum = d.refobjsubid and d.refobjsubid > 0
+  where w.ev_class = r.oid and d.refobjid <> r.oid
+))
 from relation as r
 where r.relkind in ('v', 'm')
 union all

@@ -55,9 +55,14 @@ def check(conn: Connection[Any]) -> list[Finding]:
     """Everything that is not as it should be, in one read-only snapshot. Empty is good."""
     with conn.transaction():
         conn.execute("set transaction isolation level repeatable read, read only")
-        drift = compare(expected_facts(), read_facts(conn))
-        # Rows of tables that are not as expected cannot be asked.
-        return drift or [*_invariants(conn), *_orphans(conn)]
+        return look(conn)
+
+
+def look(conn: Connection[Any]) -> list[Finding]:
+    """The same in the caller's transaction."""
+    drift = compare(expected_facts(), read_facts(conn))
+    # Rows of tables that are not as expected cannot be asked.
+    return drift or [*_invariants(conn), *_orphans(conn)]
 
 
 def compare(expected: Facts, there: Facts) -> list[Finding]:

@@ -32,10 +32,16 @@ class Interrupted(OperatorError):
 
 
 class OpenQuestions(OperatorError):
-    """The plan has questions that nobody answered. `plan` has them."""
+    """The plan cannot be carried out: questions that nobody answered, rights missing, or another database. `plan` says."""
 
     def __init__(self, plan: Plan) -> None:
-        super().__init__("Nothing was changed: the plan has open questions (loom db adopt --plan shows them).")
+        if plan.exit_code is ExitCode.NO_RIGHTS:
+            reason = f"{plan.server.login} lacks {'; '.join(plan.server.missing_rights)}"
+        elif plan.exit_code is ExitCode.NOT_LOOM:
+            reason = "this is not a database that Loom grew from"
+        else:
+            reason = f"{len(plan.questions)} questions are open (loom db adopt --plan shows them)"
+        super().__init__(f"Nothing was changed: {reason}.")
         self.plan = plan
         self.exit_code = plan.exit_code
 

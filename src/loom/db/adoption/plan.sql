@@ -28,12 +28,11 @@ from (
       or (to_regnamespace('private') is not null and to_regnamespace('jobs') is not null)
     ),
     (
-      'TRIGGER on auth.users',
-      coalesce((select has_table_privilege(current_user, u.oid, 'trigger') from auth_users as u), true)
-    ),
-    (
-      'REFERENCES on auth.users',
-      coalesce((select has_table_privilege(current_user, u.oid, 'references') from auth_users as u), true)
+      'SELECT, INSERT, UPDATE, DELETE, REFERENCES and TRIGGER on auth.users',
+      coalesce((
+        select bool_and(has_table_privilege(current_user, u.oid, p.privilege))
+        from auth_users as u, unnest(array['select', 'insert', 'update', 'delete', 'references', 'trigger']) as p (privilege)
+      ), true)
     ),
     (
       'extension btree_gist, which is not available on this server',
