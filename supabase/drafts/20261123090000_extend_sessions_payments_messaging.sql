@@ -351,7 +351,8 @@ alter table public.payments
   add column if not exists paid_at timestamptz,
   add column if not exists failure_code text,
   add column if not exists failure_message text,
-  add column if not exists provider_status text;
+  add column if not exists provider_status text,
+  add column if not exists coach_client_id uuid;
 -- What was called refunded went back whole: there was no way to say less.
 update public.payments as p set refunded_cents = p.amount_cents, refund_reserved_cents = p.amount_cents
 where p.status = 'refunded' and p.refunded_cents = 0;

@@ -39,6 +39,9 @@ MADE = {
     " where a.id = t.attendee_id)",
     "public.invoice_series": "'series-' || (select matrix.label(m.user_id) from public.practice_members m"
     " where m.practice_id = t.practice_id)",
+    "public.journal_transactions": "'book-' || matrix.label(t.subject_id)",
+    "public.journal_entries": "(select 'book-' || matrix.label(j.subject_id) || '-' || t.account"
+    " from public.journal_transactions j where j.id = t.transaction_id)",
     "private.gateway_secrets": "'secrets-of-' || matrix.label(t.account_id)",
     "public.conversation_participants": "matrix.label(t.conversation_id) || '--' || matrix.label(t.user_id)",
     "public.message_delivery_states": "matrix.label(t.message_id) || '-' || t.channel",

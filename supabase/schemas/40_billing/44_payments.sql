@@ -28,7 +28,8 @@ create table if not exists public.payments (
   paid_at timestamptz,
   failure_code text,
   failure_message text,
-  provider_status text
+  provider_status text,
+  coach_client_id uuid
 );
 
 do $$
@@ -52,6 +53,7 @@ begin
       add constraint payments_practice_id_fkey foreign key (practice_id) references public.practices (id) on delete restrict,
       add constraint payments_gateway_account_id_fkey
         foreign key (gateway_account_id) references public.gateway_accounts (id) on delete restrict,
+      add constraint payments_coach_client_id_fkey foreign key (coach_client_id) references public.coach_clients (id) on delete restrict,
       add constraint payments_currency_known check (private.is_currency(currency)),
       add constraint payments_metadata_object check (jsonb_typeof(metadata) = 'object'),
       add constraint payments_refunds_within
@@ -60,6 +62,13 @@ begin
       add constraint payments_refunded_is_all check ((status = 'refunded') = (refunded_cents = amount_cents)),
       add constraint payments_refunds_need_money check (refunded_cents = 0 or status in ('paid', 'refunded')),
       add constraint payments_reference_length check (char_length(reference) between 1 and 200);
+  end if;
+  if not exists (
+    select from pg_catalog.pg_constraint where conname = 'invoices_payment_id_fkey' and conrelid = 'public.invoices'::regclass
+  ) then
+    -- Receipts point at payments, which stand after invoices.
+    alter table public.invoices
+      add constraint invoices_payment_id_fkey foreign key (payment_id) references public.payments (id) on delete restrict;
   end if;
 end
 $$;
@@ -72,6 +81,8 @@ comment on column public.payments.refund_reserved_cents is
 comment on column public.payments.allocated_cents is 'Sum of what invoices have of it now; the rest is the client''s credit.';
 comment on column public.payments.raw_payload is 'What the gateway sent. API roles cannot read it.';
 comment on column public.payments.practice_id is 'Who received it. Null on payments from before practices whose receiver the data does not tell.';
+comment on column public.payments.coach_client_id is
+  'Whose money it is, also of a client without an account. Null on payments from before practices.';
 comment on column public.payments.reference is 'For transfers, vouchers and the like: what names them in the world outside.';
 
 -- Both were partial before; whole ones still allow many nulls, and an upsert can name them.
@@ -85,13 +96,17 @@ create index if not exists payments_intent_idx on public.payments (intent_id);
 create index if not exists payments_method_idx on public.payments (method_id);
 create index if not exists payments_practice_idx on public.payments (practice_id, created_at desc, id desc);
 create index if not exists payments_gateway_account_idx on public.payments (gateway_account_id);
+create index if not exists payments_coach_client_idx on public.payments (coach_client_id) where coach_client_id is not null;
+-- The same voucher is taken once; one that was undone may come again.
+create unique index if not exists payments_voucher_once on public.payments (practice_id, lower(reference))
+  where method_type = 'voucher' and status = 'paid';
 create index if not exists payments_recorded_by_idx on public.payments (recorded_by);
 
 revoke all on public.payments from public, anon, authenticated, service_role;
 grant select, insert, update on public.payments to service_role;
 grant select (id, user_id, amount_cents, currency, description, status, provider, provider_transaction_id, created_at, updated_at,
   session_id, invoice_id, intent_id, method_id, practice_id, gateway_account_id, method_type, reference, recorded_by, refunded_cents,
-  refund_reserved_cents, allocated_cents, paid_at, failure_code, failure_message) on public.payments to authenticated;
+  refund_reserved_cents, allocated_cents, paid_at, failure_code, failure_message, coach_client_id) on public.payments to authenticated;
 
 alter table public.payments enable row level security;
 drop policy if exists payments_select_payer on public.payments;
