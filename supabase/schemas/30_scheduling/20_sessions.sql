@@ -35,28 +35,15 @@ create table if not exists public.sessions (
   constraint sessions_positive_duration check (duration_minutes > 0)
 );
 
-do $$
-begin
-  if not exists (
-    select from pg_catalog.pg_constraint where conname = 'sessions_template_id_fkey' and conrelid = 'public.sessions'::regclass
-  ) then
-    alter table public.sessions
-      add constraint sessions_template_id_fkey foreign key (template_id)
-        references public.session_templates (id) on delete set null;
-  end if;
-  if not exists (select from pg_catalog.pg_constraint where conname = 'sessions_type' and conrelid = 'public.sessions'::regclass) then
-    alter table public.sessions
-      add constraint sessions_type check (type in ('individual', 'group')),
-      add constraint sessions_client_by_type
-        check ((type = 'individual' and client_id is not null) or (type = 'group' and client_id is null)),
-      add constraint sessions_capacity_range check (capacity between 1 and 1000),
-      add constraint sessions_currency_code check (private.is_currency(currency)),
-      add constraint sessions_buffer_range
-        check (buffer_before_minutes between 0 and 240 and buffer_after_minutes between 0 and 240),
-      add constraint sessions_ends_after_start check (ends_at > scheduled_at);
-  end if;
-end
-$$;
+select private.ensure_constraints(
+  'public.sessions',
+  'sessions_template_id_fkey foreign key (template_id) references public.session_templates (id) on delete set null',
+  'sessions_type check (type in (''individual'', ''group''))',
+  'sessions_client_by_type check ((type = ''individual'' and client_id is not null) or (type = ''group'' and client_id is null))',
+  'sessions_capacity_range check (capacity between 1 and 1000)',
+  'sessions_currency_code check (private.is_currency(currency))',
+  'sessions_buffer_range check (buffer_before_minutes between 0 and 240 and buffer_after_minutes between 0 and 240)',
+  'sessions_ends_after_start check (ends_at > scheduled_at)');
 
 comment on table public.sessions is
   'A coach''s session with one client (type individual) or several people (type group). Who takes part, at what price and how it stands with the money is in session_attendees.';
