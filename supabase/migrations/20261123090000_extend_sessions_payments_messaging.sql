@@ -5340,7 +5340,7 @@ create table if not exists public.invoices (
   constraint invoices_tax_rate_sane check (tax_rate_bp between 0 and 10000),
   constraint invoices_amounts_not_negative check (least(subtotal_cents, tax_cents, amount_paid_cents, amount_refunded_cents,
     refund_covered_cents, credited_open_cents) >= 0),
-  constraint invoices_credited_within check (credited_cents between 0 and total_amount_cents),
+  constraint invoices_credited_within check (credited_cents between 0 and greatest(total_amount_cents, 0)),
   constraint invoices_kind_has_its_source check (finalized_at is null or is_history
     or ((document_kind = 'credit_note') = (credit_of_invoice_id is not null)
         and (document_kind in ('receipt', 'tax_invoice_receipt')) = (payment_id is not null))),
