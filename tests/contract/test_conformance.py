@@ -49,6 +49,7 @@ TABLES = {
     "method_id": "payment_methods",
     "note_id": "coach_notes",
     "notification_id": "notifications",
+    "outcome_id": "seat_outcomes",
     "payment_id": "payments",
     "refund_id": "payment_refunds",
     "reflection_id": "reflections",

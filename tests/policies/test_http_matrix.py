@@ -26,6 +26,7 @@ ROWS = {
     "notification_id": ["notice-client"],
     "template_id": ["offer-retired"],
     "session_id": ["upcoming", "group"],
+    "outcome_id": ["outcome"],
     "attendee_id": ["upcoming--client", "group--guest"],
     "invoice_id": ["invoice", "draft"],
     "line_id": ["line", "line-draft"],

@@ -75,10 +75,26 @@ insert into public.session_attendees (session_id, user_id, role, status, invited
   (@closed-group, @client, 'client', 'confirmed', @coach, null, null, null),
   (@closed-group, @group_member, 'client', 'confirmed', @coach, null, null, null);
 
+-- Who came to what: records of it come by trigger.
+update public.session_attendees set status = 'checked_in'
+where (session_id, user_id) in ((@single, @client), (@foreign, @foreign_client));
+
 insert into public.coach_blocks (id, coach_id, kind, during, expires_at) values
   (@holiday, @coach, 'time_off', tstzrange(date_trunc('day', now()) + interval '30 days', date_trunc('day', now()) + interval '31 days'), null),
   (@holiday-foreign, @other_coach, 'time_off', tstzrange(date_trunc('day', now()) + interval '30 days', date_trunc('day', now()) + interval '31 days'), null),
   (@hold, @coach, 'hold', tstzrange(date_trunc('day', now()) + interval '32 days', date_trunc('day', now()) + interval '33 days'), now() + interval '1 hour');
+
+insert into public.cancellation_policies (id, coach_id, template_id, tiers, currency) values
+  (@policy, @coach, null, '[{"hours": 24, "percent": 50}]', null),
+  (@policy-group, @coach, @offer-group, '[{"hours": 24, "forfeit": true}]', null),
+  (@policy-foreign, @other_coach, null, '[{"hours": 24, "fee_cents": 5000}]', 'ILS');
+insert into public.seat_outcomes (id, session_id, attendee_id, coach_id, kind, by_coach, notice_minutes, amount_cents, currency)
+select o.id, a.session_id, a.id, a.coach_id, 'moved', false, 60, 12500, 'ILS'
+from (values
+  (@outcome::uuid, @upcoming::uuid, @client::uuid), (@outcome-former::uuid, @group::uuid, @former_member::uuid),
+  (@outcome-suspended::uuid, @group::uuid, @suspended::uuid), (@outcome-foreign::uuid, @foreign::uuid, @foreign_client::uuid)
+) o (id, session_id, user_id)
+join public.session_attendees a on a.session_id = o.session_id and a.user_id = o.user_id;
 
 insert into private.access_links (token_hash, purpose, attendee_id, email, expires_at)
 select encode(sha256('guest-token'), 'hex'), 'invitation', a.id, a.email, now() + interval '1 day'
@@ -205,6 +221,8 @@ insert into public.message_read_receipts (id, message_id, user_id) values
   (@receipt-early, @welcome, @client),
   (@receipt-late, @notice, @group_member),
   (@receipt-foreign, @far, @foreign_client);
+update public.messages set content = content || ' (edited)' where id in (@welcome, @question, @far);
+insert into public.messaging_preferences (user_id, share_receipts) values (@coach, true), (@group_member, false);
 update public.messages set deleted_at = now(), deleted_by = @client, content = null where id = @mistake;
 insert into public.typing_indicators (id, conversation_id, user_id, expires_at) values
   (@typing, @direct, @client, now() + interval '1 day'),

@@ -119,6 +119,33 @@ grant execute on function public.cancel_session(uuid, text) to authenticated;
 comment on function public.cancel_session(uuid, text) is
   'security definer: nobody may update the status of a session. The coach, or the client of an individual session, cancels it. Attendees of a group give up their seat instead.';
 
+create or replace function private.count_move(p_session public.sessions)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_seat public.session_attendees;
+  v_tier jsonb;
+begin
+  select * into v_seat from public.session_attendees where session_id = p_session.id and user_id = private.me() for no key update;
+  select c.tier into v_tier
+  from private.terms_cost(v_seat.terms, p_session.scheduled_at - now(), v_seat.price_cents, v_seat.currency) as c;
+  if v_seat.moves_made >= (v_seat.terms ->> 'free_moves')::integer then
+    perform private.fail(409, 'moves_used_up', format('A session can be moved %s times; ask the coach.', v_seat.moves_made));
+  elsif v_tier is not null and v_seat.terms ->> 'late_moves' = 'refuse' then
+    perform private.fail(409, 'move_too_late', format('A session can be moved until %s hours before; ask the coach.', v_tier ->> 'hours'));
+  end if;
+  update public.session_attendees set moves_made = moves_made + 1 where id = v_seat.id;
+  perform private.record_outcome(v_seat.id, 'moved', p_session.scheduled_at);
+end;
+$$;
+revoke execute on function private.count_move(public.sessions) from public, anon, authenticated, service_role;
+comment on function private.count_move(public.sessions) is
+  'security definer: called by definer functions. Holds a client''s move to the terms of their seat, counts it, and writes what a late one costs.';
+
 create or replace function public.reschedule_session(
   p_session_id uuid, p_starts_at timestamptz, p_duration_minutes integer default null
 )
@@ -159,6 +186,7 @@ begin
     ) then
       perform private.fail(422, 'slot_not_offered', 'The coach does not offer a session at that time.');
     end if;
+    perform private.count_move(v_session);
   end if;
   update public.sessions
   set scheduled_at = p_starts_at, duration_minutes = coalesce(p_duration_minutes, duration_minutes)

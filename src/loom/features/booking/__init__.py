@@ -1,0 +1,1 @@
+"""What comes before and after a session: its terms, holds, requests, series, and what is owed in the end."""

@@ -1,0 +1,68 @@
+"""The queries of booking, typed. Each runs as whoever the executor acts for; policies decide what they see."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from loom.db.executor import Executor
+from loom.db.sql import load_queries
+from loom.features.booking.schemas import Outcome, Quote, SetPolicy, Terms
+from loom.http.cursors import After
+
+SQL = load_queries(__package__)
+
+
+async def set_policy(q: Executor, template_id: UUID | None, new: SetPolicy) -> Terms:
+    """The caller's policy for a template, or for everything."""
+    params = {
+        "template_id": template_id,
+        "tiers": new.tiers_json(),
+        "currency": new.currency,
+        "free_moves": new.free_moves,
+        "late_moves": new.late_moves,
+    }
+    return await q.fetch_one(SQL["set_policy"], params, Terms)
+
+
+async def get_own_policy(q: Executor) -> Terms:
+    """The caller's policy for everything; NotFound when there is none."""
+    return await q.fetch_one(SQL["get_own_policy"], {}, Terms)
+
+
+async def delete_policy(q: Executor, template_id: UUID | None) -> int:
+    """How many were removed: one or none."""
+    return await q.execute(SQL["delete_policy"], {"template_id": template_id})
+
+
+async def cancellation_terms(q: Executor, template_id: UUID) -> Terms:
+    """What a booking from a template would be held to; NotFound for one that is not on offer."""
+    return await q.fetch_one(SQL["cancellation_terms"], {"template_id": template_id}, Terms)
+
+
+async def cancellation_quote(q: Executor, session_id: UUID, attendee_id: UUID | None) -> Quote:
+    """What giving up the caller's seat, or for the coach the seat named, costs now."""
+    return await q.fetch_one(SQL["cancellation_quote"], {"session_id": session_id, "attendee_id": attendee_id}, Quote)
+
+
+async def list_outcomes(
+    q: Executor, *, session_id: UUID | None, owed: bool | None, after: After, limit: int
+) -> list[Outcome]:
+    """Visible outcomes of a session, or all of the calling coach's."""
+    params = {
+        "session_id": session_id,
+        "owed": owed,
+        "after_time": after.at,
+        "after_id": after.id,
+        "limit": limit,
+    }
+    return await q.fetch_all(SQL["list_outcomes"], params, Outcome)
+
+
+async def get_outcome(q: Executor, outcome_id: UUID) -> Outcome:
+    """One outcome; NotFound."""
+    return await q.fetch_one(SQL["get_outcome"], {"id": outcome_id}, Outcome)
+
+
+async def waive_outcome(q: Executor, outcome_id: UUID, reason: str | None) -> None:
+    """NotFound for one that is not the caller's as a coach."""
+    await q.execute(SQL["waive_outcome"], {"id": outcome_id, "reason": reason})

@@ -1,0 +1,46 @@
+-- name: set_policy
+insert into public.cancellation_policies (coach_id, template_id, tiers, currency, free_moves, late_moves)
+values ((select private.me()), %(template_id)s, %(tiers)s::jsonb, %(currency)s, %(free_moves)s, %(late_moves)s)
+on conflict on constraint cancellation_policies_one_each
+do update set tiers = excluded.tiers, currency = excluded.currency, free_moves = excluded.free_moves,
+  late_moves = excluded.late_moves
+returning tiers, currency, free_moves, late_moves
+
+-- name: get_own_policy
+select p.tiers, p.currency, p.free_moves, p.late_moves
+from public.cancellation_policies as p
+where p.coach_id = (select private.me()) and p.template_id is null
+
+-- name: delete_policy
+delete from public.cancellation_policies as p
+where p.coach_id = (select private.me()) and p.template_id is not distinct from %(template_id)s::uuid
+
+-- name: cancellation_terms
+select t.tiers, t.currency, t.free_moves, t.late_moves
+from jsonb_to_record(public.cancellation_terms(%(template_id)s)) as t (
+  tiers jsonb, currency text, free_moves integer, late_moves text
+)
+
+-- name: cancellation_quote
+select q.*
+from jsonb_to_record(public.cancellation_quote(%(session_id)s, %(attendee_id)s)) as q (
+  attendee_id uuid, starts_at timestamptz, as_of timestamptz, price_cents integer, amount_cents integer, currency text,
+  forfeits boolean, steps jsonb, moves_made integer, free_moves integer, may_move boolean
+)
+
+-- name: list_outcomes
+-- The coach's whole list along its own index; who holds a seat asks for one session.
+select *
+from public.seat_outcomes as o
+where (%(session_id)s::uuid is null or o.session_id = %(session_id)s)
+  and (%(session_id)s::uuid is not null or o.coach_id = (select private.me()))
+  and (%(owed)s::boolean is null or (coalesce(o.owed_cents, 1) > 0) = %(owed)s)
+  and (%(after_id)s::uuid is null or (o.created_at, o.id) > (%(after_time)s::timestamptz, %(after_id)s))
+order by o.created_at, o.id
+limit %(limit)s
+
+-- name: get_outcome
+select * from public.seat_outcomes where id = %(id)s
+
+-- name: waive_outcome
+select public.waive_outcome(%(id)s, %(reason)s)

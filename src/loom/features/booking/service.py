@@ -1,0 +1,22 @@
+"""What a request does before and after a session."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from loom.core.errors import NotFound
+from loom.db.executor import Executor
+from loom.features.booking import queries
+from loom.features.booking.schemas import Outcome
+
+
+async def delete_policy(q: Executor, template_id: UUID | None) -> None:
+    """NotFound when there was none to remove."""
+    if await queries.delete_policy(q, template_id) == 0:
+        raise NotFound
+
+
+async def waive(q: Executor, outcome_id: UUID, reason: str | None) -> Outcome:
+    """The outcome that nobody owes any more."""
+    await queries.waive_outcome(q, outcome_id, reason)
+    return await queries.get_outcome(q, outcome_id)
