@@ -44,6 +44,12 @@ MADE = {
     "public.journal_transactions": "'book-' || matrix.label(t.subject_id)",
     "public.journal_entries": "(select 'book-' || matrix.label(j.subject_id) || '-' || t.account"
     " from public.journal_transactions j where j.id = t.transaction_id)",
+    "private.logos": "'logo-of-' || (select matrix.label(m.user_id) from public.practice_members m"
+    " where m.practice_id = t.practice_id)",
+    "public.practice_letterheads": "'letterhead-' || (select matrix.label(m.user_id) from public.practice_members m"
+    " where m.practice_id = t.practice_id)",
+    "private.document_faces": "'face-' || matrix.label(t.invoice_id)",
+    "private.document_links": "'document-link-' || matrix.label(t.invoice_id)",
     "private.gateway_secrets": "'secrets-of-' || matrix.label(t.account_id)",
     "public.conversation_participants": "matrix.label(t.conversation_id) || '--' || matrix.label(t.user_id)",
     "public.conversation_membership_changes": "concat_ws('-', matrix.label(t.conversation_id), t.change,"
