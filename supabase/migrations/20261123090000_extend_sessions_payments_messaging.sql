@@ -7900,7 +7900,7 @@ create constraint trigger payments_book after insert or update of status, refund
 
 -- schemas/40_billing/57_client_balances.sql
 create or replace view public.client_balances with (security_invoker = true) as
-  select b.practice_id, b.coach_client_id, b.currency, sum(b.billed)::bigint as billed_cents, sum(b.open)::bigint as open_cents,
+  select b.coach_client_id, b.practice_id, b.currency, sum(b.billed)::bigint as billed_cents, sum(b.open)::bigint as open_cents,
     sum(b.overdue)::bigint as overdue_cents, min(b.due) as overdue_since, sum(b.credit)::bigint as credit_cents,
     sum(b.written_off)::bigint as written_off_cents, sum(b.open - b.credit)::bigint as balance_cents
   from (

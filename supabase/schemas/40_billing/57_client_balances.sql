@@ -1,5 +1,5 @@
 create or replace view public.client_balances with (security_invoker = true) as
-  select b.practice_id, b.coach_client_id, b.currency, sum(b.billed)::bigint as billed_cents, sum(b.open)::bigint as open_cents,
+  select b.coach_client_id, b.practice_id, b.currency, sum(b.billed)::bigint as billed_cents, sum(b.open)::bigint as open_cents,
     sum(b.overdue)::bigint as overdue_cents, min(b.due) as overdue_since, sum(b.credit)::bigint as credit_cents,
     sum(b.written_off)::bigint as written_off_cents, sum(b.open - b.credit)::bigint as balance_cents
   from (

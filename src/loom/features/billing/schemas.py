@@ -177,8 +177,8 @@ class CreditInvoice(Input):
 class NoteNumbers(Input):
     """Numbers that others gave to an issued document. Each is noted once."""
 
-    allocation_number: Annotated[str, Field(pattern=r"^[0-9]{9}$")] | None = None
     document_number: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60)] | None = None
+    allocation_number: Annotated[str, Field(pattern=r"^[0-9]{9}$")] | None = None
 
 
 class Intent(BaseModel):

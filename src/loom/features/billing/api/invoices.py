@@ -173,7 +173,7 @@ async def restore_invoice(invoice_id: UUID, write: Write) -> Response:
 async def credit_invoice(invoice_id: UUID, body: CreditInvoice, write: Write) -> Response:
     """Take back a part of an issued invoice, or all that is left, by a credit note; the answer is the note.
 
-    It stands for money that was refunded first, then for what is open; what was paid beyond becomes the client's credit.
+    It stands for money that was refunded first, then for what is open; what was paid beyond is then credit.
     """
 
     async def work(tx: Tx) -> InvoiceWithLines:

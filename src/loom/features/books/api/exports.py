@@ -26,7 +26,7 @@ To = Annotated[AwareDatetime, Query(description="Until before this instant.")]
 async def export_table(table: Which, read: Read, start: From, to: To) -> Response:
     """A file of your practice's journal, documents or payments of a period, for a spreadsheet or an accountant.
 
-    Amounts are in major units. UTF-8 with a byte order mark; texts that a spreadsheet would run begin with an apostrophe.
+    Amounts are in major units. UTF-8 with a byte order mark; what a spreadsheet would run is quoted.
     """
     if to <= start:
         raise Invalid("period_invalid", "The period must end after it begins.")
