@@ -7811,6 +7811,9 @@ declare
   v_left bigint;
   v_row record;
 begin
+  -- Two invoices may share payments: whoever releases takes them in one order.
+  perform from public.payments p where p.id in (select a.payment_id from public.payment_allocations a where a.invoice_id = p_invoice_id)
+    order by p.id for no key update;
   select (select coalesce(sum(a.amount_cents::bigint + a.refunded_cents), 0) from public.payment_allocations a where a.invoice_id = i.id)
       + i.credited_cents - i.refund_covered_cents - i.total_amount_cents
     into v_left from public.invoices i where i.id = p_invoice_id for no key update;
@@ -9332,7 +9335,7 @@ begin
   if jsonb_typeof(p_allocations) <> 'array' then perform private.fail(422, 'invalid_line', 'Allocations are a list.'); end if;
   -- Invoices first and in one order, as everywhere.
   perform from public.invoices i where i.id in (select (x ->> 'invoice_id')::uuid from jsonb_array_elements(p_allocations) x)
-    order by i.id for no key update;
+    and i.practice_id = v_practice_id order by i.id for no key update;
   insert into public.payments (user_id, coach_client_id, practice_id, amount_cents, currency, description, status, provider, method_type,
     reference, recorded_by, paid_at)
   values (v_client.client_id, v_client.id, v_practice_id, p_amount_cents, p_currency, p_description, 'paid', 'manual', p_method,
@@ -9361,8 +9364,9 @@ begin
   perform from public.payments p where p.id = p_payment_id
     and (not private.acting_as_api() or p.practice_id = any ((select private.my_practice_ids())::uuid[]));
   if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
-  perform from public.invoices i where i.id = p_invoice_id
-    or i.id in (select a.invoice_id from public.payment_allocations a where a.payment_id = p_payment_id) order by i.id for no key update;
+  -- Either the one invoice that the caller has locked, or all of them in one order: two hands never wait for one another.
+  perform from public.invoices i where p_invoice_id is null
+    and i.id in (select a.invoice_id from public.payment_allocations a where a.payment_id = p_payment_id) order by i.id for no key update;
   select * into v_payment from public.payments p where p.id = p_payment_id for no key update;
   if v_payment.status not in ('paid', 'refunded') then
     perform private.fail(409, 'payment_not_made', 'Only money that came in can be given to an invoice or go back.');
@@ -9370,7 +9374,7 @@ begin
   return v_payment;
 end $$;
 comment on function private.lock_my_payment(uuid, uuid) is
-  'security definer: locks a payment of the caller''s practice, its invoices before it, which the caller may see but not write.';
+  'security definer: locks a payment of the caller''s practice, which the caller may see but not write; before it all its invoices, unless one is named that is locked already.';
 revoke execute on function private.lock_my_payment(uuid, uuid) from public, anon, authenticated, service_role;
 
 create or replace function public.allocate_to_invoice(p_payment_id uuid, p_invoice_id uuid, p_amount_cents integer default null) returns integer

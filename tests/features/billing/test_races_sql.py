@@ -63,6 +63,27 @@ def test_undoing_refunding_releasing_and_crediting_at_once_leave_books_that_agre
     assert differences(world) == []
 
 
+def test_moving_the_money_of_two_payments_between_two_invoices_at_once_never_locks_up(world: World) -> None:
+    """Each hand takes an invoice and a payment that another needs next: a deadlock would be no refusal of ours."""
+    invoices = [world.issued(10000) for _ in range(2)]
+    payments = [act(world, "record_payment_on_account(%s, 10000, 'ILS', 'cash')", world.relation) for _ in range(2)]
+    for payment in payments:
+        for invoice in invoices:
+            act(world, "allocate_to_invoice(%s, %s, 2000)", payment, invoice)
+
+    def move(n: int) -> None:
+        payment, invoice = payments[n % 2], invoices[n // 2 % 2]
+        for _ in range(5):
+            if n < 4:
+                act(world, "release_from_invoice(%s, %s, 100)", payment, invoice)
+                act(world, "allocate_to_invoice(%s, %s, 100)", payment, invoice)
+            else:
+                act(world, "credit_invoice(%s, 100, 'x')", invoice)
+
+    assert done(at_once(HANDS, move)) == HANDS
+    assert differences(world) == []
+
+
 @pytest.mark.parametrize("pair", [("finalize_invoice(%s)", "delete_draft_invoice(%s)::text")])
 def test_issuing_and_throwing_away_at_once_do_one_of_both(world: World, pair: tuple[str, str]) -> None:
     for _ in range(10):
