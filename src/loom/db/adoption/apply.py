@@ -32,7 +32,7 @@ class Interrupted(OperatorError):
 
 
 class OpenQuestions(OperatorError):
-    """The plan cannot be carried out: questions that nobody answered, rights missing, or another database. `plan` says."""
+    """The plan cannot be carried out: open questions, missing rights, or another database. `plan` says which."""
 
     def __init__(self, plan: Plan) -> None:
         if plan.exit_code is ExitCode.NO_RIGHTS:
