@@ -8673,6 +8673,516 @@ comment on function private.document_to_send(uuid) is
 revoke execute on function private.document_to_send(uuid) from public, anon, authenticated, service_role;
 grant execute on function private.document_to_send(uuid) to service_role;
 
+-- schemas/48_credits/10_packages.sql
+-- What a practice sells in advance: so many sessions of a template, good for so long.
+
+create table if not exists public.packages (
+  id uuid primary key default gen_random_uuid(),
+  practice_id uuid not null references public.practices (id) on delete restrict,
+  template_id uuid not null references public.session_templates (id) on delete restrict,
+  title text not null,
+  sessions integer not null,
+  price_cents integer not null,
+  currency text not null,
+  valid_days integer,
+  spent_at text not null default 'booking',
+  granted_at text not null default 'payment',
+  is_active boolean not null default true,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint packages_title_length check (char_length(btrim(title)) between 1 and 200),
+  constraint packages_sessions_range check (sessions between 1 and 1000),
+  constraint packages_price_range check (price_cents >= 0),
+  constraint packages_currency_code check (private.is_currency(currency)),
+  constraint packages_valid_days_range check (valid_days between 1 and 3650),
+  constraint packages_spent_at check (spent_at in ('booking', 'attendance')),
+  constraint packages_granted_at check (granted_at in ('issue', 'payment'))
+);
+comment on table public.packages is 'Offers of sessions in advance. What was sold keeps the terms it was sold on.';
+comment on column public.packages.sessions is 'How many sessions of the template it is good for.';
+comment on column public.packages.price_cents is 'Of the whole package, in minor units of currency.';
+comment on column public.packages.valid_days is 'From the day it is granted; null never ends.';
+comment on column public.packages.spent_at is 'booking: a seat takes a credit when it is booked. attendance: when its person came, or missed the session at the price of it.';
+comment on column public.packages.granted_at is 'issue: the credits are there as soon as the invoice is issued. payment: once it is paid.';
+create index if not exists packages_practice_idx on public.packages (practice_id, created_at desc, id desc);
+create index if not exists packages_template_idx on public.packages (template_id);
+
+revoke all on public.packages from public, anon, authenticated, service_role;
+grant select, insert, update, delete on public.packages to service_role;
+grant select on public.packages to authenticated;
+grant insert (practice_id, template_id, title, sessions, price_cents, currency, valid_days, spent_at, granted_at, is_active)
+  on public.packages to authenticated;
+grant update (title, sessions, price_cents, currency, valid_days, spent_at, granted_at, is_active) on public.packages to authenticated;
+alter table public.packages enable row level security;
+
+drop policy if exists packages_select_people on public.packages;
+create policy packages_select_people on public.packages for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]) or (is_active and (select private.me()) is not null)
+    or (select private.i_am_admin()));
+comment on policy packages_select_people on public.packages is 'Everybody signed in sees what is on offer; a practice''s people also what was taken off.';
+drop policy if exists packages_insert_practice on public.packages;
+create policy packages_insert_practice on public.packages for insert to authenticated
+  with check (practice_id = any ((select private.my_practice_ids())::uuid[]));
+comment on policy packages_insert_practice on public.packages is 'A practice''s people offer packages.';
+drop policy if exists packages_update_practice on public.packages;
+create policy packages_update_practice on public.packages for update to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]))
+  with check (practice_id = any ((select private.my_practice_ids())::uuid[]));
+comment on policy packages_update_practice on public.packages is 'A practice''s people change what they offer.';
+
+create or replace function private.guard_package() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  if not exists (select from public.session_templates t join public.practice_members m on m.user_id = t.coach_id
+                 where t.id = new.template_id and m.practice_id = new.practice_id) then
+    perform private.fail(404, 'not_found', 'There is no such thing here.');
+  end if;
+  return new;
+end $$;
+comment on function private.guard_package() is 'security definer: reads templates whoever writes. Trigger: a package is of a template of the practice''s own.';
+revoke execute on function private.guard_package() from public, anon, authenticated, service_role;
+drop trigger if exists packages_guard on public.packages;
+create trigger packages_guard before insert or update of practice_id, template_id on public.packages
+  for each row execute function private.guard_package();
+drop trigger if exists packages_touch on public.packages;
+create trigger packages_touch before update on public.packages for each row execute function private.touch_updated_at();
+
+-- schemas/48_credits/20_credits.sql
+-- What clients have in advance, and the ledger that says what became of each session of it.
+
+create table if not exists public.credits (
+  id uuid primary key default gen_random_uuid(),
+  practice_id uuid not null references public.practices (id) on delete restrict,
+  coach_client_id uuid not null references public.coach_clients (id) on delete restrict,
+  template_id uuid not null references public.session_templates (id) on delete restrict,
+  package_id uuid references public.packages (id) on delete set null,
+  invoice_line_id uuid references public.invoice_line_items (id) on delete cascade,
+  title text not null,
+  sessions integer not null,
+  balance integer not null default 0,
+  valid_days integer,
+  expires_at timestamptz,
+  spent_at text not null,
+  granted_at text not null,
+  granted_on timestamptz,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint credits_title_length check (char_length(btrim(title)) between 1 and 200),
+  constraint credits_sessions_range check (sessions between 1 and 100000),
+  constraint credits_never_below_zero check (balance >= 0),
+  constraint credits_spent_at check (spent_at in ('booking', 'attendance')),
+  constraint credits_granted_at check (granted_at in ('issue', 'payment', 'hand')),
+  constraint credits_sold_or_given check ((granted_at = 'hand') = (invoice_line_id is null))
+);
+comment on table public.credits is 'Sessions that a client has in advance: one row for each package sold, or gift. Empty until granted_on.';
+comment on column public.credits.invoice_line_id is 'The line that sold it; null for what was given by hand.';
+comment on column public.credits.balance is 'What is left: the sum of its entries, kept by trigger. The row lock of that update is what holds it above zero.';
+comment on column public.credits.expires_at is 'Good for sessions that start before this.';
+create index if not exists credits_practice_idx on public.credits (practice_id, created_at desc, id desc);
+create index if not exists credits_client_idx on public.credits (coach_client_id, template_id, expires_at) where balance > 0;
+create index if not exists credits_coach_client_idx on public.credits (coach_client_id, created_at desc, id desc);
+create index if not exists credits_template_idx on public.credits (template_id);
+create index if not exists credits_package_idx on public.credits (package_id);
+create unique index if not exists credits_one_per_line on public.credits (invoice_line_id);
+
+create table if not exists public.credit_entries (
+  id uuid primary key default gen_random_uuid(),
+  credit_id uuid not null references public.credits (id) on delete cascade,
+  practice_id uuid not null references public.practices (id) on delete restrict,
+  change integer not null,
+  reason text not null,
+  attendee_id uuid references public.session_attendees (id) on delete set null,
+  note text,
+  made_by uuid references public.users (id) on delete set null,
+  created_at timestamptz not null default now(),
+  constraint credit_entries_moves check (change <> 0),
+  constraint credit_entries_reason check (case reason
+    when 'granted' then change > 0 when 'returned' then change > 0
+    when 'spent' then change = -1 when 'expired' then change < 0 when 'withdrawn' then change < 0
+    when 'moved' then nullif(btrim(note), '') is not null else false end),
+  constraint credit_entries_note_length check (char_length(note) <= 500)
+);
+comment on table public.credit_entries is 'The ledger of credits, append-only: what came, what went, and why.';
+comment on column public.credit_entries.reason is
+  'granted: sold or given. spent: on a seat. returned: the seat was given up in time, or the sale stands after all. expired. withdrawn: the sale was taken back. moved: by hand, and note says why.';
+create index if not exists credit_entries_credit_idx on public.credit_entries (credit_id, created_at, id);
+create index if not exists credit_entries_attendee_idx on public.credit_entries (attendee_id, created_at);
+create index if not exists credit_entries_practice_idx on public.credit_entries (practice_id);
+create index if not exists credit_entries_made_by_idx on public.credit_entries (made_by);
+
+-- Only the functions of the owner write.
+revoke all on public.credits, public.credit_entries from public, anon, authenticated, service_role;
+grant select on public.credits, public.credit_entries to authenticated, service_role;
+alter table public.credits enable row level security;
+alter table public.credit_entries enable row level security;
+
+create or replace function private.my_credit_ids() returns uuid[]
+  language sql stable security definer set search_path = '' as $$
+  select coalesce(array_agg(k.id), '{}') from public.credits k join public.coach_clients c on c.id = k.coach_client_id
+  where c.client_id = (select private.me())
+$$;
+comment on function private.my_credit_ids() is
+  'security definer: policies of credits and entries ask for what a client has without reading another guarded table.';
+revoke execute on function private.my_credit_ids() from public, anon, authenticated, service_role;
+grant execute on function private.my_credit_ids() to authenticated;
+
+drop policy if exists credits_select_client on public.credits;
+create policy credits_select_client on public.credits for select to authenticated
+  using (id = any ((select private.my_credit_ids())::uuid[]));
+comment on policy credits_select_client on public.credits is 'A client sees what the client has.';
+drop policy if exists credits_select_practice on public.credits;
+create policy credits_select_practice on public.credits for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]) or (select private.i_am_admin()));
+comment on policy credits_select_practice on public.credits is 'A practice''s people see what they sold, an admin everything.';
+drop policy if exists credit_entries_select_client on public.credit_entries;
+create policy credit_entries_select_client on public.credit_entries for select to authenticated
+  using (credit_id = any ((select private.my_credit_ids())::uuid[]));
+comment on policy credit_entries_select_client on public.credit_entries is 'A client sees what became of the client''s credits.';
+drop policy if exists credit_entries_select_practice on public.credit_entries;
+create policy credit_entries_select_practice on public.credit_entries for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]) or (select private.i_am_admin()));
+comment on policy credit_entries_select_practice on public.credit_entries is 'A practice''s people see the ledger of what they sold, an admin everything.';
+
+drop trigger if exists credits_touch on public.credits;
+create trigger credits_touch before update on public.credits for each row execute function private.touch_updated_at();
+
+create or replace function private.count_credit() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  update public.credits set balance = balance + new.change where id = new.credit_id;
+  return null;
+end $$;
+comment on function private.count_credit() is
+  'security definer: credits are written by nobody. Trigger: the balance follows the ledger, and its check refuses what would go below zero.';
+revoke execute on function private.count_credit() from public, anon, authenticated, service_role;
+drop trigger if exists credit_entries_count on public.credit_entries;
+create trigger credit_entries_count after insert on public.credit_entries for each row execute function private.count_credit();
+
+create or replace function private.keep_credit_entry() returns trigger
+  language plpgsql set search_path = '' as $$
+begin
+  -- A draft that is thrown away takes its empty credits along; seats and people may be forgotten, what moved stays.
+  if tg_op = 'UPDATE' and to_jsonb(new) - array['attendee_id', 'made_by'] = to_jsonb(old) - array['attendee_id', 'made_by']
+     and num_nonnulls(new.attendee_id, new.made_by) < num_nonnulls(old.attendee_id, old.made_by) then
+    return new;
+  end if;
+  perform private.fail(409, 'credits_append_only', 'The ledger of credits is never changed.', 'Move credits by hand, and say why.');
+  return null;
+end $$;
+comment on function private.keep_credit_entry() is 'Trigger: the ledger of credits is append-only, for the owner too.';
+revoke execute on function private.keep_credit_entry() from public, anon, authenticated, service_role;
+drop trigger if exists credit_entries_keep on public.credit_entries;
+create trigger credit_entries_keep before update or delete on public.credit_entries
+  for each row execute function private.keep_credit_entry();
+
+create or replace function private.move_credit(p_credit public.credits, p_change integer, p_reason text, p_attendee_id uuid default null,
+  p_note text default null) returns void
+  language sql security definer set search_path = '' as $$
+  insert into public.credit_entries (credit_id, practice_id, change, reason, attendee_id, note, made_by)
+  values (p_credit.id, p_credit.practice_id, p_change, p_reason, p_attendee_id, p_note, private.me())
+$$;
+comment on function private.move_credit(public.credits, integer, text, uuid, text) is
+  'security definer: the only writer of the ledger.';
+revoke execute on function private.move_credit(public.credits, integer, text, uuid, text) from public, anon, authenticated, service_role;
+
+-- schemas/48_credits/30_spend_credits.sql
+-- When a seat takes a credit and when it gives it back. Both follow from the seat as it stands, so it does not matter how often
+-- or in which order that is looked at.
+
+create or replace function private.seat_spends(p_seat public.session_attendees, p_session public.sessions, out attended boolean, out held boolean)
+  language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_outcome public.seat_outcomes;
+begin
+  select * into v_outcome from public.seat_outcomes o
+  where o.attendee_id = p_seat.id and o.kind in ('cancelled', 'no_show') and o.undone_at is null
+  order by o.created_at desc, o.id desc limit 1;
+  -- Given up or missed: the credit is spent where the whole price is owed.
+  if found and (v_outcome.kind = 'no_show' or p_session.status = 'cancelled'
+                or not private.takes_a_place(p_seat.role, p_seat.status, p_seat.cancelled_at)) then
+    held := v_outcome.waived_at is null and (v_outcome.forfeits or coalesce((v_outcome.tier ->> 'percent')::integer, 0) = 100);
+    attended := held;
+    return;
+  end if;
+  held := private.takes_a_place(p_seat.role, p_seat.status, p_seat.cancelled_at) and p_seat.status <> 'invited'
+    and p_session.status in ('scheduled', 'in_progress', 'completed');
+  attended := held and (p_seat.status = 'checked_in' or p_session.status = 'completed');
+end $$;
+comment on function private.seat_spends(public.session_attendees, public.sessions) is
+  'security definer: outcomes have policies of their own. Whether a seat holds a credit that is spent at booking, and one spent at attendance.';
+revoke execute on function private.seat_spends(public.session_attendees, public.sessions) from public, anon, authenticated, service_role;
+
+create or replace function private.sync_credit(p_attendee_id uuid) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_seat public.session_attendees;
+  v_session public.sessions;
+  v_credit public.credits;
+  v_spends record;
+begin
+  -- The seat's lock is what keeps two from taking a credit for the same seat.
+  select * into v_seat from public.session_attendees a where a.id = p_attendee_id for no key update;
+  select * into v_session from public.sessions s where s.id = v_seat.session_id;
+  select * into v_spends from private.seat_spends(v_seat, v_session);
+  select k.* into v_credit from public.credits k
+  where k.id = (select e.credit_id from public.credit_entries e where e.attendee_id = p_attendee_id
+                group by e.credit_id having sum(e.change) < 0 limit 1);
+  if found then
+    if not (case v_credit.spent_at when 'attendance' then v_spends.attended else v_spends.held end) then
+      perform private.move_credit(v_credit, 1, 'returned', p_attendee_id);
+      perform private.set_seat_billing(p_attendee_id, 'unbilled');
+    end if;
+    return;
+  end if;
+  if not v_spends.held or v_seat.billing_status <> 'unbilled' or v_seat.price_cents = 0
+     or exists (select from public.invoice_line_items l where l.attendee_id = p_attendee_id and l.released_at is null) then
+    return;
+  end if;
+  select * into v_credit from public.credits k
+  where k.coach_client_id = v_seat.coach_client_id and k.template_id = v_session.template_id and k.balance > 0
+    and (k.expires_at is null or k.expires_at > v_session.scheduled_at) and (k.spent_at = 'booking' or v_spends.attended)
+  order by k.expires_at nulls last, k.created_at, k.id limit 1
+  -- Waits for whoever takes the last one, and then looks again.
+  for no key update;
+  if not found then return; end if;
+  perform private.move_credit(v_credit, -1, 'spent', p_attendee_id);
+  perform private.set_seat_billing(p_attendee_id, 'paid');
+end $$;
+comment on function private.sync_credit(uuid) is
+  'security definer: credits are written by nobody. A seat takes the credit that ends first, or gives back the one it had.';
+revoke execute on function private.sync_credit(uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.sync_credit_of_seat() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  -- Past sessions that are imported spend nothing.
+  if tg_op = 'UPDATE' or exists (select from public.sessions s where s.id = new.session_id and s.status = 'scheduled' and s.scheduled_at > now()) then
+    perform private.sync_credit(new.id);
+  end if;
+  return null;
+end $$;
+comment on function private.sync_credit_of_seat() is 'security definer: calls a helper that no API role may. Trigger: a seat that is taken or left.';
+revoke execute on function private.sync_credit_of_seat() from public, anon, authenticated, service_role;
+drop trigger if exists session_attendees_spend on public.session_attendees;
+drop trigger if exists session_attendees_spend_new on public.session_attendees;
+-- By their names after session_attendees_outcome, whose row they read.
+create trigger session_attendees_spend after update of status, cancelled_at on public.session_attendees
+  for each row when (new.role <> 'coach' and (old.status, old.cancelled_at) is distinct from (new.status, new.cancelled_at))
+  execute function private.sync_credit_of_seat();
+create trigger session_attendees_spend_new after insert on public.session_attendees
+  for each row when (new.role <> 'coach') execute function private.sync_credit_of_seat();
+
+create or replace function private.sync_credits_of_session() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  perform private.sync_credit(a.id) from public.session_attendees a where a.session_id = new.id and a.role <> 'coach' order by a.id;
+  return null;
+end $$;
+comment on function private.sync_credits_of_session() is 'security definer: calls a helper that no API role may. Trigger: a session that took place, was cancelled or missed.';
+revoke execute on function private.sync_credits_of_session() from public, anon, authenticated, service_role;
+drop trigger if exists sessions_spend on public.sessions;
+create trigger sessions_spend after update of status on public.sessions
+  for each row when (old.status <> new.status) execute function private.sync_credits_of_session();
+
+create or replace function private.sync_credit_of_outcome() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  perform private.sync_credit(new.attendee_id);
+  return null;
+end $$;
+comment on function private.sync_credit_of_outcome() is 'security definer: calls a helper that no API role may. Trigger: a miss that was waived, or taken back.';
+revoke execute on function private.sync_credit_of_outcome() from public, anon, authenticated, service_role;
+drop trigger if exists seat_outcomes_spend on public.seat_outcomes;
+create trigger seat_outcomes_spend after update of waived_at, undone_at on public.seat_outcomes
+  for each row execute function private.sync_credit_of_outcome();
+
+create or replace function public.spend_credit(p_attendee_id uuid) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_seat constant public.session_attendees := private.coached_seat(p_attendee_id);
+  v_credit uuid;
+begin
+  perform private.sync_credit(v_seat.id);
+  select e.credit_id into v_credit from public.credit_entries e where e.attendee_id = p_attendee_id
+    group by e.credit_id having sum(e.change) < 0;
+  if v_credit is null then
+    perform private.fail(409, 'no_credit', 'Nothing the client has is good for this seat.',
+      'It is billed or free already, not attended yet, or the credits are for other sessions or have ended.');
+  end if;
+  return v_credit;
+end $$;
+comment on function public.spend_credit(uuid) is
+  'security definer: a coach has a seat of hers, booked before the credits were there, paid with one. Returns the credits; repeating it spends nothing more.';
+revoke execute on function public.spend_credit(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.spend_credit(uuid) to authenticated;
+
+-- schemas/48_credits/40_sell_packages.sql
+-- How credits come and go besides seats: sold on an invoice, given and moved by hand, ended.
+
+create or replace function public.sell_package(p_invoice_id uuid, p_package_id uuid) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, true);
+  v_package public.packages;
+  v_line uuid;
+  v_id uuid;
+begin
+  select * into v_package from public.packages p where p.id = p_package_id and p.practice_id = v_invoice.practice_id and p.is_active;
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  if v_package.currency <> v_invoice.currency then
+    perform private.fail(422, 'currency_mismatch', format('The invoice is in %s, the package in %s.', v_invoice.currency, v_package.currency));
+  end if;
+  if v_invoice.coach_client_id is null then
+    perform private.fail(409, 'client_unknown', 'A package is sold to a client.');
+  end if;
+  v_line := private.put_line(v_invoice, jsonb_build_object('description', v_package.title, 'amount_cents', v_package.price_cents));
+  insert into public.credits (practice_id, coach_client_id, template_id, package_id, invoice_line_id, title, sessions, valid_days, spent_at, granted_at)
+  values (v_invoice.practice_id, v_invoice.coach_client_id, v_package.template_id, v_package.id, v_line, v_package.title, v_package.sessions,
+    v_package.valid_days, v_package.spent_at, v_package.granted_at)
+  returning id into v_id;
+  return v_id;
+end $$;
+comment on function public.sell_package(uuid, uuid) is
+  'security definer: a coach puts a package of her practice on a draft of hers; its credits are empty until it is granted. Returns the credits.';
+revoke execute on function public.sell_package(uuid, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.sell_package(uuid, uuid) to authenticated;
+
+create or replace function private.sync_sold_credits() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_credit public.credits;
+  v_good boolean;
+  v_withdrawn bigint;
+begin
+  for v_credit in
+    select k.* from public.credits k join public.invoice_line_items l on l.id = k.invoice_line_id
+    where l.invoice_id = new.id order by k.id for no key update of k
+  loop
+    v_good := new.finalized_at is not null and new.status not in ('canceled', 'refunded')
+      and (v_credit.granted_at = 'issue' or new.status = 'paid' or v_credit.granted_on is not null);
+    if v_good and v_credit.granted_on is null then
+      update public.credits set granted_on = now(), expires_at = now() + make_interval(days => valid_days) where id = v_credit.id;
+      perform private.move_credit(v_credit, v_credit.sessions, 'granted');
+    elsif not v_good and v_credit.balance > 0 then
+      -- What was spent by then stays spent: sessions that took place are not taken back.
+      perform private.move_credit(v_credit, -v_credit.balance, 'withdrawn');
+    elsif v_good then
+      -- A refund that failed after all: what was withdrawn for it is back.
+      select -sum(e.change) into v_withdrawn from public.credit_entries e
+      where e.credit_id = v_credit.id and (e.reason = 'withdrawn' or (e.reason = 'returned' and e.attendee_id is null));
+      if v_withdrawn > 0 then perform private.move_credit(v_credit, v_withdrawn::integer, 'returned'); end if;
+    end if;
+  end loop;
+  return null;
+end $$;
+comment on function private.sync_sold_credits() is
+  'security definer: credits are written by nobody. Trigger: a package is granted when its invoice is issued or paid, and what is left of it withdrawn when the sale is taken back.';
+revoke execute on function private.sync_sold_credits() from public, anon, authenticated, service_role;
+drop trigger if exists invoices_grant_credits on public.invoices;
+create trigger invoices_grant_credits after update of status, finalized_at on public.invoices
+  for each row when ((old.status, old.finalized_at) is distinct from (new.status, new.finalized_at))
+  execute function private.sync_sold_credits();
+
+create or replace function public.give_credits(p_coach_client_id uuid, p_template_id uuid, p_sessions integer, p_reason text,
+  p_expires_at timestamptz default null, p_spent_at text default 'booking') returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_template public.session_templates;
+  v_credit public.credits;
+begin
+  select t.* into v_template from public.session_templates t
+  join public.coach_clients c on c.id = p_coach_client_id and c.coach_id = t.coach_id
+  where t.id = p_template_id and t.coach_id = private.me();
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  if nullif(btrim(p_reason), '') is null then perform private.fail(422, 'reason_needed', 'Say why the credits are given.'); end if;
+  if p_sessions is null or p_sessions not between 1 and 1000 then
+    perform private.fail(422, 'credits_out_of_range', 'Between 1 and 1000 sessions are given at once.');
+  end if;
+  if p_expires_at <= now() then perform private.fail(422, 'credits_expired', 'They would have ended already.'); end if;
+  insert into public.credits (practice_id, coach_client_id, template_id, title, sessions, expires_at, spent_at, granted_at, granted_on)
+  select m.practice_id, p_coach_client_id, p_template_id, v_template.title, p_sessions, p_expires_at, p_spent_at, 'hand', now()
+  from public.practice_members m where m.user_id = private.me()
+  returning * into v_credit;
+  insert into public.credit_entries (credit_id, practice_id, change, reason, note, made_by)
+  values (v_credit.id, v_credit.practice_id, p_sessions, 'granted', left(p_reason, 500), private.me());
+  return v_credit.id;
+end $$;
+comment on function public.give_credits(uuid, uuid, integer, text, timestamptz, text) is
+  'security definer: a coach gives a client of hers sessions of a template of hers, and says why. Returns the credits.';
+revoke execute on function public.give_credits(uuid, uuid, integer, text, timestamptz, text) from public, anon, authenticated, service_role;
+grant execute on function public.give_credits(uuid, uuid, integer, text, timestamptz, text) to authenticated;
+
+create or replace function private.lock_my_credit(p_credit_id uuid) returns public.credits
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_credit public.credits;
+begin
+  select * into v_credit from public.credits k where k.id = p_credit_id
+    and (not private.acting_as_api() or k.practice_id = any ((select private.my_practice_ids())::uuid[])) for no key update;
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  if v_credit.granted_on is null then
+    perform private.fail(409, 'credits_not_granted', 'These credits are not there yet.', 'Their invoice is a draft, or not paid.');
+  end if;
+  return v_credit;
+end $$;
+comment on function private.lock_my_credit(uuid) is
+  'security definer: locks credits that the caller''s practice sold, which the caller may see but not write.';
+revoke execute on function private.lock_my_credit(uuid) from public, anon, authenticated, service_role;
+
+create or replace function public.move_credits(p_credit_id uuid, p_change integer, p_reason text) returns integer
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_credit constant public.credits := private.lock_my_credit(p_credit_id);
+begin
+  if nullif(btrim(p_reason), '') is null then perform private.fail(422, 'reason_needed', 'Say why the credits are moved.'); end if;
+  if p_change is null or p_change = 0 or abs(p_change::bigint) > 1000 then
+    perform private.fail(422, 'credits_out_of_range', 'Between 1 and 1000 sessions are moved at once, up or down.');
+  end if;
+  if v_credit.balance + p_change < 0 then
+    perform private.fail(409, 'credits_used_up', format('%s are left.', v_credit.balance));
+  end if;
+  perform private.move_credit(v_credit, p_change, 'moved', null, left(p_reason, 500));
+  return v_credit.balance + p_change;
+end $$;
+comment on function public.move_credits(uuid, integer, text) is
+  'security definer: a coach adds to or takes from credits that her practice sold, and says why. Returns what is left.';
+revoke execute on function public.move_credits(uuid, integer, text) from public, anon, authenticated, service_role;
+grant execute on function public.move_credits(uuid, integer, text) to authenticated;
+
+create or replace function public.extend_credits(p_credit_id uuid, p_expires_at timestamptz) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_credit constant public.credits := private.lock_my_credit(p_credit_id);
+begin
+  if p_expires_at <= now() or not isfinite(p_expires_at) then perform private.fail(422, 'credits_expired', 'That is over already.'); end if;
+  update public.credits set expires_at = p_expires_at where id = v_credit.id;
+end $$;
+comment on function public.extend_credits(uuid, timestamptz) is
+  'security definer: a coach lets credits that her practice sold be good for longer or shorter; null never ends. What ended before stays ended.';
+revoke execute on function public.extend_credits(uuid, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function public.extend_credits(uuid, timestamptz) to authenticated;
+
+create or replace function private.expire_credits() returns integer
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_credit public.credits;
+  v_count integer := 0;
+begin
+  -- A week later, since sessions are often completed after the day they took place.
+  for v_credit in
+    select * from public.credits k where k.balance > 0 and k.expires_at < now() - interval '7 days' order by k.id
+    for no key update skip locked
+  loop
+    perform private.move_credit(v_credit, -v_credit.balance, 'expired');
+    v_count := v_count + 1;
+  end loop;
+  return v_count;
+end $$;
+comment on function private.expire_credits() is
+  'security definer: credits are written by nobody. The nightly job: what ended more than a week ago is gone. Returns how many had something left.';
+revoke execute on function private.expire_credits() from public, anon, authenticated, service_role;
+grant execute on function private.expire_credits() to service_role;
+
 -- schemas/50_messaging/00_membership.sql
 -- Who may read and write which conversation, as arrays that a statement computes once. In plpgsql, since its plans stay
 -- with the connection and since the tables come after it.

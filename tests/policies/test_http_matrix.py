@@ -35,6 +35,8 @@ ROWS = {
     "refund_id": ["refund"],
     "method_id": ["card"],
     "account_id": ["gateway"],
+    "package_id": ["package-retired"],
+    "credit_id": ["credit"],
     "conversation_id": ["direct", "circle"],
     "message_id": ["hello", "answer"],
     "attachment_id": ["file"],
@@ -50,7 +52,13 @@ THEIRS = {("former_member", "group")}
 NOTHING = json.dumps({"items": [], "next_cursor": None})
 
 # Lists that say something to everybody signed in: what is on offer, by whom, and what is one's own.
-OPEN_LISTS = {"/v1/coach-directory", "/v1/session-templates", "/v1/users", "/v1/notifications/preferences"}
+OPEN_LISTS = {
+    "/v1/coach-directory",
+    "/v1/packages",
+    "/v1/session-templates",
+    "/v1/users",
+    "/v1/notifications/preferences",
+}
 
 
 @dataclass(frozen=True, slots=True)

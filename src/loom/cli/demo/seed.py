@@ -72,6 +72,7 @@ async def seed(database: Database, settings: Settings) -> bool:
     await _notes(sample)
     await _future(sample)
     await _invoices(sample)
+    await _packages(sample)
     await _conversations(sample)
     await _gateways(settings.base_url)
     note.unlink()
@@ -113,13 +114,14 @@ async def _offers(sample: Sample) -> None:
     week = [{"day_of_week": day, "start_time": "09:00", "end_time": "13:00"} for day in range(5)]
     afternoons = [{"day_of_week": day, "start_time": "16:00", "end_time": "20:00"} for day in (0, 2, 3)]
     monday_to_friday = [{"day_of_week": day, "start_time": "08:30", "end_time": "16:30"} for day in range(1, 6)]
-    for coach, name, currency, tax_rate_bp, hours in (
-        (people.MAYA, "מאיה כהן, אימון אישי", "ILS", 1800, week + afternoons),
-        (people.DANIEL, "Reed Coaching", "GBP", 2000, monday_to_friday),
+    for coach, name, currency, tax_rate_bp, hours, details in (
+        (people.MAYA, "מאיה כהן, אימון אישי", "ILS", 1800, week + afternoons, "בנק 10, סניף 800, חשבון 123456"),
+        (people.DANIEL, "Reed Coaching", "GBP", 2000, monday_to_friday, "Sort code 00-00-00, account 12345678"),
     ):
         await sample.as_user(
             coach, "set_practice", name=name, currency=currency, timezone=coach.timezone, tax_rate_bp=tax_rate_bp
         )
+        await sample.as_user(coach, "set_letterhead", details=details)
         await sample.as_user(coach, "set_hours", timezone=coach.timezone, ranges=json.dumps(hours))
     await _template(sample, people.MAYA, "פגישת אימון אישית", 60, price_cents=38000, currency="ILS", buffer=15)
     await _template(
@@ -317,6 +319,21 @@ async def _invoices(sample: Sample) -> None:
 
 async def _invoice(sample: Sample, coach: Account, client: Account, lines: list[dict[str, object]]) -> UUID:
     return await sample.as_user(coach, "draft_invoice", client_id=sample.users[client.email], lines=json.dumps(lines))
+
+
+async def _packages(sample: Sample) -> None:
+    """One on offer, and one that a client is half through."""
+    single = sample.templates["פגישת אימון אישית"]
+    await sample.as_user(
+        people.MAYA, "offer_package", template_id=single, title="כרטיסיית 10 פגישות", price_cents=340000
+    )
+    await sample.as_user(
+        people.MAYA,
+        "give_credits",
+        client_id=sample.users[people.YAEL.email],
+        template_id=single,
+        reason="יתרה מהמערכת הקודמת",
+    )
 
 
 async def _conversations(sample: Sample) -> None:
