@@ -71,6 +71,7 @@ async def seed(database: Database, settings: Settings) -> bool:
     await _past(sample)
     await _notes(sample)
     await _future(sample)
+    await _letterheads(sample)
     await _invoices(sample)
     await _packages(sample)
     await _conversations(sample)
@@ -114,14 +115,20 @@ async def _offers(sample: Sample) -> None:
     week = [{"day_of_week": day, "start_time": "09:00", "end_time": "13:00"} for day in range(5)]
     afternoons = [{"day_of_week": day, "start_time": "16:00", "end_time": "20:00"} for day in (0, 2, 3)]
     monday_to_friday = [{"day_of_week": day, "start_time": "08:30", "end_time": "16:30"} for day in range(1, 6)]
-    for coach, name, currency, tax_rate_bp, hours, details in (
-        (people.MAYA, "מאיה כהן, אימון אישי", "ILS", 1800, week + afternoons, "בנק 10, סניף 800, חשבון 123456"),
-        (people.DANIEL, "Reed Coaching", "GBP", 2000, monday_to_friday, "Sort code 00-00-00, account 12345678"),
+    for coach, name, country, currency, tax_rate_bp, tax_scheme, hours in (
+        (people.MAYA, "מאיה כהן, אימון אישי", "IL", "ILS", 1800, "registered", week + afternoons),
+        (people.DANIEL, "Reed Coaching", "GB", "GBP", 2000, "own_rate", monday_to_friday),
     ):
         await sample.as_user(
-            coach, "set_practice", name=name, currency=currency, timezone=coach.timezone, tax_rate_bp=tax_rate_bp
+            coach,
+            "set_practice",
+            name=name,
+            country=country,
+            currency=currency,
+            timezone=coach.timezone,
+            tax_rate_bp=tax_rate_bp,
+            tax_scheme=tax_scheme,
         )
-        await sample.as_user(coach, "set_letterhead", details=details)
         await sample.as_user(coach, "set_hours", timezone=coach.timezone, ranges=json.dumps(hours))
     await _template(sample, people.MAYA, "פגישת אימון אישית", 60, price_cents=38000, currency="ILS", buffer=15)
     await _template(
@@ -319,6 +326,14 @@ async def _invoices(sample: Sample) -> None:
 
 async def _invoice(sample: Sample, coach: Account, client: Account, lines: list[dict[str, object]]) -> UUID:
     return await sample.as_user(coach, "draft_invoice", client_id=sample.users[client.email], lines=json.dumps(lines))
+
+
+async def _letterheads(sample: Sample) -> None:
+    for coach, details in (
+        (people.MAYA, "בנק 10, סניף 800, חשבון 123456"),
+        (people.DANIEL, "Sort code 00-00-00, account 12345678"),
+    ):
+        await sample.as_user(coach, "set_letterhead", details=details)
 
 
 async def _packages(sample: Sample) -> None:

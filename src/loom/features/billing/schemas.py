@@ -15,7 +15,9 @@ PaymentStatus = Literal["pending", "paid", "failed", "canceled", "refunded"]
 IntentStatus = Literal["requires_payment_method", "requires_confirmation", "processing", "succeeded", "canceled"]
 RefundStatus = Literal["pending", "processing", "succeeded", "failed"]
 MethodType = Literal["credit_card", "bank_transfer", "cash", "voucher", "other"]
-DisplayStatus = Literal["draft", "open", "partially_paid", "overdue", "paid", "refunded", "void", "written_off"]
+DisplayStatus = Literal[
+    "draft", "open", "partially_paid", "overdue", "paid", "refunded", "credited", "void", "written_off", "issued"
+]
 DocumentKind = Literal["invoice", "tax_invoice", "receipt", "tax_invoice_receipt", "credit_note"]
 Provider = Literal["sandbox", "stripe", "tranzila"]
 
