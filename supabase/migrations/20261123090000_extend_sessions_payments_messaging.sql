@@ -9351,8 +9351,8 @@ revoke execute on function public.set_practice_logo(uuid, bytea) from public, an
 grant execute on function public.set_practice_logo(uuid, bytea) to authenticated, service_role;
 
 -- schemas/45_documents/20_document_faces.sql
--- What a document says about its issuer, kept from the moment it is issued: a practice that moves, is renamed or takes
--- another logo does not change what it issued.
+-- What a document shows of its issuer beside what the invoice keeps, from the moment it is issued: a practice that takes
+-- another logo, telephone or bank does not change what it issued.
 
 create table if not exists private.document_faces (
   invoice_id uuid primary key references public.invoices (id) on delete cascade,
@@ -9368,14 +9368,13 @@ alter table private.document_faces enable row level security;
 create or replace function private.face_of(p_practice_id uuid) returns jsonb
   language sql stable security definer set search_path = '' as $$
   select jsonb_build_object(
-    'layout', 1, 'language', p.language, 'timezone', p.timezone, 'country', p.country, 'name', p.name, 'legal_name', p.legal_name,
-    'tax_id', p.tax_id, 'address', p.address, 'phone', p.phone, 'email', p.email, 'footer', h.footer,
-    'transfer_details', h.transfer_details, 'logo_sha256', h.logo_sha256)
+    'layout', 1, 'language', p.language, 'timezone', p.timezone, 'tax_scheme', p.tax_scheme, 'phone', p.phone, 'email', p.email,
+    'footer', h.footer, 'transfer_details', h.transfer_details, 'logo_sha256', h.logo_sha256)
   from public.practices p left join public.practice_letterheads h on h.practice_id = p.id
   where p.id = p_practice_id
 $$;
 comment on function private.face_of(uuid) is
-  'security definer: payers may not read practices. What a document issued now says about its issuer.';
+  'security definer: payers may not read practices. What a document issued now says about its issuer, beside what the invoice itself keeps.';
 revoke execute on function private.face_of(uuid) from public, anon, authenticated, service_role;
 
 create or replace function private.freeze_face() returns trigger
@@ -9429,17 +9428,26 @@ create or replace function private.document_of(p_invoice_id uuid, out content js
   language sql stable security definer set search_path = '' as $$
   select f.face || jsonb_build_object(
       'id', i.id, 'practice_id', i.practice_id, 'kind', i.document_kind, 'number', i.document_number, 'currency', i.currency,
-      'issued_at', case when i.finalized_at is not null then i.issued_at end, 'drafted_at', i.created_at,
-      'due_date', i.due_date, 'voided_at', i.voided_at,
-      'seller_name', coalesce(i.seller_name, f.face ->> 'legal_name', f.face ->> 'name'),
-      'buyer_name', i.buyer_name, 'buyer_email', i.buyer_email, 'notes', i.notes,
+      'issued_at', case when i.finalized_at is not null then i.issued_at end, 'drafted_at', i.created_at, 'due_date', i.due_date,
+      -- A document that a credit note took back stays as it was issued.
+      'voided_at', case when i.credited_cents = 0 then i.voided_at end,
+      'seller_name', coalesce(i.seller_name, p.legal_name, p.name),
+      'tax_id', case when i.finalized_at is null then p.tax_id else i.seller_tax_id end,
+      'address', case when i.finalized_at is null then p.address else i.seller_address end,
+      'country', case when i.finalized_at is null then p.country else i.seller_country end,
+      'buyer_name', i.buyer_name, 'buyer_email', i.buyer_email, 'buyer_tax_id', i.buyer_tax_id, 'buyer_address', i.buyer_address,
+      'notes', i.notes, 'allocation_number', i.allocation_number, 'tax_inclusive', i.tax_inclusive, 'tax_on_payment', i.tax_on_payment,
       'subtotal_cents', i.subtotal_cents, 'tax_rate_bp', i.tax_rate_bp, 'tax_cents', i.tax_cents, 'total_cents', i.total_amount_cents,
+      'credit_of', (select o.document_number from public.invoices o where o.id = i.credit_of_invoice_id),
+      'paid', (select jsonb_build_object('at', m.paid_at, 'method', m.method_type, 'reference', m.reference)
+               from public.payments m where m.id = i.payment_id),
       'lines', coalesce((
         select jsonb_agg(jsonb_build_object('description', l.description, 'quantity', l.quantity, 'amount_cents', l.amount_cents,
           'discount_cents', l.discount_cents, 'total_cents', l.line_total_cents) order by l.position, l.id)
         from public.invoice_line_items l where l.invoice_id = i.id), '[]')),
     (select g.content from private.logos g where g.practice_id = i.practice_id and g.sha256 = f.face ->> 'logo_sha256')
   from public.invoices i
+  join public.practices p on p.id = i.practice_id
   left join private.document_faces d on d.invoice_id = i.id
   cross join lateral (select coalesce(d.face, private.face_of(i.practice_id)) as face) f
   where i.id = p_invoice_id
@@ -9457,7 +9465,7 @@ begin
     and (not private.acting_as_api() or i.practice_id = any ((select private.my_practice_ids())::uuid[])
          or (i.user_id = private.me() and i.finalized_at is not null) or private.i_am_admin());
   if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
-  if v_invoice.issued_elsewhere then
+  if v_invoice.issued_elsewhere or v_invoice.is_history then
     perform private.fail(409, 'document_elsewhere', 'This document was issued elsewhere.', 'Ask whoever issued it for a copy.');
   end if;
   return v_invoice.id;
@@ -9651,7 +9659,7 @@ grant execute on function public.send_document(uuid, text) to authenticated, ser
 create or replace function private.send_on_issue() returns trigger
   language plpgsql security definer set search_path = '' as $$
 begin
-  if new.buyer_email is not null and not new.issued_elsewhere
+  if new.buyer_email is not null and not new.issued_elsewhere and not new.is_history
      and exists (select from public.practice_letterheads h where h.practice_id = new.practice_id and h.send_on_issue) then
     perform private.queue_document(new.id, new.buyer_email);
   end if;
@@ -9861,10 +9869,11 @@ create or replace function private.count_credit() returns trigger
   language plpgsql security definer set search_path = '' as $$
 begin
   update public.credits set balance = balance + new.change where id = new.credit_id;
+  perform private.book_credit(new.credit_id);
   return null;
 end $$;
 comment on function private.count_credit() is
-  'security definer: credits are written by nobody. Trigger: the balance follows the ledger, and its check refuses what would go below zero.';
+  'security definer: credits are written by nobody. Trigger: balance and books follow the ledger, and a check refuses what would go below zero.';
 revoke execute on function private.count_credit() from public, anon, authenticated, service_role;
 drop trigger if exists credit_entries_count on public.credit_entries;
 create trigger credit_entries_count after insert on public.credit_entries for each row execute function private.count_credit();
@@ -9885,6 +9894,10 @@ revoke execute on function private.keep_credit_entry() from public, anon, authen
 drop trigger if exists credit_entries_keep on public.credit_entries;
 create trigger credit_entries_keep before update or delete on public.credit_entries
   for each row execute function private.keep_credit_entry();
+
+drop trigger if exists credit_entries_whole on public.credit_entries;
+create trigger credit_entries_whole before truncate on public.credit_entries
+  for each statement execute function private.keep_credit_entry();
 
 create or replace function private.move_credit(p_credit public.credits, p_change integer, p_reason text, p_attendee_id uuid default null,
   p_note text default null) returns void
@@ -10027,6 +10040,42 @@ comment on function public.spend_credit(uuid) is
 revoke execute on function public.spend_credit(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.spend_credit(uuid) to authenticated;
 
+-- schemas/48_credits/35_book_credits.sql
+-- What credits mean for the books: what was sold and not used yet is owed to the client, not earned.
+
+create or replace function private.books_of_credit(p_credit_id uuid) returns jsonb
+  language sql stable security definer set search_path = '' as $$
+  select case when i.finalized_at is null or i.status = 'canceled' then '{}' else
+    (select jsonb_build_object('revenue', v.open, 'credits', -v.open) from (
+      -- Until it is granted all of it is open. More than was sold is a gift.
+      select round(n.net::numeric * case when k.granted_on is null then k.sessions else least(k.balance, k.sessions) end / k.sessions)::bigint) v (open)) end
+  from public.credits k
+  join public.invoice_line_items l on l.id = k.invoice_line_id
+  join public.invoices i on i.id = l.invoice_id
+  cross join lateral (select l.line_total_cents
+    - case when i.tax_inclusive then private.tax_in(l.line_total_cents, i.tax_rate_bp, true) else 0 end) n (net)
+  where k.id = p_credit_id
+$$;
+comment on function private.books_of_credit(uuid) is
+  'security definer: what sold credits mean for the books, by account, as they stand now; null for gifts.';
+revoke execute on function private.books_of_credit(uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.book_credit(p_credit_id uuid) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_should constant jsonb := private.books_of_credit(p_credit_id);
+  v_missing jsonb;
+begin
+  if v_should is null then return; end if;
+  v_missing := private.unposted('credit', p_credit_id, v_should);
+  perform private.post(k.practice_id, l.currency, 'credit', k.id, v_missing,
+    case when (v_missing ->> 'credits')::bigint < 0 then 'credits_owed' else 'credits_used' end, k.coach_client_id, k.title)
+  from public.credits k join public.invoice_line_items l on l.id = k.invoice_line_id where k.id = p_credit_id;
+end $$;
+comment on function private.book_credit(uuid) is
+  'security definer: the journal says of credits what the credits say. Idempotent.';
+revoke execute on function private.book_credit(uuid) from public, anon, authenticated, service_role;
+
 -- schemas/48_credits/40_sell_packages.sql
 -- How credits come and go besides seats: sold on an invoice, given and moved by hand, ended.
 
@@ -10083,6 +10132,7 @@ begin
       where e.credit_id = v_credit.id and (e.reason = 'withdrawn' or (e.reason = 'returned' and e.attendee_id is null));
       if v_withdrawn > 0 then perform private.move_credit(v_credit, v_withdrawn::integer, 'returned'); end if;
     end if;
+    perform private.book_credit(v_credit.id);
   end loop;
   return null;
 end $$;

@@ -100,10 +100,11 @@ create or replace function private.count_credit() returns trigger
   language plpgsql security definer set search_path = '' as $$
 begin
   update public.credits set balance = balance + new.change where id = new.credit_id;
+  perform private.book_credit(new.credit_id);
   return null;
 end $$;
 comment on function private.count_credit() is
-  'security definer: credits are written by nobody. Trigger: the balance follows the ledger, and its check refuses what would go below zero.';
+  'security definer: credits are written by nobody. Trigger: balance and books follow the ledger, and a check refuses what would go below zero.';
 revoke execute on function private.count_credit() from public, anon, authenticated, service_role;
 drop trigger if exists credit_entries_count on public.credit_entries;
 create trigger credit_entries_count after insert on public.credit_entries for each row execute function private.count_credit();
@@ -124,6 +125,10 @@ revoke execute on function private.keep_credit_entry() from public, anon, authen
 drop trigger if exists credit_entries_keep on public.credit_entries;
 create trigger credit_entries_keep before update or delete on public.credit_entries
   for each row execute function private.keep_credit_entry();
+
+drop trigger if exists credit_entries_whole on public.credit_entries;
+create trigger credit_entries_whole before truncate on public.credit_entries
+  for each statement execute function private.keep_credit_entry();
 
 create or replace function private.move_credit(p_credit public.credits, p_change integer, p_reason text, p_attendee_id uuid default null,
   p_note text default null) returns void

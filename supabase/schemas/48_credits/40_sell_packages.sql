@@ -53,6 +53,7 @@ begin
       where e.credit_id = v_credit.id and (e.reason = 'withdrawn' or (e.reason = 'returned' and e.attendee_id is null));
       if v_withdrawn > 0 then perform private.move_credit(v_credit, v_withdrawn::integer, 'returned'); end if;
     end if;
+    perform private.book_credit(v_credit.id);
   end loop;
   return null;
 end $$;

@@ -301,3 +301,48 @@ def test_a_package_is_of_ones_own_template_and_sold_on_ones_own_draft(world: Wor
     with pytest.raises(psycopg.Error) as refused:
         act(world, world.coach, "select public.sell_package(%s, %s) as v", draft, mine)
     assert code_of(refused) == "not_found"
+
+
+def books(world: World, credit: UUID) -> dict[str, int]:
+    rows = world.owner.execute(
+        "select e.account, sum(e.amount_cents)::bigint as amount from public.journal_transactions t"
+        " join public.journal_entries e on e.transaction_id = t.id where t.subject = 'credit' and t.subject_id = %s"
+        " group by e.account having sum(e.amount_cents) <> 0",
+        [credit],
+    ).fetchall()
+    return {row["account"]: row["amount"] for row in rows}
+
+
+def test_what_was_sold_is_earned_as_it_is_used(world: World) -> None:
+    offer = template(world)
+    draft, credit = sell(world, package(world, offer, price_cents=100000))
+    assert books(world, credit) == {}
+    world.finalize(draft)
+    assert books(world, credit) == {"credits": -100000, "revenue": 100000}
+    act(world, world.coach, "select public.record_manual_payment(%s, 100000, 'cash') as v", draft)
+    assert books(world, credit) == {"credits": -100000, "revenue": 100000}
+    session, _ = book(world, offer)
+    assert books(world, credit) == {"credits": -66667, "revenue": 66667}
+    book(world, offer, hour=12)
+    assert books(world, credit) == {"credits": -33333, "revenue": 33333}
+    cancel(world, session)
+    assert books(world, credit) == {"credits": -66667, "revenue": 66667}
+    act(world, world.coach, "select public.move_credits(%s, 5, 'a bonus') as v", credit)
+    assert books(world, credit) == {"credits": -100000, "revenue": 100000}
+    act(world, world.coach, "select public.move_credits(%s, -7, 'moved away') as v", credit)
+    assert books(world, credit) == {}
+
+
+def test_the_tax_in_a_price_is_not_the_clients_credit(world: World) -> None:
+    world.owner.execute(
+        "update public.practices set prices_include_tax = true, tax_rate_bp = 1800 where id = %s", [world.practice]
+    )
+    draft, credit = sell(world, package(world, template(world), granted_at="issue", price_cents=118000))
+    world.finalize(draft)
+    assert books(world, credit) == {"credits": -100000, "revenue": 100000}
+    act(world, world.coach, "select public.void_invoice(%s)::text as v", draft)
+    assert (left(world, credit), books(world, credit)) == (0, {})
+
+
+def test_gifts_stand_in_no_books(world: World) -> None:
+    assert books(world, give(world, template(world), 3)) == {}

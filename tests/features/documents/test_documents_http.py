@@ -55,6 +55,33 @@ async def test_a_payment_does_not_change_the_pdf(client: httpx.AsyncClient, bear
     assert after.content == before.content
 
 
+async def test_receipts_and_credit_notes_are_documents_too(
+    client: httpx.AsyncClient, bearer: Bearer, world: World
+) -> None:
+    world.owner.execute(
+        "update public.practices set tax_scheme = 'registered', tax_id = '123456782' where id = %s", [world.practice]
+    )
+    invoice = world.draft(addon(10000), tax_rate_bp=1800)
+    world.finalize(invoice)
+    with world.coaching() as conn:
+        conn.execute("select public.record_manual_payment(%s, 5900, 'bank_transfer', '4471')", [invoice])
+        conn.execute("select public.credit_invoice(%s, 1180, 'agreed')", [invoice])
+    kinds = {"invoice": "Invoice", "tax_invoice_receipt": "4471", "credit_note": "agreed"}
+    for kind, said in kinds.items():
+        found = one(
+            world.owner,
+            "select id as v from public.invoices where practice_id = %s and document_kind = %s",
+            world.practice,
+            kind,
+        )
+        answers = [
+            await client.get(f"/v1/invoices/{found}/pdf?language=en", headers=bearer(who))
+            for who in (world.coach, world.client)
+        ]
+        assert answers[0].content == answers[1].content
+        assert said in text_of(answers[0].content), kind
+
+
 async def test_a_draft_is_the_coachs_and_marked_as_one(client: httpx.AsyncClient, bearer: Bearer, world: World) -> None:
     draft = world.draft(addon(100))
     assert "Draft" in text_of((await client.get(f"/v1/invoices/{draft}/pdf", headers=bearer(world.coach))).content)
