@@ -93,6 +93,25 @@ class DocumentState(BaseModel):
     amount_paid_cents: int
     amount_refunded_cents: int
     paid_at: datetime | None
+    takes_cards: bool
+    payment_under_way: bool
+
+
+class Receipt(BaseModel):
+    """A receipt of what was paid on a document."""
+
+    id: UUID
+    kind: Kind
+    number: str | None
+    total_cents: int
+    currency: str
+    issued_at: datetime
+
+
+class OpenPayment(BaseModel):
+    """An intent that is not over."""
+
+    id: UUID
 
 
 class LinkedDocument(Printable):
