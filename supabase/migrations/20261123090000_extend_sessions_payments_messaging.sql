@@ -6609,6 +6609,7 @@ create table if not exists public.invoice_line_items (
   released_at timestamptz,
   settled_invoice_id uuid references public.invoices (id) on delete restrict,
   settled_tax_cents bigint not null default 0,
+  outcome_id uuid references public.seat_outcomes (id) on delete restrict,
   constraint invoice_line_items_discount_within check (discount_cents >= 0 and discount_cents <= quantity::bigint * amount_cents),
   constraint invoice_line_items_description_length check (char_length(description) between 1 and 500),
   constraint invoice_line_items_metadata_object check (jsonb_typeof(metadata) = 'object')
@@ -6618,6 +6619,8 @@ comment on column public.invoice_line_items.amount_cents is 'Price of one, in mi
 comment on column public.invoice_line_items.line_total_cents is 'quantity times price less discount, in bigint.';
 comment on column public.invoice_line_items.attendee_id is 'The seat that this line bills. A seat is on at most one line that is not released.';
 comment on column public.invoice_line_items.released_at is 'Set when the invoice was voided: the seat may be billed again.';
+comment on column public.invoice_line_items.outcome_id is
+  'The seat given up, moved late or missed whose fee this line bills. On at most one line that is not released.';
 comment on column public.invoice_line_items.settled_invoice_id is 'On a receipt: the invoice that this part of the payment went to.';
 comment on column public.invoice_line_items.settled_tax_cents is 'On a receipt: how much of that invoice''s tax fell due with it.';
 
@@ -6626,6 +6629,9 @@ create unique index if not exists invoice_line_items_seat_once
 create index if not exists invoice_line_items_invoice_idx on public.invoice_line_items (invoice_id, position, id);
 create index if not exists invoice_line_items_session_idx on public.invoice_line_items (session_id);
 create index if not exists invoice_line_items_attendee_idx on public.invoice_line_items (attendee_id);
+create unique index if not exists invoice_line_items_fee_once
+  on public.invoice_line_items (outcome_id) where outcome_id is not null and released_at is null;
+create index if not exists invoice_line_items_outcome_idx on public.invoice_line_items (outcome_id);
 create index if not exists invoice_line_items_settled_idx on public.invoice_line_items (settled_invoice_id);
 create index if not exists invoice_line_items_practice_idx on public.invoice_line_items (practice_id);
 
@@ -6692,7 +6698,8 @@ begin
   if new.currency <> v_invoice.currency then
     perform private.fail(422, 'currency_mismatch', format('The invoice is in %s, the line in %s.', v_invoice.currency, new.currency));
   end if;
-  if new.attendee_id is null and tg_op = 'INSERT' then
+  -- A fee names its session but is no seat.
+  if new.attendee_id is null and new.outcome_id is null and tg_op = 'INSERT' then
     new.attendee_id := private.seat_for_line(v_invoice, new.session_id);
   elsif new.attendee_id is not null then
     new.session_id := (select a.session_id from public.session_attendees a where a.id = new.attendee_id);
@@ -7979,6 +7986,33 @@ create constraint trigger payments_book after insert or update of status, refund
   deferrable initially deferred
   for each row when (new.practice_id is not null and new.status in ('paid', 'refunded')) execute function private.book_payment();
 
+-- schemas/40_billing/57_client_balances.sql
+create or replace view public.client_balances with (security_invoker = true) as
+  select b.coach_client_id, b.practice_id, b.currency, sum(b.billed)::bigint as billed_cents, sum(b.open)::bigint as open_cents,
+    sum(b.overdue)::bigint as overdue_cents, min(b.due) as overdue_since, sum(b.credit)::bigint as credit_cents,
+    sum(b.written_off)::bigint as written_off_cents, sum(b.open - b.credit)::bigint as balance_cents
+  from (
+    select i.practice_id, i.coach_client_id, i.currency,
+      case when i.status = 'canceled' then 0 else i.total_amount_cents - i.credited_cents end as billed,
+      case when i.written_off_at is null then o.amount else 0 end as open,
+      case when i.written_off_at is null and i.due_date < now() then o.amount else 0 end as overdue,
+      case when i.written_off_at is null and i.due_date < now() and o.amount > 0 then i.due_date end as due,
+      0::bigint as credit, case when i.written_off_at is null then 0 else o.amount end as written_off
+    from public.invoices i
+    -- As private.invoice_balance has it, written out so that it is no call per row.
+    cross join lateral (select case when i.status = 'canceled' then 0::bigint else i.total_amount_cents - i.amount_paid_cents
+      - i.amount_refunded_cents - i.credited_cents + i.refund_covered_cents end as amount) o
+    where i.finalized_at is not null and not i.is_history and i.document_kind in ('invoice', 'tax_invoice')
+    union all
+    select p.practice_id, p.coach_client_id, p.currency, 0, 0, 0, null, p.amount_cents - p.refunded_cents - p.allocated_cents, 0
+    from public.payments p where p.status in ('paid', 'refunded') and p.coach_client_id is not null
+  ) b
+  group by b.practice_id, b.coach_client_id, b.currency;
+comment on view public.client_balances is
+  'Per client and currency: billed, open, overdue, money on account (credit), written off, and the balance, open less credit. Reads as its reader: a client sees the client''s own, a coach those of the practice.';
+revoke all on public.client_balances from public, anon, authenticated, service_role;
+grant select on public.client_balances to authenticated, service_role;
+
 -- schemas/40_billing/60_draft_invoice.sql
 -- The coach bundles seats and add-ons of one client into a draft.
 
@@ -8006,6 +8040,7 @@ create or replace function private.put_line(p_invoice public.invoices, p_line js
 declare
   v_line record;
   v_seat record;
+  v_fee record;
   v_id uuid;
   v_key text;
 begin
@@ -8013,11 +8048,22 @@ begin
     perform private.fail(422, 'invalid_line', 'A line is an object.');
   end if;
   select k into v_key from jsonb_object_keys(p_line) k
-    where k not in ('attendee_id', 'session_id', 'description', 'quantity', 'amount_cents', 'discount_cents') limit 1;
+    where k not in ('attendee_id', 'session_id', 'outcome_id', 'description', 'quantity', 'amount_cents', 'discount_cents') limit 1;
   if v_key is not null then perform private.fail(422, 'invalid_line', format('A line has no %L.', v_key)); end if;
   select * into v_line from jsonb_to_record(p_line) as x
-    (attendee_id uuid, session_id uuid, description text, quantity integer, amount_cents integer, discount_cents integer);
-  if num_nonnulls(v_line.attendee_id, v_line.session_id) > 0 then
+    (attendee_id uuid, session_id uuid, outcome_id uuid, description text, quantity integer, amount_cents integer, discount_cents integer);
+  if v_line.outcome_id is not null then
+    if num_nonnulls(v_line.attendee_id, v_line.session_id) > 0 or coalesce(v_line.quantity, 1) <> 1 then
+      perform private.fail(422, 'invalid_line', 'A fee is billed once, on a line of its own.');
+    end if;
+    v_fee := private.fee_to_bill(p_invoice, v_line.outcome_id);
+    v_line.session_id := v_fee.session_id;
+    v_line.amount_cents := coalesce(v_line.amount_cents, v_fee.amount_cents);
+    v_line.description := coalesce(v_line.description, v_fee.description);
+    if v_fee.currency <> p_invoice.currency then
+      perform private.fail(422, 'currency_mismatch', format('The invoice is in %s, the fee in %s.', p_invoice.currency, v_fee.currency));
+    end if;
+  elsif num_nonnulls(v_line.attendee_id, v_line.session_id) > 0 then
     v_seat := private.seat_to_bill(p_invoice, v_line.attendee_id, v_line.session_id);
     if coalesce(v_line.quantity, 1) <> 1 then
       perform private.fail(422, 'invalid_line', 'A seat is billed once.');
@@ -8038,8 +8084,8 @@ begin
   if (select count(*) from public.invoice_line_items l where l.invoice_id = p_invoice.id) >= 200 then
     perform private.fail(422, 'too_many_lines', 'An invoice has at most 200 lines.', 'Make another.');
   end if;
-  insert into public.invoice_line_items (invoice_id, session_id, attendee_id, description, quantity, amount_cents, discount_cents)
-  values (p_invoice.id, v_line.session_id, v_line.attendee_id, v_line.description, coalesce(v_line.quantity, 1), v_line.amount_cents,
+  insert into public.invoice_line_items (invoice_id, session_id, attendee_id, outcome_id, description, quantity, amount_cents, discount_cents)
+  values (p_invoice.id, v_line.session_id, v_line.attendee_id, v_line.outcome_id, v_line.description, coalesce(v_line.quantity, 1), v_line.amount_cents,
     coalesce(v_line.discount_cents, 0))
   returning id into v_id;
   return v_id;
@@ -8157,6 +8203,78 @@ create or replace function private.currency_of_lines(p_lines jsonb) returns text
 $$;
 comment on function private.currency_of_lines(jsonb) is 'security definer: the currency that a new invoice takes from its seats.';
 revoke execute on function private.currency_of_lines(jsonb) from public, anon, authenticated, service_role;
+
+-- schemas/40_billing/61_unbilled.sql
+-- What is owed and on no invoice yet: seats that were held and fees of seats that were not; and one call that bills it all.
+
+create or replace function private.unbilled(p_coach_id uuid, p_from timestamptz, p_until timestamptz)
+  returns table (kind text, attendee_id uuid, outcome_id uuid, coach_client_id uuid, amount_cents integer, currency text, arose_at timestamptz,
+    description text)
+  language sql stable security definer set search_path = '' as $$
+  select 'seat', a.id, null::uuid, a.coach_client_id, coalesce(a.price_cents, s.price_cents), coalesce(a.currency, s.currency), s.scheduled_at, s.title
+  from public.sessions s join public.session_attendees a on a.session_id = s.id
+  where s.coach_id = p_coach_id and s.scheduled_at >= p_from and s.scheduled_at < p_until and s.ends_at <= now()
+    and s.status not in ('cancelled', 'rescheduled', 'no_show') and private.takes_a_place(a.role, a.status, a.cancelled_at)
+    and a.billing_status = 'unbilled' and coalesce(a.price_cents, s.price_cents) is distinct from 0
+    and not exists (select from public.invoice_line_items l where l.attendee_id = a.id and l.released_at is null)
+    -- Who missed it owes what the terms say for that, not the price.
+    and not exists (select from public.seat_outcomes o where o.attendee_id = a.id and o.kind = 'no_show' and o.undone_at is null)
+  union all
+  select 'fee', o.attendee_id, o.id, a.coach_client_id, o.owed_cents, o.currency, o.created_at, s.title
+  from public.seat_outcomes o join public.session_attendees a on a.id = o.attendee_id join public.sessions s on s.id = o.session_id
+  where o.coach_id = p_coach_id and o.created_at >= p_from and o.created_at < p_until and o.owed_cents > 0
+    -- A seat that was billed or settled before it was given up has its money; what is too much is given back by hand.
+    and (o.kind = 'moved' or a.billing_status = 'unbilled')
+    and not exists (select from public.invoice_line_items l where l.outcome_id = o.id and l.released_at is null)
+    and (o.kind = 'moved' or not exists (select from public.invoice_line_items l where l.attendee_id = a.id and l.released_at is null))
+$$;
+comment on function private.unbilled(uuid, timestamptz, timestamptz) is
+  'security definer: what clients of a coach owe from a time and no invoice has. Seats of sessions that are over, and what was written down for seats given up, moved late or missed.';
+revoke execute on function private.unbilled(uuid, timestamptz, timestamptz) from public, anon, authenticated, service_role;
+
+create or replace function public.unbilled_items(p_from timestamptz, p_until timestamptz, p_coach_client_id uuid default null)
+  returns table (kind text, attendee_id uuid, outcome_id uuid, coach_client_id uuid, amount_cents integer, currency text, arose_at timestamptz,
+    description text)
+  language sql stable security definer set search_path = '' as $$
+  select u.* from private.unbilled(private.me(), p_from, p_until) u
+  where p_coach_client_id is null or u.coach_client_id = p_coach_client_id
+  order by u.arose_at, u.attendee_id, u.outcome_id
+$$;
+comment on function public.unbilled_items(timestamptz, timestamptz, uuid) is
+  'security definer: shares private.unbilled with bill_month. What the caller''s clients owe from a time, seats and fees, that no invoice has.';
+revoke execute on function public.unbilled_items(timestamptz, timestamptz, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.unbilled_items(timestamptz, timestamptz, uuid) to authenticated;
+
+create or replace function private.fee_to_bill(p_invoice public.invoices, p_outcome_id uuid,
+  out session_id uuid, out amount_cents integer, out currency text, out description text)
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_fee public.seat_outcomes;
+  v_seat public.session_attendees;
+begin
+  select o.* into v_fee from public.seat_outcomes o join public.practice_members m on m.user_id = o.coach_id
+    where o.id = p_outcome_id and m.practice_id = p_invoice.practice_id for no key update of o;
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  select * into v_seat from public.session_attendees a where a.id = v_fee.attendee_id;
+  if v_seat.user_id is distinct from p_invoice.user_id and v_seat.coach_client_id is distinct from p_invoice.coach_client_id then
+    perform private.fail(422, 'seat_of_other_client', 'That seat is not this client''s.');
+  end if;
+  if coalesce(v_fee.owed_cents, 0) = 0 then
+    perform private.fail(409, 'fee_not_owed', 'Nothing is owed for that: it was waived or undone, or never had a price.');
+  end if;
+  session_id := v_fee.session_id;
+  amount_cents := v_fee.owed_cents;
+  currency := v_fee.currency;
+  select left(concat_ws(', ', case v_fee.kind
+      when 'cancelled' then case when p.language = 'he' then 'ביטול מאוחר' else 'Late cancellation' end
+      when 'moved' then case when p.language = 'he' then 'שינוי מועד מאוחר' else 'Late change' end
+      else case when p.language = 'he' then 'אי הגעה' else 'Missed session' end end,
+    left(s.title, 400), to_char(s.scheduled_at at time zone p.timezone, 'YYYY-MM-DD')), 500) into description
+  from public.sessions s, public.practices p where s.id = v_fee.session_id and p.id = p_invoice.practice_id;
+end $$;
+comment on function private.fee_to_bill(public.invoices, uuid) is
+  'security definer: finds and locks what is owed for a seat given up, moved late or missed, and refuses what is not the client''s or not owed.';
+revoke execute on function private.fee_to_bill(public.invoices, uuid) from public, anon, authenticated, service_role;
 
 -- schemas/40_billing/62_edit_draft.sql
 -- Changes of a draft, line by line.
@@ -8281,6 +8399,10 @@ begin
   if exists (select from public.invoice_line_items l join public.session_attendees a on a.id = l.attendee_id
              where l.invoice_id = p_invoice_id and a.billing_status <> 'unbilled') then
     perform private.fail(409, 'seat_already_billed', 'A seat on this draft was billed or settled otherwise.', 'Take its line off.');
+  end if;
+  if exists (select from public.invoice_line_items l join public.seat_outcomes o on o.id = l.outcome_id
+             where l.invoice_id = p_invoice_id and coalesce(o.owed_cents, 0) = 0) then
+    perform private.fail(409, 'fee_not_owed', 'A fee on this draft was waived or undone.', 'Take its line off.');
   end if;
   select * into v_practice from public.practices p where p.id = v_invoice.practice_id;
   perform private.check_kind(v_practice, v_invoice.document_kind);
@@ -8614,6 +8736,61 @@ comment on function private.document_warnings(public.invoices) is
   'Codes of what the people of the practice should look at. Reads as its caller: who does not see the practice gets null.';
 revoke execute on function private.document_warnings(public.invoices) from public, anon, authenticated, service_role;
 grant execute on function private.document_warnings(public.invoices) to authenticated, service_role;
+
+-- schemas/40_billing/69_bill_month.sql
+create or replace function public.bill_month(p_month date, p_finalize boolean default false, p_coach_client_ids uuid[] default null)
+  returns table (coach_client_id uuid, currency text, items integer, invoice_id uuid, document_number text, total_cents bigint, error_code text)
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_practice public.practices;
+  v_from timestamptz;
+  v_until timestamptz;
+  v_group record;
+  v_state text;
+begin
+  select p.* into v_practice from public.practices p join public.practice_members m on m.practice_id = p.id where m.user_id = private.me();
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  v_from := date_trunc('month', p_month::timestamp) at time zone v_practice.timezone;
+  v_until := (date_trunc('month', p_month::timestamp) + interval '1 month') at time zone v_practice.timezone;
+  for v_group in
+    select u.coach_client_id, u.currency, count(*)::integer as items, bool_or(u.amount_cents is null) as unpriced,
+      jsonb_agg(case when u.outcome_id is null then jsonb_build_object('attendee_id', u.attendee_id)
+        else jsonb_build_object('outcome_id', u.outcome_id) end order by u.arose_at, u.attendee_id) as lines
+    from private.unbilled(private.me(), v_from, v_until) u
+    where p_coach_client_ids is null or u.coach_client_id = any (p_coach_client_ids)
+    -- Seats without a price are told apart, so that they hold up nobody's invoice.
+    group by u.coach_client_id, u.currency, u.amount_cents is null
+    order by u.coach_client_id, u.currency, u.amount_cents is null
+  loop
+    coach_client_id := v_group.coach_client_id;
+    currency := v_group.currency;
+    items := v_group.items;
+    invoice_id := null;
+    document_number := null;
+    total_cents := null;
+    error_code := case when v_group.unpriced then 'seat_without_price' when v_group.coach_client_id is null then 'seat_without_client' end;
+    if error_code is null then
+      -- All of a client's invoice or nothing of it; the others are not touched by what is wrong with one.
+      begin
+        invoice_id := public.draft_invoice(p_coach_client_id => v_group.coach_client_id, p_lines => v_group.lines, p_currency => v_group.currency);
+        if p_finalize then document_number := public.finalize_invoice(invoice_id); end if;
+        set constraints all immediate;
+        set constraints all deferred;
+        total_cents := (select i.total_amount_cents from public.invoices i where i.id = bill_month.invoice_id);
+      exception when others then
+        get stacked diagnostics v_state = returned_sqlstate, error_code = constraint_name;
+        if v_state !~ '^(PT4|23)' then raise; end if;
+        invoice_id := null;
+        document_number := null;
+      end;
+    end if;
+    return next;
+  end loop;
+end $$;
+comment on function public.bill_month(date, boolean, uuid[]) is
+  'security definer: a coach bills everything unbilled of a month of her practice''s zone, one invoice for each client and currency, as drafts or issued at once. Atomic per client: a row says what came of each, with error_code where nothing did.';
+revoke execute on function public.bill_month(date, boolean, uuid[]) from public, anon, authenticated, service_role;
+grant execute on function public.bill_month(date, boolean, uuid[]) to authenticated;
 
 -- schemas/40_billing/70_begin_payment.sql
 -- The two steps before a gateway is called: the plan, and the attempt. Both are committed before anything is sent.
@@ -9403,6 +9580,114 @@ comment on function public.set_webhook_secret(uuid, text) is
   'security definer: writes secrets that nobody may read. The gateway has told what it signs the account''s events with; the one before still holds.';
 revoke execute on function public.set_webhook_secret(uuid, text) from public, anon, authenticated, service_role;
 grant execute on function public.set_webhook_secret(uuid, text) to service_role;
+
+-- schemas/40_billing/92_verify_billing.sql
+-- Whether documents, movements, counters and books agree; and where they do not. Each check finds what must not exist.
+
+create or replace function private.verify_documents(p_practice_ids uuid[])
+  returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
+  language sql stable security definer set search_path = '' as $$
+  select i.practice_id, 'total_of_lines', 'document', i.id::text, i.total_amount_cents::text, coalesce(s.gross, 0)::text
+  from public.invoices i cross join lateral private.invoice_sums(i.id, i.tax_rate_bp, i.tax_inclusive) s
+  where i.practice_id = any (p_practice_ids) and i.finalized_at is not null and not i.is_history
+    and (i.subtotal_cents + i.tax_cents <> i.total_amount_cents or s.gross <> i.total_amount_cents
+      or (i.document_kind in ('invoice', 'tax_invoice') and s.tax <> i.tax_cents))
+  union all
+  select i.practice_id, 'paid_by_allocations', 'document', i.id::text, (i.amount_paid_cents || ' and ' || i.amount_refunded_cents),
+    (a.kept || ' and ' || a.back)
+  from public.invoices i cross join lateral (select coalesce(sum(x.amount_cents), 0) as kept, coalesce(sum(x.refunded_cents), 0) as back
+    from public.payment_allocations x where x.invoice_id = i.id) a
+  where i.practice_id = any (p_practice_ids) and not i.is_history and (i.amount_paid_cents, i.amount_refunded_cents) <> (a.kept, a.back)
+  union all
+  select i.practice_id, 'credited_by_notes', 'document', i.id::text, (i.credited_cents || ' and ' || i.refund_covered_cents),
+    (n.taken || ' and ' || n.covered)
+  from public.invoices i cross join lateral (select coalesce(sum(x.total_amount_cents), 0) as taken, coalesce(sum(x.refund_covered_cents), 0) as covered
+    from public.invoices x where x.credit_of_invoice_id = i.id and x.finalized_at is not null) n
+  where i.practice_id = any (p_practice_ids) and i.document_kind <> 'credit_note' and (i.credited_cents, i.refund_covered_cents) <> (n.taken, n.covered)
+  union all
+  select s.practice_id, 'numbers_without_holes', 'series', concat_ws(' ', s.document_kind, s.year),
+    (s.last_number - s.first_number + 1)::text, count(i.id)::text
+  from public.invoice_series s left join public.invoices i on i.practice_id = s.practice_id and i.document_kind = s.document_kind
+    and i.series_year = s.year and i.number between s.first_number and s.last_number
+  where s.practice_id = any (p_practice_ids) group by s.practice_id, s.document_kind, s.year
+  having count(distinct i.number) <> s.last_number - s.first_number + 1 or count(i.id) <> count(distinct i.number)
+  union all
+  select i.practice_id, 'state_of_seat', 'seat', a.id::text, w.wanted::text, a.billing_status::text
+  from public.invoice_line_items l join public.invoices i on i.id = l.invoice_id join public.session_attendees a on a.id = l.attendee_id
+  cross join lateral (select case when i.status = 'paid' then 'paid' when i.status = 'refunded' or i.written_off_at is not null then 'written_off'
+    else 'awaiting_payment' end as wanted) w
+  where i.practice_id = any (p_practice_ids) and i.finalized_at is not null and i.status <> 'canceled' and l.released_at is null
+    and not i.is_history and a.billing_status::text <> w.wanted
+$$;
+comment on function private.verify_documents(uuid[]) is
+  'security definer: reads all of the practices given. Where documents do not agree with their lines, allocations, credit notes, series and seats.';
+revoke execute on function private.verify_documents(uuid[]) from public, anon, authenticated, service_role;
+
+create or replace function private.verify_movements(p_practice_ids uuid[])
+  returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
+  language sql stable security definer set search_path = '' as $$
+  select p.practice_id, 'counters_of_payment', 'payment', p.id::text, concat_ws(' ', p.allocated_cents, p.refunded_cents, p.refund_reserved_cents),
+    concat_ws(' ', a.kept, r.back, r.reserved)
+  from public.payments p
+  cross join lateral (select coalesce(sum(x.amount_cents), 0) as kept from public.payment_allocations x where x.payment_id = p.id) a
+  cross join lateral (select coalesce(sum(x.amount_cents) filter (where x.status = 'succeeded'), 0) as back,
+    coalesce(sum(x.amount_cents) filter (where x.status <> 'failed'), 0) as reserved, count(*) as refunds
+    from public.payment_refunds x where x.payment_id = p.id) r
+  -- What came in as refunded has no refunds of its own.
+  where p.practice_id = any (p_practice_ids) and (p.status <> 'refunded' or r.refunds > 0)
+    and (p.allocated_cents, p.refunded_cents, p.refund_reserved_cents) <> (a.kept, r.back, r.reserved)
+  union all
+  select t.practice_id, 'journal_balanced', 'transaction', t.id::text, '0', coalesce(sum(e.amount_cents)::text, 'no entries')
+  from public.journal_transactions t left join public.journal_entries e on e.transaction_id = t.id
+  where t.practice_id = any (p_practice_ids) group by t.practice_id, t.id having coalesce(sum(e.amount_cents), 1) <> 0
+  union all
+  select i.practice_id, 'document_in_journal', 'document', i.id::text, private.books_of_document(i)::text, 'missing ' || u.missing::text
+  from public.invoices i cross join lateral private.unposted('document', i.id, private.books_of_document(i)) u (missing)
+  where i.practice_id = any (p_practice_ids) and i.finalized_at is not null and not i.is_history and u.missing <> '{}'
+  union all
+  select p.practice_id, 'payment_in_journal', 'payment', p.id::text, private.books_of_payment(p)::text, 'missing ' || u.missing::text
+  from public.payments p join public.practices r on r.id = p.practice_id
+  cross join lateral private.unposted('payment', p.id, private.books_of_payment(p)) u (missing)
+  where p.practice_id = any (p_practice_ids) and u.missing <> '{}'
+    -- What was paid before there was a practice is history until something is done with it.
+    and (p.created_at >= r.created_at
+      or exists (select from public.journal_transactions t where t.subject = 'payment' and t.subject_id = p.id))
+  union all
+  select coalesce(b.practice_id, j.practice_id), 'receivable_of_client', 'client', concat_ws(' ', coalesce(b.coach_client_id, j.coach_client_id),
+    coalesce(b.currency, j.currency)), coalesce(b.open, 0)::text, coalesce(j.amount, 0)::text
+  from (select i.practice_id, i.coach_client_id, i.currency, sum(private.invoice_balance(i)) as open from public.invoices i
+      where i.practice_id = any (p_practice_ids) and not i.is_history and i.written_off_at is null and i.finalized_at is not null group by 1, 2, 3) b
+  full join (select t.practice_id, t.coach_client_id, t.currency, sum(e.amount_cents) as amount
+      from public.journal_transactions t join public.journal_entries e on e.transaction_id = t.id and e.account = 'receivable'
+      where t.practice_id = any (p_practice_ids) group by 1, 2, 3) j
+    on concat_ws(' ', j.practice_id, j.currency, j.coach_client_id) = concat_ws(' ', b.practice_id, b.currency, b.coach_client_id)
+  where coalesce(b.open, 0) <> coalesce(j.amount, 0)
+$$;
+comment on function private.verify_movements(uuid[]) is
+  'security definer: reads all of the practices given. Where payments and documents do not agree with their counters and with the journal, and clients with what the books say they owe.';
+revoke execute on function private.verify_movements(uuid[]) from public, anon, authenticated, service_role;
+
+create or replace function private.verify_billing(p_practice_id uuid default null)
+  returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
+  language sql stable security definer set search_path = '' as $$
+  with asked as (select coalesce(array_agg(p.id), '{}') as ids from public.practices p where p_practice_id is null or p.id = p_practice_id)
+  select d.* from asked, private.verify_documents(asked.ids) d
+  union all select m.* from asked, private.verify_movements(asked.ids) m
+$$;
+comment on function private.verify_billing(uuid) is
+  'security definer: reads every practice. Where books, documents and balances of one practice, or of all, do not agree; no row when they do.';
+revoke execute on function private.verify_billing(uuid) from public, anon, authenticated, service_role;
+grant execute on function private.verify_billing(uuid) to service_role;
+
+create or replace function public.verify_books()
+  returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
+  language sql stable security definer set search_path = '' as $$
+  select v.* from unnest(private.my_practice_ids()) p (id), private.verify_billing(p.id) v
+$$;
+comment on function public.verify_books() is
+  'security definer: the checks sum up more than one policy shows at once. Where the books of the caller''s practice do not agree; no row when they do.';
+revoke execute on function public.verify_books() from public, anon, authenticated, service_role;
+grant execute on function public.verify_books() to authenticated;
 
 -- schemas/45_documents/10_letterheads.sql
 -- What a practice's documents carry besides its legal particulars: logo, a line at the foot, where to transfer money.

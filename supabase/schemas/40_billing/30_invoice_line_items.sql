@@ -18,6 +18,7 @@ create table if not exists public.invoice_line_items (
   released_at timestamptz,
   settled_invoice_id uuid references public.invoices (id) on delete restrict,
   settled_tax_cents bigint not null default 0,
+  outcome_id uuid references public.seat_outcomes (id) on delete restrict,
   constraint invoice_line_items_discount_within check (discount_cents >= 0 and discount_cents <= quantity::bigint * amount_cents),
   constraint invoice_line_items_description_length check (char_length(description) between 1 and 500),
   constraint invoice_line_items_metadata_object check (jsonb_typeof(metadata) = 'object')
@@ -27,6 +28,8 @@ comment on column public.invoice_line_items.amount_cents is 'Price of one, in mi
 comment on column public.invoice_line_items.line_total_cents is 'quantity times price less discount, in bigint.';
 comment on column public.invoice_line_items.attendee_id is 'The seat that this line bills. A seat is on at most one line that is not released.';
 comment on column public.invoice_line_items.released_at is 'Set when the invoice was voided: the seat may be billed again.';
+comment on column public.invoice_line_items.outcome_id is
+  'The seat given up, moved late or missed whose fee this line bills. On at most one line that is not released.';
 comment on column public.invoice_line_items.settled_invoice_id is 'On a receipt: the invoice that this part of the payment went to.';
 comment on column public.invoice_line_items.settled_tax_cents is 'On a receipt: how much of that invoice''s tax fell due with it.';
 
@@ -35,6 +38,9 @@ create unique index if not exists invoice_line_items_seat_once
 create index if not exists invoice_line_items_invoice_idx on public.invoice_line_items (invoice_id, position, id);
 create index if not exists invoice_line_items_session_idx on public.invoice_line_items (session_id);
 create index if not exists invoice_line_items_attendee_idx on public.invoice_line_items (attendee_id);
+create unique index if not exists invoice_line_items_fee_once
+  on public.invoice_line_items (outcome_id) where outcome_id is not null and released_at is null;
+create index if not exists invoice_line_items_outcome_idx on public.invoice_line_items (outcome_id);
 create index if not exists invoice_line_items_settled_idx on public.invoice_line_items (settled_invoice_id);
 create index if not exists invoice_line_items_practice_idx on public.invoice_line_items (practice_id);
 
@@ -101,7 +107,8 @@ begin
   if new.currency <> v_invoice.currency then
     perform private.fail(422, 'currency_mismatch', format('The invoice is in %s, the line in %s.', v_invoice.currency, new.currency));
   end if;
-  if new.attendee_id is null and tg_op = 'INSERT' then
+  -- A fee names its session but is no seat.
+  if new.attendee_id is null and new.outcome_id is null and tg_op = 'INSERT' then
     new.attendee_id := private.seat_for_line(v_invoice, new.session_id);
   elsif new.attendee_id is not null then
     new.session_id := (select a.session_id from public.session_attendees a where a.id = new.attendee_id);

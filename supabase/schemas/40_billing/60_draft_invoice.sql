@@ -24,6 +24,7 @@ create or replace function private.put_line(p_invoice public.invoices, p_line js
 declare
   v_line record;
   v_seat record;
+  v_fee record;
   v_id uuid;
   v_key text;
 begin
@@ -31,11 +32,22 @@ begin
     perform private.fail(422, 'invalid_line', 'A line is an object.');
   end if;
   select k into v_key from jsonb_object_keys(p_line) k
-    where k not in ('attendee_id', 'session_id', 'description', 'quantity', 'amount_cents', 'discount_cents') limit 1;
+    where k not in ('attendee_id', 'session_id', 'outcome_id', 'description', 'quantity', 'amount_cents', 'discount_cents') limit 1;
   if v_key is not null then perform private.fail(422, 'invalid_line', format('A line has no %L.', v_key)); end if;
   select * into v_line from jsonb_to_record(p_line) as x
-    (attendee_id uuid, session_id uuid, description text, quantity integer, amount_cents integer, discount_cents integer);
-  if num_nonnulls(v_line.attendee_id, v_line.session_id) > 0 then
+    (attendee_id uuid, session_id uuid, outcome_id uuid, description text, quantity integer, amount_cents integer, discount_cents integer);
+  if v_line.outcome_id is not null then
+    if num_nonnulls(v_line.attendee_id, v_line.session_id) > 0 or coalesce(v_line.quantity, 1) <> 1 then
+      perform private.fail(422, 'invalid_line', 'A fee is billed once, on a line of its own.');
+    end if;
+    v_fee := private.fee_to_bill(p_invoice, v_line.outcome_id);
+    v_line.session_id := v_fee.session_id;
+    v_line.amount_cents := coalesce(v_line.amount_cents, v_fee.amount_cents);
+    v_line.description := coalesce(v_line.description, v_fee.description);
+    if v_fee.currency <> p_invoice.currency then
+      perform private.fail(422, 'currency_mismatch', format('The invoice is in %s, the fee in %s.', p_invoice.currency, v_fee.currency));
+    end if;
+  elsif num_nonnulls(v_line.attendee_id, v_line.session_id) > 0 then
     v_seat := private.seat_to_bill(p_invoice, v_line.attendee_id, v_line.session_id);
     if coalesce(v_line.quantity, 1) <> 1 then
       perform private.fail(422, 'invalid_line', 'A seat is billed once.');
@@ -56,8 +68,8 @@ begin
   if (select count(*) from public.invoice_line_items l where l.invoice_id = p_invoice.id) >= 200 then
     perform private.fail(422, 'too_many_lines', 'An invoice has at most 200 lines.', 'Make another.');
   end if;
-  insert into public.invoice_line_items (invoice_id, session_id, attendee_id, description, quantity, amount_cents, discount_cents)
-  values (p_invoice.id, v_line.session_id, v_line.attendee_id, v_line.description, coalesce(v_line.quantity, 1), v_line.amount_cents,
+  insert into public.invoice_line_items (invoice_id, session_id, attendee_id, outcome_id, description, quantity, amount_cents, discount_cents)
+  values (p_invoice.id, v_line.session_id, v_line.attendee_id, v_line.outcome_id, v_line.description, coalesce(v_line.quantity, 1), v_line.amount_cents,
     coalesce(v_line.discount_cents, 0))
   returning id into v_id;
   return v_id;

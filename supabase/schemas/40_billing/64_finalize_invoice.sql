@@ -66,6 +66,10 @@ begin
              where l.invoice_id = p_invoice_id and a.billing_status <> 'unbilled') then
     perform private.fail(409, 'seat_already_billed', 'A seat on this draft was billed or settled otherwise.', 'Take its line off.');
   end if;
+  if exists (select from public.invoice_line_items l join public.seat_outcomes o on o.id = l.outcome_id
+             where l.invoice_id = p_invoice_id and coalesce(o.owed_cents, 0) = 0) then
+    perform private.fail(409, 'fee_not_owed', 'A fee on this draft was waived or undone.', 'Take its line off.');
+  end if;
   select * into v_practice from public.practices p where p.id = v_invoice.practice_id;
   perform private.check_kind(v_practice, v_invoice.document_kind);
   perform private.check_rate(v_practice, v_invoice.tax_rate_bp, (now() at time zone v_practice.timezone)::date);
