@@ -94,8 +94,9 @@ async def test_a_link_shows_the_document_to_nobody_in_particular(
     invoice = world.issued(10000)
     made = await client.post(f"/v1/invoices/{invoice}/links", json={"days": 3}, headers=bearer(world.coach))
     assert made.status_code == 201
-    path = httpx.URL(made.json()["url"]).path
-    shown = await client.get(path, headers={"Accept": "application/json"})
+    page = httpx.URL(made.json()["url"]).path
+    path = page.replace("/pay/", "/v1/documents/")
+    shown = await client.get(path)
     assert shown.json()["state"]["balance_cents"] == 10000
     pdf = await client.get(f"{path}/pdf")
     own = await client.get(f"/v1/invoices/{invoice}/pdf", headers=bearer(world.client))
@@ -104,6 +105,7 @@ async def test_a_link_shows_the_document_to_nobody_in_particular(
     assert revoked.json() == {"revoked": 1}
     for gone in (path, f"{path}/pdf", "/v1/documents/unknown"):
         assert (await client.get(gone)).json()["code"] == "not_found"
+    assert (await client.get(page)).status_code == 404
 
 
 async def test_the_letterhead_and_the_logo(client: httpx.AsyncClient, bearer: Bearer, world: World) -> None:
@@ -187,8 +189,8 @@ async def test_the_mail_carries_the_pdf_and_a_link(
     assert attachment.get_content() == own.content
     body = mail.get_body(("plain",))
     assert body is not None
-    link = next(word for word in body.get_content().split() if "/v1/documents/" in word)
-    assert (await client.get(httpx.URL(link).path, headers={"Accept": "application/json"})).status_code == 200
+    link = next(word for word in body.get_content().split() if "/pay/" in word)
+    assert number in (await client.get(httpx.URL(link).path)).text
     [sent] = (await client.get(f"/v1/invoices/{invoice}/sends", headers=bearer(world.coach))).json()["items"]
     assert sent["sent_at"] is not None
     assert (await client.get(f"/v1/invoices/{invoice}/sends", headers=bearer(world.client))).json()["items"] == []

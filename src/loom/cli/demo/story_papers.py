@@ -65,7 +65,7 @@ async def _on_paper(stage: Stage, invoice_id: str) -> None:
     stage.check("the invoice is a PDF", prints[0].content.startswith(b"%PDF"))
     stage.check("to coach and client the same, byte for byte", prints[0].content == prints[1].content)
     link = httpx.URL((await maya.post(f"/v1/invoices/{invoice_id}/links", {"days": 7}))["url"]).path
-    nobody = await maya.http.get(f"{link}/pdf")
+    nobody = await maya.http.get(f"{link}/document.pdf")
     stage.check("a link shows it to whoever has no account", nobody.content == prints[0].content)
     await maya.call("DELETE", f"/v1/invoices/{invoice_id}/links")
     stage.check("until it is taken back: 404", (await maya.http.get(link)).status_code == 404)
