@@ -346,3 +346,27 @@ def test_the_tax_in_a_price_is_not_the_clients_credit(world: World) -> None:
 
 def test_gifts_stand_in_no_books(world: World) -> None:
     assert books(world, give(world, template(world), 3)) == {}
+
+
+def disagreements(world: World) -> list[str]:
+    with world.serving() as conn:
+        rows = conn.execute(
+            "select check_name from private.verify_billing(%s) where check_name like '%%credit%%' order by 1",
+            [world.practice],
+        ).fetchall()
+    return [row["check_name"] for row in rows]
+
+
+def test_verifying_the_books_looks_at_credits_too(world: World) -> None:
+    offer = template(world)
+    draft, credit = sell(world, package(world, offer, granted_at="issue"))
+    world.finalize(draft)
+    _, seat = book(world, offer)
+    assert disagreements(world) == []
+    world.owner.execute("update public.credits set balance = balance + 1 where id = %s", [credit])
+    assert disagreements(world) == ["balance_of_credits", "credit_in_journal"]
+    world.owner.execute("update public.credits set balance = balance - 1 where id = %s", [credit])
+    world.owner.execute("update public.session_attendees set billing_status = 'unbilled' where id = %s", [seat])
+    assert disagreements(world) == ["seat_paid_by_credit"]
+    world.owner.execute("update public.session_attendees set billing_status = 'paid' where id = %s", [seat])
+    assert disagreements(world) == []
