@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 
-from loom.cli.demo import people
+from loom.cli.demo import people, seed_papers
 from loom.cli.demo.actors import PASSWORD, Person
 from loom.cli.demo.people import Account
 from loom.core import clock
@@ -71,9 +71,9 @@ async def seed(database: Database, settings: Settings) -> bool:
     await _past(sample)
     await _notes(sample)
     await _future(sample)
-    await _letterheads(sample)
+    await seed_papers.letterheads(sample)
     await _invoices(sample)
-    await _packages(sample)
+    await seed_papers.packages(sample)
     await _conversations(sample)
     await _gateways(settings.base_url)
     note.unlink()
@@ -326,29 +326,6 @@ async def _invoices(sample: Sample) -> None:
 
 async def _invoice(sample: Sample, coach: Account, client: Account, lines: list[dict[str, object]]) -> UUID:
     return await sample.as_user(coach, "draft_invoice", client_id=sample.users[client.email], lines=json.dumps(lines))
-
-
-async def _letterheads(sample: Sample) -> None:
-    for coach, details in (
-        (people.MAYA, "בנק 10, סניף 800, חשבון 123456"),
-        (people.DANIEL, "Sort code 00-00-00, account 12345678"),
-    ):
-        await sample.as_user(coach, "set_letterhead", details=details)
-
-
-async def _packages(sample: Sample) -> None:
-    """One on offer, and one that a client is half through."""
-    single = sample.templates["פגישת אימון אישית"]
-    await sample.as_user(
-        people.MAYA, "offer_package", template_id=single, title="כרטיסיית 10 פגישות", price_cents=340000
-    )
-    await sample.as_user(
-        people.MAYA,
-        "give_credits",
-        client_id=sample.users[people.YAEL.email],
-        template_id=single,
-        reason="יתרה מהמערכת הקודמת",
-    )
 
 
 async def _conversations(sample: Sample) -> None:
