@@ -234,6 +234,8 @@ $$;
 
 -- scheduling
 
+alter table public.coach_availability add column if not exists continues_until time;
+
 -- template_id gets its foreign key with the table that it points to, invoice_id likewise.
 alter table public.sessions
   alter column client_id drop not null,

@@ -49,6 +49,8 @@ TABLES = {
     "method_id": "payment_methods",
     "note_id": "coach_notes",
     "notification_id": "notifications",
+    "block_id": "coach_blocks",
+    "holiday_id": "coach_holidays",
     "outcome_id": "seat_outcomes",
     "payment_id": "payments",
     "refund_id": "payment_refunds",

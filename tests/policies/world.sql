@@ -41,6 +41,13 @@ insert into public.coach_availability (id, coach_id, day_of_week, start_time, en
   (@hours, @coach, 0, '09:00', '17:00', 'Asia/Jerusalem'),
   (@hours-other-coach, @other_coach, 1, '09:00', '12:00', 'Asia/Jerusalem');
 
+insert into public.availability_overrides (id, coach_id, day, timezone) values
+  (@day-off, @coach, '2031-05-04', 'Asia/Jerusalem'), (@day-off-foreign, @other_coach, '2031-05-04', 'Asia/Jerusalem');
+insert into public.holiday_calendars (id, coach_id, country) values (@calendar, @coach, 'IL'), (@calendar-foreign, @other_coach, 'IL');
+insert into public.coach_holidays (id, calendar_id, coach_id, day, name) values
+  (@feast, @calendar, @coach, '2031-09-18', 'New year'), (@feast-foreign, @calendar-foreign, @other_coach, '2031-09-18', 'New year');
+insert into public.booking_rules (coach_id, min_notice_minutes) values (@coach, 60), (@other_coach, 0);
+
 insert into public.notifications (id, user_id, type, title, message) values
   (@notice-client, @client, 'welcome_message', 'Welcome', 'Good to have you.'),
   (@notice-coach, @coach, 'welcome_message', 'Welcome', 'Good to have you.'),

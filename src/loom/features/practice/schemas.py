@@ -115,7 +115,7 @@ Buffer = Annotated[int, Field(ge=0, le=480, strict=True, description="Minutes ke
 
 
 class SetRange(Input):
-    """Hours of one day in which sessions may lie. A range does not cross midnight."""
+    """Hours in which sessions may lie. A range that ends before it starts goes on after midnight."""
 
     day_of_week: DayOfWeek
     start_time: WallTime
@@ -125,14 +125,14 @@ class SetRange(Input):
 
 
 class SetAvailability(Input):
-    """The whole week: it replaces the one before. Ranges of one day must not overlap."""
+    """The whole week: it replaces the one before. Its ranges must not overlap."""
 
     timezone: ZoneName
     ranges: Annotated[list[SetRange], Field(max_length=168)]
 
 
 class Range(BaseModel):
-    """Hours of one day, wall time in `timezone`. `end_time` may be 24:00."""
+    """Hours, wall time in `timezone`. `end_time` may be 24:00, or on the next day."""
 
     day_of_week: int
     start_time: str
