@@ -3885,6 +3885,65 @@ create index if not exists access_links_expiry_idx on private.access_links (expi
 revoke all on private.access_links from public, anon, authenticated, service_role;
 alter table private.access_links enable row level security;
 
+-- schemas/30_scheduling/39_booking_requests.sql
+-- Somebody wants a time and has no session yet: it is held for them while they pay, or the coach is asked.
+
+create table if not exists public.booking_requests (
+  id uuid primary key default gen_random_uuid(),
+  kind text not null,
+  coach_id uuid not null references public.users (id) on delete cascade,
+  client_id uuid not null references public.users (id) on delete cascade,
+  template_id uuid not null references public.session_templates (id) on delete cascade,
+  starts_at timestamptz not null,
+  duration_minutes integer not null,
+  timezone text,
+  message text,
+  price_cents integer,
+  currency text not null,
+  terms jsonb,
+  status text not null default 'pending',
+  expires_at timestamptz not null,
+  answered_at timestamptz,
+  answered_by uuid references public.users (id) on delete set null,
+  reason text,
+  block_id uuid,
+  session_id uuid references public.sessions (id) on delete set null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint booking_requests_kind check (kind in ('hold', 'request')),
+  constraint booking_requests_status check (status in ('pending', 'booked', 'declined', 'withdrawn', 'lost')),
+  constraint booking_requests_answered check ((status = 'pending') = (answered_at is null)),
+  constraint booking_requests_text_lengths check (char_length(message) <= 2000 and char_length(reason) <= 2000)
+);
+comment on table public.booking_requests is
+  'A time that is held while a client pays (hold), or that a coach is asked for (request). It ends as a session, or not; pending and past expires_at is expired.';
+comment on column public.booking_requests.terms is 'What cancelling will cost, as it was shown; see session_attendees.terms.';
+comment on column public.booking_requests.status is 'lost: paid for after it had expired, and by then somebody else had the time. The money is to go back.';
+comment on column public.booking_requests.block_id is 'What keeps the time free; null for a request that blocks nothing. No foreign key: who clears an expired block must not have to lock the request.';
+
+create index if not exists booking_requests_coach_idx on public.booking_requests (coach_id, created_at, id);
+create index if not exists booking_requests_client_idx on public.booking_requests (client_id, created_at, id);
+create index if not exists booking_requests_template_idx on public.booking_requests (template_id);
+create index if not exists booking_requests_answered_by_idx on public.booking_requests (answered_by);
+create index if not exists booking_requests_session_idx on public.booking_requests (session_id);
+create index if not exists booking_requests_open_idx on public.booking_requests (coach_id, starts_at) where status = 'pending';
+
+revoke all on public.booking_requests from public, anon, authenticated, service_role;
+grant select, insert, update, delete on public.booking_requests to service_role;
+grant select on public.booking_requests to authenticated;
+
+alter table public.booking_requests enable row level security;
+
+drop policy if exists booking_requests_select_people on public.booking_requests;
+create policy booking_requests_select_people on public.booking_requests for select to authenticated
+  using (coach_id = (select private.me()) or client_id = (select private.me()) or (select private.i_am_admin()));
+comment on policy booking_requests_select_people on public.booking_requests is
+  'Whoever asks and whoever is asked see it, and an admin. It is written through functions.';
+
+drop trigger if exists booking_requests_touch on public.booking_requests;
+create trigger booking_requests_touch before update on public.booking_requests
+  for each row execute function private.touch_updated_at();
+
 -- schemas/30_scheduling/50_membership.sql
 -- Who takes part in which session, and the policies of sessions that ask it.
 
@@ -4290,7 +4349,7 @@ revoke execute on function private.bookable_template(uuid) from public, anon, au
 comment on function private.bookable_template(uuid) is
   'security definer: whether a coach is active is not for callers to read. An active template of an active coach, else 404.';
 
--- Every session that fills a day of the coach, whoever made it. What was cancelled does not.
+-- Every session and hold that fills a day of the coach, whoever made it. What was cancelled does not.
 create or replace function private.coach_load(p_coach_id uuid, p_from timestamptz, p_to timestamptz, p_session_id uuid)
 returns table (starts_at timestamptz, template_id uuid)
 language sql
@@ -4300,7 +4359,11 @@ set search_path = ''
 as $$
   select s.scheduled_at, s.template_id from public.sessions as s
   where s.coach_id = p_coach_id and s.scheduled_at >= p_from and s.scheduled_at < p_to
-    and s.status in ('scheduled', 'in_progress', 'completed', 'no_show') and s.id is distinct from p_session_id;
+    and s.status in ('scheduled', 'in_progress', 'completed', 'no_show') and s.id is distinct from p_session_id
+  union all
+  select r.starts_at, r.template_id from public.booking_requests as r
+  where r.coach_id = p_coach_id and r.starts_at >= p_from and r.starts_at < p_to
+    and r.status = 'pending' and r.block_id is not null and r.expires_at > now();
 $$;
 revoke execute on function private.coach_load(uuid, timestamptz, timestamptz, uuid) from public, anon, authenticated, service_role;
 comment on function private.coach_load(uuid, timestamptz, timestamptz, uuid) is
@@ -4689,6 +4752,11 @@ begin
   else
     if p_client_id is distinct from v_me and p_client_id is not null then
       perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+    end if;
+    if v_template.booking_mode = 'request' then
+      perform private.fail(422, 'approval_needed', 'The coach wants to be asked first.', 'Send a request instead.');
+    elsif v_template.booking_mode = 'prepaid' then
+      perform private.fail(422, 'payment_needed', 'This is booked by paying for it.', 'Hold the time, then pay.');
     end if;
     perform private.check_slot(v_template, p_starts_at);
   end if;
@@ -5223,6 +5291,9 @@ begin
       perform private.fail(422, 'slot_not_offered', 'Ask the coach for another time.');
     end if;
     v_template := private.bookable_template(v_session.template_id);
+    if v_template.booking_mode = 'request' then
+      perform private.fail(422, 'approval_needed', 'The coach wants to be asked first.', 'Write to the coach.');
+    end if;
     -- The session keeps the length it was booked with, whatever the template says by now.
     v_template.default_duration_minutes := v_session.duration_minutes;
     perform private.check_slot(v_template, p_starts_at, p_session_id);
@@ -5428,6 +5499,279 @@ revoke execute on function public.cancellation_quote(uuid, uuid) from public, an
 grant execute on function public.cancellation_quote(uuid, uuid) to authenticated;
 comment on function public.cancellation_quote(uuid, uuid) is
   'security definer: shares terms_cost with cancelling, so that what is shown is what is owed. What giving up one''s own seat (or, for the coach, a seat of the session) costs now and from which instants on, and whether its person may still move it.';
+
+-- schemas/30_scheduling/79_ask_for_time.sql
+-- Holding a time, and asking for one.
+
+create or replace function private.ask_for_time(
+  p_kind text, p_template_id uuid, p_starts_at timestamptz, p_timezone text, p_message text
+)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_me uuid := private.me();
+  v_template public.session_templates := private.bookable_template(p_template_id);
+  v_during tstzrange;
+  v_block_id uuid;
+  v_expires_at timestamptz;
+  v_id uuid;
+begin
+  if v_me is null then
+    perform private.fail(401, 'not_authenticated', 'Sign in to book.');
+  elsif v_template.coach_id = v_me then
+    perform private.fail(422, 'client_required', 'A coach books for a client at once.');
+  elsif v_template.session_type <> 'individual' then
+    perform private.fail(422, 'template_is_group', 'A group session is joined by invitation.');
+  elsif p_kind = 'hold' and v_template.booking_mode = 'request' then
+    perform private.fail(422, 'approval_needed', 'The coach wants to be asked first.', 'Send a request instead.');
+  elsif p_kind = 'request' and v_template.booking_mode <> 'request' then
+    perform private.fail(422, 'approval_not_needed', 'Sessions of this template need no approval.', 'Book or hold it instead.');
+  elsif p_timezone is not null and not private.is_time_zone(p_timezone) then
+    perform private.fail(422, 'timezone_unknown', format('There is no time zone named %L.', left(p_timezone, 80)));
+  end if;
+  perform private.check_may_book(v_template.coach_id);
+  perform private.check_slot(v_template, p_starts_at);
+  -- One client's asking waits for the other, so that three stay three.
+  perform pg_advisory_xact_lock(hashtextextended('loom.requests:' || v_template.coach_id || v_me, 0));
+  if 3 <= (
+    select count(*) from public.booking_requests as r
+    where r.coach_id = v_template.coach_id and r.client_id = v_me and r.status = 'pending' and r.expires_at > now()
+  ) then
+    perform private.fail(409, 'too_many_requests_open', 'Three times with this coach wait for you or for an answer already.');
+  end if;
+  v_expires_at := case
+    when p_kind = 'hold' then now() + make_interval(mins => v_template.hold_minutes)
+    when v_template.request_blocks then least(p_starts_at, now() + interval '3 days')
+    else least(p_starts_at, now() + interval '14 days')
+  end;
+  if p_kind = 'hold' or v_template.request_blocks then
+    v_during := tstzrange(
+      p_starts_at - make_interval(mins => v_template.buffer_before_minutes),
+      p_starts_at + make_interval(mins => v_template.default_duration_minutes + v_template.buffer_after_minutes));
+    delete from public.coach_blocks as b
+    where b.coach_id = v_template.coach_id and b.kind = 'hold' and b.expires_at <= now() and b.during && v_during;
+    insert into public.coach_blocks (coach_id, kind, during, expires_at)
+    values (v_template.coach_id, 'hold', v_during, v_expires_at)
+    on conflict on constraint coach_blocks_no_overlap do nothing
+    returning id into v_block_id;
+    if v_block_id is null then
+      perform private.fail(409, 'slot_taken', 'The coach is taken at that time.');
+    end if;
+  end if;
+  insert into public.booking_requests (
+    kind, coach_id, client_id, template_id, starts_at, duration_minutes, timezone, message, price_cents, currency, terms,
+    expires_at, block_id
+  )
+  values (
+    p_kind, v_template.coach_id, v_me, v_template.id, p_starts_at, v_template.default_duration_minutes, p_timezone, p_message,
+    v_template.default_price_cents, v_template.currency, private.terms_in_force(v_template.coach_id, v_template.id),
+    v_expires_at, v_block_id
+  )
+  returning id into v_id;
+  return v_id;
+end;
+$$;
+revoke execute on function private.ask_for_time(text, uuid, timestamptz, text, text) from public, anon, authenticated, service_role;
+comment on function private.ask_for_time(text, uuid, timestamptz, text, text) is
+  'security definer: called by definer functions. Holds a time on offer or asks for it, at the price and terms of now.';
+
+create or replace function private.check_may_book(p_coach_id uuid)
+returns void
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  if exists (
+    select from public.coach_clients as c
+    where c.coach_id = p_coach_id and c.client_id = private.me() and c.status = 'ended' and not c.metadata ? 'ended_by_client'
+  ) then
+    perform private.fail(409, 'relation_ended', 'This coach does not take bookings from you any more.', 'Write to the coach.');
+  end if;
+end;
+$$;
+revoke execute on function private.check_may_book(uuid) from public, anon, authenticated, service_role;
+comment on function private.check_may_book(uuid) is
+  'security definer: called by definer functions. Refuses somebody from whom the coach has parted.';
+
+create or replace function public.hold_slot(p_template_id uuid, p_starts_at timestamptz, p_timezone text default null)
+returns uuid
+language sql
+volatile
+security definer
+set search_path = ''
+as $$
+  select private.ask_for_time('hold', p_template_id, p_starts_at, p_timezone, null);
+$$;
+revoke execute on function public.hold_slot(uuid, timestamptz, text) from public, anon, authenticated, service_role;
+grant execute on function public.hold_slot(uuid, timestamptz, text) to authenticated;
+comment on function public.hold_slot(uuid, timestamptz, text) is
+  'security definer: nobody may insert blocks for others. Keeps a time on offer free for the calling client, for as many minutes as the template says. Gives the request''s id.';
+
+create or replace function public.request_slot(
+  p_template_id uuid, p_starts_at timestamptz, p_timezone text default null, p_message text default null
+)
+returns uuid
+language sql
+volatile
+security definer
+set search_path = ''
+as $$
+  select private.ask_for_time('request', p_template_id, p_starts_at, p_timezone, p_message);
+$$;
+revoke execute on function public.request_slot(uuid, timestamptz, text, text) from public, anon, authenticated, service_role;
+grant execute on function public.request_slot(uuid, timestamptz, text, text) to authenticated;
+comment on function public.request_slot(uuid, timestamptz, text, text) is
+  'security definer: requests are written through functions. Asks the coach for a time on offer. It stays on offer unless the template says that requests block. Gives the request''s id.';
+
+-- schemas/30_scheduling/79_booking_requests.sql
+-- What becomes of a time that was held or asked for.
+
+create or replace function private.book_request(p_request public.booking_requests)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_template public.session_templates;
+  v_session_id uuid;
+begin
+  select * into v_template from public.session_templates where id = p_request.template_id;
+  delete from public.coach_blocks where id = p_request.block_id;
+  perform private.relate(p_request.coach_id, p_request.client_id, 'booking');
+  insert into public.sessions (
+    coach_id, client_id, title, description, scheduled_at, duration_minutes, template_id, timezone, price_cents, currency
+  )
+  values (
+    p_request.coach_id, p_request.client_id, v_template.title, v_template.description, p_request.starts_at,
+    p_request.duration_minutes, p_request.template_id, p_request.timezone, p_request.price_cents, p_request.currency
+  )
+  returning id into v_session_id;
+  -- What was shown when it was asked for, whatever the coach has changed since.
+  update public.session_attendees set terms = p_request.terms where session_id = v_session_id and role = 'client';
+  update public.booking_requests
+  set status = 'booked', answered_at = now(), answered_by = private.me(), session_id = v_session_id, block_id = null
+  where id = p_request.id;
+  return v_session_id;
+end;
+$$;
+revoke execute on function private.book_request(public.booking_requests) from public, anon, authenticated, service_role;
+comment on function private.book_request(public.booking_requests) is
+  'security definer: called by definer functions that have locked the request. Makes the session that was held or asked for.';
+
+create or replace function private.open_request(p_request_id uuid)
+returns public.booking_requests
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_request public.booking_requests;
+begin
+  select * into v_request from public.booking_requests
+  where id = p_request_id and (coach_id = private.me() or client_id = private.me()) for no key update;
+  if v_request.id is null then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  elsif v_request.status <> 'pending' then
+    perform private.fail(409, 'request_closed', format('It is %s already.', v_request.status));
+  end if;
+  return v_request;
+end;
+$$;
+revoke execute on function private.open_request(uuid) from public, anon, authenticated, service_role;
+comment on function private.open_request(uuid) is
+  'security definer: called by definer functions. A pending request of the caller as its coach or client, locked.';
+
+create or replace function public.accept_request(p_request_id uuid)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_request public.booking_requests := private.open_request(p_request_id);
+  v_mode text := (select t.booking_mode from public.session_templates as t where t.id = v_request.template_id);
+begin
+  if v_request.coach_id is distinct from private.me() then
+    if v_request.kind = 'request' then
+      perform private.fail(409, 'approval_needed', 'The coach has not answered yet.');
+    elsif v_mode = 'prepaid' then
+      perform private.fail(409, 'payment_needed', 'The time is held until it is paid for.');
+    elsif v_request.expires_at <= now() then
+      perform private.fail(409, 'hold_expired', 'The time was held for you, and no longer is.', 'Hold it again if it is still free.');
+    end if;
+  end if;
+  perform private.book_request(v_request);
+  return p_request_id;
+end;
+$$;
+revoke execute on function public.accept_request(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.accept_request(uuid) to authenticated;
+comment on function public.accept_request(uuid) is
+  'security definer: a client may not insert sessions. The client turns a hold into a session, unless it has to be paid for first; the coach approves a request, or takes a hold as paid. Gives the request''s id; its session_id is the session.';
+
+create or replace function public.close_request(p_request_id uuid, p_reason text default null)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_request public.booking_requests := private.open_request(p_request_id);
+begin
+  delete from public.coach_blocks where id = v_request.block_id;
+  update public.booking_requests
+  set status = case when v_request.coach_id = private.me() then 'declined' else 'withdrawn' end,
+    answered_at = now(), answered_by = private.me(), reason = left(p_reason, 2000), block_id = null
+  where id = p_request_id;
+  return p_request_id;
+end;
+$$;
+revoke execute on function public.close_request(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.close_request(uuid, text) to authenticated;
+comment on function public.close_request(uuid, text) is
+  'security definer: requests are written through functions. The coach declines, the client withdraws; the time is free again at once. Gives the request''s id.';
+
+create or replace function private.book_paid_hold(p_request_id uuid)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_request public.booking_requests;
+begin
+  select * into v_request from public.booking_requests where id = p_request_id for no key update;
+  if v_request.status is distinct from 'pending' then
+    return v_request.session_id;
+  end if;
+  begin
+    if v_request.starts_at <= now() then
+      perform private.fail(409, 'hold_expired', 'The time has begun.');
+    end if;
+    return private.book_request(v_request);
+  exception when sqlstate 'PT409' then
+    -- Paid too late, and somebody else was faster: nobody is booked twice, and whoever paid gets it back.
+    update public.booking_requests set status = 'lost', answered_at = now() where id = p_request_id;
+    return null;
+  end;
+end;
+$$;
+revoke execute on function private.book_paid_hold(uuid) from public, anon, authenticated, service_role;
+grant execute on function private.book_paid_hold(uuid) to service_role;
+comment on function private.book_paid_hold(uuid) is
+  'security definer: for whoever learns that a hold was paid. Makes the session, also after the hold expired while the time is still free; called again it gives the same session. Null when the time is lost: then the money is to go back.';
 
 -- schemas/20_practice/70_coach_notes.sql
 create table if not exists public.coach_notes (
@@ -10379,6 +10723,12 @@ as $$
     ('session_booked', 'session_confirmation', 'session_updates',
       'New booking', '{who} booked “{what}” on {when}.',
       'הזמנה חדשה', 'נקבעה פגישה עם {who}: „{what}”, {when}.'),
+    ('session_requested', 'session_confirmation', 'session_updates',
+      'Somebody asks for a time', '{who} asks for “{what}” on {when}. Please answer.',
+      'בקשה למועד', 'התקבלה בקשה מ{who}: „{what}”, {when}. נא להשיב.'),
+    ('request_declined', 'session_cancelled', 'session_updates',
+      'Not at that time', '{who} cannot offer you “{what}” on {when}.',
+      'הבקשה נדחתה', 'המועד שביקשת אינו מתאים: „{what}”, {when}. התשובה מ{who}.'),
     ('session_planned', 'session_confirmation', 'session_updates',
       'A session for you', '{who} planned “{what}” with you on {when}.',
       'נקבעה לך פגישה', 'נקבעה לך פגישה עם {who}: „{what}”, {when}.'),
@@ -10558,6 +10908,38 @@ revoke execute on function private.sessions_tell() from public, anon, authentica
 drop trigger if exists sessions_tell on public.sessions;
 create trigger sessions_tell after insert or update of status, scheduled_at on public.sessions
 for each row execute function private.sessions_tell();
+
+create or replace function private.booking_requests_tell()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  about jsonb := jsonb_build_object('request_id', new.id);
+  title text;
+begin
+  if not private.acting_as_api() or new.kind <> 'request' then
+    return null;
+  end if;
+  select t.title into title from public.session_templates as t where t.id = new.template_id;
+  if tg_op = 'INSERT' then
+    perform private.tell(
+      new.coach_id, 'session_requested', '/booking-requests/' || new.id, about, private.called(new.client_id), title, new.starts_at);
+  elsif new.status = 'declined' and old.status = 'pending' then
+    perform private.tell(
+      new.client_id, 'request_declined', '/booking-requests/' || new.id, about, private.called(new.coach_id), title, new.starts_at);
+  end if;
+  return null;
+end;
+$$;
+comment on function private.booking_requests_tell() is
+  'security definer: nobody may insert notifications. Trigger: tells the coach that a time is asked for, and the client of a no; a yes is told by the session.';
+revoke execute on function private.booking_requests_tell() from public, anon, authenticated, service_role;
+
+drop trigger if exists booking_requests_tell on public.booking_requests;
+create trigger booking_requests_tell after insert or update of status on public.booking_requests
+for each row execute function private.booking_requests_tell();
 
 create or replace function private.session_attendees_tell()
 returns trigger

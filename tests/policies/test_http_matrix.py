@@ -27,6 +27,7 @@ ROWS = {
     "template_id": ["offer-retired"],
     "session_id": ["upcoming", "group"],
     "outcome_id": ["outcome"],
+    "request_id": ["asked"],
     "block_id": ["holiday"],
     "holiday_id": ["feast"],
     "attendee_id": ["upcoming--client", "group--guest"],

@@ -87,6 +87,11 @@ insert into public.coach_blocks (id, coach_id, kind, during, expires_at) values
   (@holiday-foreign, @other_coach, 'time_off', tstzrange(date_trunc('day', now()) + interval '30 days', date_trunc('day', now()) + interval '31 days'), null),
   (@hold, @coach, 'hold', tstzrange(date_trunc('day', now()) + interval '32 days', date_trunc('day', now()) + interval '33 days'), now() + interval '1 hour');
 
+insert into public.booking_requests (id, kind, coach_id, client_id, template_id, starts_at, duration_minutes, currency, expires_at, block_id) values
+  (@asked, 'request', @coach, @client, @offer-single, date_trunc('day', now()) + interval '34 days', 60, 'ILS', now() + interval '1 hour', null),
+  (@held, 'hold', @coach, @stranger, @offer-single, date_trunc('day', now()) + interval '32 days', 60, 'ILS', now() + interval '1 hour', @hold),
+  (@asked-suspended, 'request', @coach, @suspended, @offer-single, date_trunc('day', now()) + interval '35 days', 60, 'ILS', now() + interval '1 hour', null),
+  (@asked-foreign, 'request', @other_coach, @foreign_client, @offer-foreign, date_trunc('day', now()) + interval '34 days', 60, 'ILS', now() + interval '1 hour', null);
 insert into public.cancellation_policies (id, coach_id, template_id, tiers, currency) values
   (@policy, @coach, null, '[{"hours": 24, "percent": 50}]', null),
   (@policy-group, @coach, @offer-group, '[{"hours": 24, "forfeit": true}]', null),

@@ -25,7 +25,7 @@ revoke execute on function private.bookable_template(uuid) from public, anon, au
 comment on function private.bookable_template(uuid) is
   'security definer: whether a coach is active is not for callers to read. An active template of an active coach, else 404.';
 
--- Every session that fills a day of the coach, whoever made it. What was cancelled does not.
+-- Every session and hold that fills a day of the coach, whoever made it. What was cancelled does not.
 create or replace function private.coach_load(p_coach_id uuid, p_from timestamptz, p_to timestamptz, p_session_id uuid)
 returns table (starts_at timestamptz, template_id uuid)
 language sql
@@ -35,7 +35,11 @@ set search_path = ''
 as $$
   select s.scheduled_at, s.template_id from public.sessions as s
   where s.coach_id = p_coach_id and s.scheduled_at >= p_from and s.scheduled_at < p_to
-    and s.status in ('scheduled', 'in_progress', 'completed', 'no_show') and s.id is distinct from p_session_id;
+    and s.status in ('scheduled', 'in_progress', 'completed', 'no_show') and s.id is distinct from p_session_id
+  union all
+  select r.starts_at, r.template_id from public.booking_requests as r
+  where r.coach_id = p_coach_id and r.starts_at >= p_from and r.starts_at < p_to
+    and r.status = 'pending' and r.block_id is not null and r.expires_at > now();
 $$;
 revoke execute on function private.coach_load(uuid, timestamptz, timestamptz, uuid) from public, anon, authenticated, service_role;
 comment on function private.coach_load(uuid, timestamptz, timestamptz, uuid) is

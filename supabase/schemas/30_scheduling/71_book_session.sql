@@ -28,6 +28,11 @@ begin
     if p_client_id is distinct from v_me and p_client_id is not null then
       perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
     end if;
+    if v_template.booking_mode = 'request' then
+      perform private.fail(422, 'approval_needed', 'The coach wants to be asked first.', 'Send a request instead.');
+    elsif v_template.booking_mode = 'prepaid' then
+      perform private.fail(422, 'payment_needed', 'This is booked by paying for it.', 'Hold the time, then pay.');
+    end if;
     perform private.check_slot(v_template, p_starts_at);
   end if;
   insert into public.sessions (

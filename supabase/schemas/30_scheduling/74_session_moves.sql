@@ -178,6 +178,9 @@ begin
       perform private.fail(422, 'slot_not_offered', 'Ask the coach for another time.');
     end if;
     v_template := private.bookable_template(v_session.template_id);
+    if v_template.booking_mode = 'request' then
+      perform private.fail(422, 'approval_needed', 'The coach wants to be asked first.', 'Write to the coach.');
+    end if;
     -- The session keeps the length it was booked with, whatever the template says by now.
     v_template.default_duration_minutes := v_session.duration_minutes;
     perform private.check_slot(v_template, p_starts_at, p_session_id);

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 ERROR_CODES: dict[str, str] = {
+    "approval_needed": "The coach wants to be asked before there is a session.",
+    "approval_not_needed": "Sessions of this template are booked or held, not asked for.",
+    "hold_expired": "The time was held, and no longer is.",
     "move_too_late": "The terms of the booking let nobody but the coach move the session any more.",
     "moves_used_up": "The session was moved as often as the terms of the booking allow.",
+    "payment_needed": "The session comes about by paying for the time that is held.",
     "policy_contradictory": "A policy has hours twice, gets cheaper towards the start, or mixes fees with percentages.",
     "policy_invalid": "A cancellation policy is not a list of at most 10 tiers, each with its hours and one price.",
+    "request_closed": "The request was answered, withdrawn or booked already.",
+    "too_many_requests_open": "Three times with this coach wait for the client or for an answer already.",
 }
 
 _REASON = (422, "text_too_long", "A reason is too long.")
@@ -19,5 +25,6 @@ CONSTRAINT_ERRORS: dict[str, tuple[int, str, str]] = {
     ),
     "cancellation_policies_free_moves_range": (422, "policy_invalid", "Free moves are 0 to 100."),
     "cancellation_policies_late_moves": (422, "policy_invalid", "Late moves are refused or charged."),
+    "booking_requests_text_lengths": _REASON,
     "seat_outcomes_reason_length": _REASON,
 }

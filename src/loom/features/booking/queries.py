@@ -6,7 +6,17 @@ from uuid import UUID
 
 from loom.db.executor import Executor
 from loom.db.sql import load_queries
-from loom.features.booking.schemas import Outcome, Quote, SetPolicy, Terms
+from loom.features.booking.schemas import (
+    Ask,
+    BookingRequest,
+    Hold,
+    Outcome,
+    Quote,
+    RequestKind,
+    RequestStatus,
+    SetPolicy,
+    Terms,
+)
 from loom.http.cursors import After
 
 SQL = load_queries(__package__)
@@ -66,3 +76,36 @@ async def get_outcome(q: Executor, outcome_id: UUID) -> Outcome:
 async def waive_outcome(q: Executor, outcome_id: UUID, reason: str | None) -> None:
     """NotFound for one that is not the caller's as a coach."""
     await q.execute(SQL["waive_outcome"], {"id": outcome_id, "reason": reason})
+
+
+async def hold_slot(q: Executor, new: Hold) -> UUID:
+    """The request's id; 409 slot_taken, 422 slot_not_offered."""
+    return await q.fetch_value(SQL["hold_slot"], new.model_dump())
+
+
+async def request_slot(q: Executor, new: Ask) -> UUID:
+    """The request's id; 422 slot_not_offered."""
+    return await q.fetch_value(SQL["request_slot"], new.model_dump())
+
+
+async def get_request(q: Executor, request_id: UUID) -> BookingRequest:
+    """One request; NotFound."""
+    return await q.fetch_one(SQL["get_request"], {"id": request_id}, BookingRequest)
+
+
+async def list_requests(
+    q: Executor, *, kind: RequestKind | None, status: RequestStatus | None, after: After, limit: int
+) -> list[BookingRequest]:
+    """What the caller holds or asks for, and what a coach is asked for, oldest first."""
+    params = {"kind": kind, "status": status, "after_time": after.at, "after_id": after.id, "limit": limit}
+    return await q.fetch_all(SQL["list_requests"], params, BookingRequest)
+
+
+async def accept_request(q: Executor, request_id: UUID) -> None:
+    """409 slot_taken, hold_expired, request_closed."""
+    await q.execute(SQL["accept_request"], {"id": request_id})
+
+
+async def close_request(q: Executor, request_id: UUID, reason: str | None) -> None:
+    """409 request_closed."""
+    await q.execute(SQL["close_request"], {"id": request_id, "reason": reason})

@@ -44,3 +44,28 @@ select * from public.seat_outcomes where id = %(id)s
 
 -- name: waive_outcome
 select public.waive_outcome(%(id)s, %(reason)s)
+
+-- name: hold_slot
+select public.hold_slot(%(template_id)s, %(starts_at)s, %(timezone)s)
+
+-- name: request_slot
+select public.request_slot(%(template_id)s, %(starts_at)s, %(timezone)s, %(message)s)
+
+-- name: get_request
+select * from public.booking_requests where id = %(id)s
+
+-- name: list_requests
+select *
+from public.booking_requests as r
+where (r.coach_id = (select private.me()) or r.client_id = (select private.me()))
+  and (%(kind)s::text is null or r.kind = %(kind)s)
+  and (%(status)s::text is null or r.status = %(status)s)
+  and (%(after_id)s::uuid is null or (r.created_at, r.id) > (%(after_time)s::timestamptz, %(after_id)s))
+order by r.created_at, r.id
+limit %(limit)s
+
+-- name: accept_request
+select public.accept_request(%(id)s)
+
+-- name: close_request
+select public.close_request(%(id)s, %(reason)s)

@@ -6,13 +6,18 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from loom.http.inputs import Input
 
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217.", examples=["ILS"])]
 LateMoves = Literal["refuse", "charge"]
 OutcomeKind = Literal["cancelled", "moved", "no_show"]
+RequestKind = Literal["hold", "request"]
+RequestStatus = Literal["pending", "booked", "declined", "withdrawn", "lost"]
+Zone = Annotated[str, Field(min_length=1, max_length=64, description="An IANA time zone.", examples=["Asia/Jerusalem"])]
+Instant = Annotated[AwareDatetime, Field(description="With its offset from UTC.", examples=["2031-05-04T09:00:00Z"])]
+Reason = Annotated[str, Field(max_length=2000)]
 
 
 Hours = Annotated[
@@ -124,4 +129,50 @@ class Outcome(BaseModel):
 class Waive(Input):
     """Why somebody is let off."""
 
-    reason: Annotated[str, Field(max_length=2000)] | None = None
+    reason: Reason | None = None
+
+
+class Hold(Input):
+    """A time on offer that is to be kept free for you."""
+
+    template_id: UUID
+    starts_at: Instant
+    timezone: Zone | None = None
+
+
+class Ask(Hold):
+    """A time on offer that you ask the coach for."""
+
+    message: Reason | None = None
+
+
+class BookingRequest(BaseModel):
+    """A time that is held or asked for, at the price and terms of the moment.
+
+    Pending and past `expires_at` is expired. Once booked, `session_id` is the session. `lost` was paid for too late.
+    """
+
+    id: UUID
+    kind: RequestKind
+    status: RequestStatus
+    coach_id: UUID
+    client_id: UUID
+    template_id: UUID
+    starts_at: datetime
+    duration_minutes: int
+    timezone: str | None
+    message: str | None
+    price_cents: int | None
+    currency: str
+    terms: dict[str, Any] | None
+    expires_at: datetime
+    answered_at: datetime | None
+    reason: str | None
+    session_id: UUID | None
+    created_at: datetime
+
+
+class Close(Input):
+    """Why not."""
+
+    reason: Reason | None = None

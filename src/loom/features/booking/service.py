@@ -7,7 +7,7 @@ from uuid import UUID
 from loom.core.errors import NotFound
 from loom.db.executor import Executor
 from loom.features.booking import queries
-from loom.features.booking.schemas import Outcome
+from loom.features.booking.schemas import Ask, BookingRequest, Hold, Outcome
 
 
 async def delete_policy(q: Executor, template_id: UUID | None) -> None:
@@ -20,3 +20,21 @@ async def waive(q: Executor, outcome_id: UUID, reason: str | None) -> Outcome:
     """The outcome that nobody owes any more."""
     await queries.waive_outcome(q, outcome_id, reason)
     return await queries.get_outcome(q, outcome_id)
+
+
+async def ask(q: Executor, new: Hold | Ask) -> BookingRequest:
+    """What is held or asked for."""
+    made = queries.request_slot(q, new) if isinstance(new, Ask) else queries.hold_slot(q, new)
+    return await queries.get_request(q, await made)
+
+
+async def accept(q: Executor, request_id: UUID) -> BookingRequest:
+    """The request with its session."""
+    await queries.accept_request(q, request_id)
+    return await queries.get_request(q, request_id)
+
+
+async def close(q: Executor, request_id: UUID, reason: str | None) -> BookingRequest:
+    """The request that comes to nothing."""
+    await queries.close_request(q, request_id, reason)
+    return await queries.get_request(q, request_id)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from loom.features.booking.api import outcomes, policies
+from loom.features.booking.api import outcomes, policies, requests
 
 router = APIRouter(prefix="/v1")
 router.include_router(policies.router)
 router.include_router(outcomes.router)
+router.include_router(requests.router)
 
 __all__ = ["router"]
