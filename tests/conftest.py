@@ -20,6 +20,11 @@ from tests.support.acting import AsRole, AsUser, acting
 from tests.support.cluster import Cluster, open_cluster
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What takes minutes runs in full only when asked for; without it a small version runs."""
+    parser.addoption("--campaign", action="store_true", help="run the long campaigns in full")
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """Loom runs on asyncio."""

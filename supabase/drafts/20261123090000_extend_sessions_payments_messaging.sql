@@ -65,6 +65,11 @@ declare
     'conversations', 'conversation_participants', 'messages', 'message_reactions', 'message_attachments',
     'message_read_receipts', 'typing_indicators', 'payments'
   ];
+  -- What an older application kept around sessions, messages and notices, in tables that Loom does not take over.
+  beside_tables constant text[] := array[
+    'coach_profiles', 'session_requests', 'session_ratings', 'session_feedback', 'session_files', 'file_uploads', 'file_shares',
+    'message_analytics_events', 'message_analytics_daily', 'notification_templates', 'notification_delivery_logs'
+  ];
   -- Functions that answered for any user's id or wrote without asking. Those that policies elsewhere build on (is_admin and
   -- the like), that audit, or that belong to other domains stay.
   old_functions constant text[] := array[
@@ -135,7 +140,7 @@ begin
     with recursive reader (oid) as (
       select c.oid
       from pg_class as c
-      where c.relnamespace = 'public'::regnamespace and c.relname = any (base_tables || array['session_requests'])
+      where c.relnamespace = 'public'::regnamespace and c.relname = any (base_tables || beside_tables)
       union
       select r.ev_class
       from reader
@@ -170,6 +175,10 @@ select set_config(
     where a.attrelid = 'public.sessions'::regclass and a.attname = 'billing_status' and not a.attisdropped
   ))::text,
   true);
+
+-- New columns of old tables ----------------------------------------------------------------------------------------------------
+
+-- @columns
 
 -- Data that new constraints ask for -------------------------------------------------------------------------------------------
 
@@ -219,55 +228,34 @@ $$;
 
 -- identity and practice
 
-do $$
-begin
-  -- A zone that is no IANA name would hold up every later change of the row; it becomes the default, and is kept for a person
-  -- to look at.
-  insert into private.adoption_decisions (kind, key, value)
-  select 'users.timezone', u.id::text, u.timezone from public.users as u where not private.is_time_zone(coalesce(u.timezone, 'UTC'))
-  on conflict (kind, key) do nothing;
-  update public.users set timezone = 'UTC' where not private.is_time_zone(coalesce(timezone, 'UTC'));
-  update public.notification_preferences set timezone = 'UTC' where not private.is_time_zone(coalesce(timezone, 'UTC'));
-  update public.coach_availability set timezone = 'UTC' where not private.is_time_zone(timezone);
-end;
-$$;
+-- @step users_timezone
+-- @step notification_preferences_timezone
+update public.coach_availability set timezone = 'UTC' where not private.is_time_zone(timezone);
 
 -- scheduling
 
-alter table public.coach_availability add column if not exists continues_until time;
-
--- template_id gets its foreign key with the table that it points to, invoice_id likewise.
-alter table public.sessions
-  alter column client_id drop not null,
-  add column if not exists template_id uuid,
-  add column if not exists location text,
-  add column if not exists price_cents integer check (price_cents >= 0),
-  add column if not exists currency text not null default 'ILS',
-  add column if not exists billing_status public.session_billing_status not null default 'unbilled',
-  add column if not exists invoice_id uuid,
-  add column if not exists cancellation_reason text,
-  add column if not exists type text not null default 'individual',
-  add column if not exists capacity integer,
-  add column if not exists timezone text,
-  add column if not exists roster_visible boolean not null default false,
-  add column if not exists buffer_before_minutes integer not null default 0,
-  add column if not exists buffer_after_minutes integer not null default 0,
-  add column if not exists ends_at timestamptz,
-  add column if not exists started_at timestamptz,
-  add column if not exists completed_at timestamptz,
-  add column if not exists cancelled_at timestamptz,
-  add column if not exists cancelled_by uuid references public.users (id) on delete set null;
 -- From here on these come from the template; a default would hide that nothing was said.
 alter table public.sessions
   alter column roster_visible drop default,
   alter column buffer_before_minutes drop default,
   alter column buffer_after_minutes drop default;
-update public.sessions as s
-set ends_at = s.scheduled_at + make_interval(mins => s.duration_minutes),
-  timezone = coalesce(s.timezone, (select u.timezone from public.users as u where u.id = s.coach_id), 'UTC')
-where s.ends_at is null;
--- An earlier line of Loom had type, but every session had exactly one client whatever it said.
-update public.sessions as s set type = 'individual' where s.client_id is not null and s.type <> 'individual';
+
+-- A profile names a currency only if somebody touched it: 75.00 USD is what every new one said.
+do $$
+begin
+  if current_setting('loom.first_time')::boolean and to_regclass('public.coach_profiles') is not null then
+    execute $sql$
+      insert into private.adoption_decisions (kind, key, value)
+      select 'coach.currency', p.coach_id::text, upper(p.currency)
+      from public.coach_profiles as p
+      where private.is_currency(upper(p.currency)) and (upper(p.currency), p.session_rate) <> ('USD', 75.00)
+      on conflict (kind, key) do nothing
+    $sql$;
+  end if;
+end;
+$$;
+
+-- @step sessions_times
 alter table public.sessions alter column ends_at set not null;
 
 -- billing
@@ -336,96 +324,63 @@ $$;
 create unique index if not exists payments_idempotency_unique on public.payments (idempotency_key);
 create unique index if not exists payments_provider_txn_unique on public.payments (provider, provider_transaction_id);
 
--- Foreign keys come with the tables that they point to.
-alter table public.payments
-  add column if not exists session_id uuid,
-  add column if not exists invoice_id uuid,
-  add column if not exists intent_id uuid,
-  add column if not exists method_id uuid,
-  add column if not exists practice_id uuid,
-  add column if not exists gateway_account_id uuid,
-  add column if not exists method_type public.payment_method_type,
-  add column if not exists reference text,
-  add column if not exists recorded_by uuid references public.users (id) on delete set null,
-  add column if not exists refunded_cents integer not null default 0,
-  add column if not exists refund_reserved_cents integer not null default 0,
-  add column if not exists allocated_cents integer not null default 0,
-  add column if not exists paid_at timestamptz,
-  add column if not exists failure_code text,
-  add column if not exists failure_message text,
-  add column if not exists provider_status text;
--- What was called refunded went back whole: there was no way to say less.
-update public.payments as p set refunded_cents = p.amount_cents, refund_reserved_cents = p.amount_cents
-where p.status = 'refunded' and p.refunded_cents = 0;
--- Spelling only; what is no currency then still stops the extension below.
-update public.payments as p set currency = upper(btrim(p.currency)) where p.currency <> upper(btrim(p.currency));
+create index if not exists payments_session_idx on public.payments (session_id);
 
+-- @step payments_values
+-- @step payments_session
+-- @step sessions_paid
 
--- What was paid for which session is told by explicit links alone: a payment that names the session, by the session's client.
--- Dates and amounts that happen to match say nothing.
+-- Relations, time taken and seats: their tables, which the whole schema repeats below, and then what old sessions say. Before
+-- there are triggers on any of it, since none has to look at rows that come from here.
+-- @schemas 10_identity/20_caller.sql
+-- @schemas 20_practice/30_coach_clients.sql
+-- @schemas 30_scheduling/23_coach_blocks.sql
+-- @schemas 30_scheduling/30_session_attendees.sql
+
+-- @step coach_clients
+
 do $$
+declare
+  v_double text;
 begin
-  if not current_setting('loom.first_time')::boolean then
-    return;
-  end if;
-  update public.payments as p
-  set session_id = s.id
-  from public.sessions as s
-  where p.session_id is null
-    and s.id::text = lower(coalesce(p.metadata ->> 'session_id', p.metadata ->> 'sessionId'))
-    and (p.user_id is null or p.user_id = s.client_id);
-  update public.sessions as s
-  set billing_status = 'paid', currency = paid.currency, price_cents = coalesce(s.price_cents, paid.amount_cents)
+  -- Two sessions at once cannot both stand ahead. Which one gives way is for people to say.
+  with ahead as (
+    select s.id, s.coach_id, s.title, s.scheduled_at, tstzrange(
+      s.scheduled_at - make_interval(mins => s.buffer_before_minutes),
+      s.ends_at + make_interval(mins => s.buffer_after_minutes)) as during
+    from public.sessions as s
+    where s.status in ('scheduled', 'in_progress') and s.ends_at + make_interval(mins => s.buffer_after_minutes) > now()
+      and not exists (select from public.coach_blocks as b where b.session_id = s.id)
+  ), taken as (
+    select a.id::text as id, a.coach_id, a.title, a.during from ahead as a
+    union all
+    select coalesce(b.session_id, b.id)::text, b.coach_id, b.kind, b.during
+    from public.coach_blocks as b where b.expires_at is null or b.expires_at > now()
+  )
+  select string_agg(pair, '; ') into v_double
   from (
-    select p.session_id, min(p.currency) as currency, case when count(*) = 1 then min(p.amount_cents) end as amount_cents
-    from public.payments as p
-    where p.session_id is not null and p.status = 'paid'
-    group by p.session_id
-    having count(distinct p.currency) = 1
-  ) as paid
-  where paid.session_id = s.id and private.is_currency(paid.currency);
-  -- A profile names a currency only if somebody touched it: 75.00 USD is what every new one said.
-  if to_regclass('public.coach_profiles') is not null then
-    execute $sql$
-      update public.sessions as s
-      set currency = upper(p.currency)
-      from public.coach_profiles as p
-      where p.coach_id = s.coach_id and s.price_cents is null and s.billing_status = 'unbilled'
-        and private.is_currency(upper(p.currency)) and (upper(p.currency), p.session_rate) <> ('USD', 75.00)
-    $sql$;
+    select format('%s "%s" (%s) and %s "%s"', a.id, a.title, a.scheduled_at, t.id, t.title) as pair
+    from ahead as a
+    join taken as t on t.coach_id = a.coach_id and t.during && a.during and t.id > a.id::text
+    order by a.scheduled_at
+    limit 20
+  ) as pairs;
+  if v_double is not null then
+    raise exception using
+      message = format('Sessions of one coach that lie ahead overlap: %s.', v_double),
+      hint = 'Nothing was changed. Move or cancel one of each pair, then run this again.';
   end if;
 end;
 $$;
 
+-- @step coach_blocks
+-- @step session_attendees
+
 -- messaging
 
 -- Old triggers are gone by here and new ones come with the schema files, so numbering moves no updated_at and sends nothing.
-alter table public.conversations
-  add column if not exists last_seq bigint not null default 0,
-  add column if not exists direct_key text;
-alter table public.conversation_participants
-  add column if not exists last_read_seq bigint not null default 0,
-  add column if not exists own_after_read bigint not null default 0,
-  add column if not exists history_from_seq bigint not null default 1,
-  add column if not exists left_by uuid;
-alter table public.messages
-  add column if not exists seq bigint,
-  add column if not exists client_message_id uuid,
-  add column if not exists client_digest text,
-  add column if not exists deleted_at timestamptz,
-  add column if not exists deleted_by uuid;
 -- A prefix of the ordered indexes beside it, which the planner took for cheaper and then sorted.
 drop index if exists public.idx_messages_conversation_id;
-alter table public.message_reactions
-  add column if not exists conversation_id uuid,
-  add column if not exists message_seq bigint;
-alter table public.message_attachments
-  add column if not exists conversation_id uuid,
-  add column if not exists message_seq bigint;
-alter table public.message_read_receipts
-  add column if not exists conversation_id uuid,
-  add column if not exists message_seq bigint;
-
 do $$
 declare
   item text;
@@ -522,103 +477,19 @@ begin
 end;
 $$;
 
-insert into public.notification_preferences (user_id, timezone)
-select u.id, coalesce(u.timezone, 'UTC')
-from public.users as u
-where not exists (select from public.notification_preferences as p where p.user_id = u.id);
+-- @step notification_preferences
 
 select private.ensure_practice(u.id)
 from public.users as u
 where u.role = 'coach' and not exists (select from public.practice_members as m where m.user_id = u.id);
 
-do $$
-begin
-  if current_setting('loom.first_time')::boolean and to_regclass('public.coach_profiles') is not null then
-    execute $sql$
-      update public.practices as r
-      set currency = upper(p.currency)
-      from public.coach_profiles as p
-      join public.practice_members as m on m.user_id = p.coach_id
-      where r.id = m.practice_id
-        and private.is_currency(upper(p.currency)) and (upper(p.currency), p.session_rate) <> ('USD', 75.00)
-    $sql$;
-  end if;
-end;
-$$;
--- Who received an old payment follows from its session.
-update public.payments as p
-set practice_id = m.practice_id
-from public.sessions as s
-join public.practice_members as m on m.user_id = s.coach_id
-where s.id = p.session_id and p.practice_id is null;
+update public.practices as r
+set currency = d.value
+from private.adoption_decisions as d
+join public.practice_members as m on m.user_id::text = d.key
+where d.kind = 'coach.currency' and r.id = m.practice_id and current_setting('loom.first_time')::boolean;
 
--- Whoever had a session with a coach is a client of theirs; since when is known, that it goes on is assumed.
-insert into public.coach_clients (coach_id, client_id, status, source, accepted_at, created_at)
-select s.coach_id, s.client_id, 'active', 'session', min(s.created_at), min(s.created_at)
-from public.sessions as s
-where s.client_id is not null and s.client_id <> s.coach_id
-  and not exists (
-    select from public.coach_clients as c where c.coach_id = s.coach_id and c.client_id = s.client_id
-  )
-group by s.coach_id, s.client_id;
-
--- scheduling
-
-do $$
-declare
-  v_double text;
-begin
-  -- Two sessions at once cannot both stand ahead. Which one gives way is for people to say.
-  with ahead as (
-    select s.id, s.coach_id, s.title, s.scheduled_at, tstzrange(
-      s.scheduled_at - make_interval(mins => s.buffer_before_minutes),
-      s.ends_at + make_interval(mins => s.buffer_after_minutes)) as during
-    from public.sessions as s
-    where s.status in ('scheduled', 'in_progress') and s.ends_at + make_interval(mins => s.buffer_after_minutes) > now()
-      and not exists (select from public.coach_blocks as b where b.session_id = s.id)
-  ), taken as (
-    select a.id::text as id, a.coach_id, a.title, a.during from ahead as a
-    union all
-    select coalesce(b.session_id, b.id)::text, b.coach_id, b.kind, b.during
-    from public.coach_blocks as b where b.expires_at is null or b.expires_at > now()
-  )
-  select string_agg(pair, '; ') into v_double
-  from (
-    select format('%s "%s" (%s) and %s "%s"', a.id, a.title, a.scheduled_at, t.id, t.title) as pair
-    from ahead as a
-    join taken as t on t.coach_id = a.coach_id and t.during && a.during and t.id > a.id::text
-    order by a.scheduled_at
-    limit 20
-  ) as pairs;
-  if v_double is not null then
-    raise exception using
-      message = format('Sessions of one coach that lie ahead overlap: %s.', v_double),
-      hint = 'Nothing was changed. Move or cancel one of each pair, then run this again.';
-  end if;
-end;
-$$;
-
-insert into public.coach_blocks (coach_id, kind, session_id, during)
-select s.coach_id, 'session', s.id, tstzrange(
-  s.scheduled_at - make_interval(mins => s.buffer_before_minutes),
-  s.ends_at + make_interval(mins => s.buffer_after_minutes))
-from public.sessions as s
-where s.status in ('scheduled', 'in_progress') and s.ends_at + make_interval(mins => s.buffer_after_minutes) > now()
-  and not exists (select from public.coach_blocks as b where b.session_id = s.id);
-
--- The coach's and the client's seats of sessions that are older than seats.
-insert into public.session_attendees (session_id, user_id, role, status, created_at)
-select s.id, s.coach_id, 'coach', 'confirmed', s.created_at
-from public.sessions as s
-where not exists (select from public.session_attendees as a where a.session_id = s.id and a.user_id = s.coach_id);
-
-insert into public.session_attendees (session_id, user_id, role, status, created_at, price_cents, billing_status)
-select s.id, s.client_id, 'client', 'confirmed', s.created_at, s.price_cents, s.billing_status
-from public.sessions as s
-where s.client_id is not null
-  and not exists (select from public.session_attendees as a where a.session_id = s.id and a.user_id = s.client_id);
-
--- billing
+-- @step payments_practice
 
 -- messaging
 

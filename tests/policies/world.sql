@@ -82,6 +82,10 @@ insert into public.session_attendees (session_id, user_id, role, status, invited
   (@closed-group, @client, 'client', 'confirmed', @coach, null, null, null),
   (@closed-group, @group_member, 'client', 'confirmed', @coach, null, null, null);
 
+-- Who came to what: records of it come by trigger.
+update public.session_attendees set status = 'checked_in'
+where (session_id, user_id) in ((@single, @client), (@foreign, @foreign_client));
+
 insert into public.coach_blocks (id, coach_id, kind, during, expires_at) values
   (@holiday, @coach, 'time_off', tstzrange(date_trunc('day', now()) + interval '30 days', date_trunc('day', now()) + interval '31 days'), null),
   (@holiday-foreign, @other_coach, 'time_off', tstzrange(date_trunc('day', now()) + interval '30 days', date_trunc('day', now()) + interval '31 days'), null),
@@ -229,6 +233,8 @@ insert into public.message_read_receipts (id, message_id, user_id) values
   (@receipt-early, @welcome, @client),
   (@receipt-late, @notice, @group_member),
   (@receipt-foreign, @far, @foreign_client);
+update public.messages set content = content || ' (edited)' where id in (@welcome, @question, @far);
+insert into public.messaging_preferences (user_id, share_receipts) values (@coach, true), (@group_member, false);
 update public.messages set deleted_at = now(), deleted_by = @client, content = null where id = @mistake;
 insert into public.typing_indicators (id, conversation_id, user_id, expires_at) values
   (@typing, @direct, @client, now() + interval '1 day'),

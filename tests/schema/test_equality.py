@@ -11,8 +11,9 @@ from typing import LiteralString, cast
 import psycopg
 import pytest
 
+from loom.db.catalogue import expected_facts, read_facts
 from loom.db.embedded import programs
-from loom.db.migrate import migrate
+from loom.db.migrate import connect, migrate
 from loom.db.schema_files import schema_paths
 from tests.support.cluster import Cluster
 
@@ -72,3 +73,8 @@ def test_default_privileges_like_those_of_supabase_open_nothing(cluster: Cluster
             )
     unlike = difference(dump(cluster.url(plain)), dump(cluster.url(generous)))
     assert not unlike, "\n".join(unlike)
+
+
+def test_the_expected_catalogue_is_that_of_a_fresh_database(database_url: str) -> None:
+    with connect(database_url) as conn:
+        assert read_facts(conn) == expected_facts(), "run: loom db draft"

@@ -12,10 +12,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from loom.db.migrate import PLATFORM, migrate, migrations, status
+from loom.db.catalogue import expected_facts, read_facts
+from loom.db.migrate import PLATFORM, connect, migrate, migrations, status
 from loom.db.schema_files import schema_paths, supabase_dir
+from tests.adoption.old_database import legacy_database, read
 from tests.schema.test_equality import difference, dump
-from tests.schema.test_legacy import LEGACY
+from tests.schema.test_legacy import ROWS
 from tests.support.cluster import Cluster, external_cluster
 from tests.support.debian import postgres15
 
@@ -82,8 +84,8 @@ def test_supabase_db_push_and_loom_db_migrate_may_be_used_in_turn(app: str, tmp_
 def test_supabase_db_push_adopts_an_old_database(old: Cluster, app: str, tmp_path: Path) -> None:
     with psycopg.connect(app) as conn:
         conn.execute("set role loom_owner")
-        for file in (supabase_dir() / "migrations" / "20261101000000_create_base_tables.sql", LEGACY):
-            conn.execute(cast("LiteralString", file.read_text("utf-8")))
+        legacy_database(conn)
+        conn.execute(read(ROWS))
         # The tables of an old database belong to whoever pushes; here that is app, the owner of the database.
         conn.execute("reset role")
     with psycopg.connect(old.url(psycopg.conninfo.conninfo_to_dict(app)["dbname"], "postgres")) as conn:  # type: ignore[arg-type]
@@ -131,6 +133,8 @@ def test_on_version_15_migrations_and_schema_files_make_the_same_database(old: C
                 conn.execute(cast("LiteralString", path.read_text("utf-8")))
         unlike = difference(dump(old.url(names[1])), dump(old.url(names[0])))
         assert not unlike, "\n".join(unlike)
+        with connect(old.url(names[0])) as conn:
+            assert read_facts(conn) == expected_facts()
     finally:
         for name in names:
             old.drop(name)

@@ -13,6 +13,7 @@ from loom.cli.backup import read_backup, write_backup
 from loom.cli.options import DatabaseUrl, DataDir, load_settings
 from loom.cli.target import open_target
 from loom.db import tools
+from loom.db.catalogue import write_catalogue
 from loom.db.migrate import connect
 from loom.db.migrate import migrate as run_migrations
 from loom.db.migrate import status as read_status
@@ -85,5 +86,6 @@ def restore(
 
 @app.command()
 def draft() -> None:
-    """Write the generated migration anew from supabase/drafts and supabase/schemas (for developers)."""
+    """Write the generated migration and the expected catalogue anew (for developers)."""
     _console.print(f"wrote {write_draft()}")
+    _console.print(f"wrote {write_catalogue()}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from loom.core.errors import OperatorError
 
 EXTENSION = "20261123090000_extend_sessions_payments_messaging.sql"
 MARKER = "-- @schemas"
+_WITHIN = re.compile(r"/\*within ([a-z_.]+)\*/ true")
 
 
 def supabase_dir() -> Path:
@@ -51,20 +53,69 @@ def schema_sql(root: Path | None = None, folder: str = "") -> str:
     )
 
 
-def render_draft(root: Path | None = None) -> str:
-    """The extension migration: the draft with its marker lines replaced by schema files.
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One statement that brings old rows to the new shape; running it again changes nothing.
 
-    `-- @schemas` stands for all of them and must be there; `-- @schemas 00_foundation` for one folder, where statements
-    written by hand need its helpers before the rest.
+    `walks` is the table whose ids a batch is a range of, `once` says that it reads what only an old application wrote.
+    In `statement` a condition `/*within COLUMN*/ true` stands where a batch narrows it down.
+    """
+
+    name: str
+    walks: str
+    once: bool
+    statement: str
+
+    def within(self, condition: str) -> str:
+        """The statement for some rows: `{}` in the condition is the column that carries the id."""
+        return _WITHIN.sub(lambda found: condition.format(found[1]), self.statement)
+
+
+def read_step(name: str, root: Path | None = None) -> Step:
+    """A step of supabase/drafts/steps."""
+    path = (root or supabase_dir()) / "drafts" / "steps" / f"{name}.sql"
+    text = path.read_text("utf-8")
+    head = re.match(r"-- walks ([a-z_.]+)(, once)?\n", text)
+    if head is None or not _WITHIN.search(text):
+        raise OperatorError(f"{path} must begin with `-- walks TABLE` and say where a batch narrows it down.")
+    return Step(name, head[1], head[2] is not None, text[head.end() :].strip())
+
+
+def column_files(root: Path | None = None) -> list[Path]:
+    """What adds columns to the tables that an old application made, one file per area."""
+    return sorted(((root or supabase_dir()) / "drafts" / "columns").glob("*.sql"))
+
+
+def _render_step(step: Step) -> str:
+    # A step that was walked in batches beforehand is not repeated: its scan would hold all locks of the migration.
+    conditions = [f"not exists (select from private.adoption_decisions where kind = 'step' and key = '{step.name}')"]
+    if step.once:
+        conditions.append("current_setting('loom.first_time')::boolean")
+    body = "\n".join(f"    {line}" if line else line for line in step.statement.splitlines())
+    return f"do $$\nbegin\n  if {' and '.join(conditions)} then\n{body};\n  end if;\nend;\n$$;"
+
+
+def render_draft(root: Path | None = None) -> str:
+    """The extension migration: the draft with its marker lines replaced.
+
+    `-- @schemas` stands for all schema files and must be there; `-- @schemas 00_foundation` for one folder or file,
+    where statements written by hand need it before the rest; `-- @columns` for the new columns of old tables;
+    `-- @step NAME` for a step.
     """
     root = root or supabase_dir()
     draft = root / "drafts" / EXTENSION
     text = draft.read_text("utf-8")
     if MARKER not in text.splitlines():
         raise OperatorError(f"{draft} has no line {MARKER!r}.")
-    return re.sub(
-        rf"^{MARKER}(?: (\w+))?$", lambda found: schema_sql(root, found[1] or "").rstrip(), text, flags=re.MULTILINE
-    )
+
+    def replace(found: re.Match[str]) -> str:
+        if found[1] == "step":
+            return _render_step(read_step(found[2], root))
+        if found[1] == "columns":
+            return "\n".join(path.read_text("utf-8").strip() for path in column_files(root))
+        return schema_sql(root, found[2] or "").rstrip()
+
+    return re.sub(r"^-- @(schemas|columns|step)(?: (\S+))?$", replace, text, flags=re.MULTILINE)
 
 
 def write_draft(root: Path | None = None) -> Path:

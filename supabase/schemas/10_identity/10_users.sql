@@ -26,14 +26,9 @@ comment on column public.users.role is 'What the person is in Loom. Changed only
 comment on column public.users.status is 'Only active users get anything from any policy.';
 comment on column public.users.mfa_secret is 'Left by earlier versions and granted to nobody. Loom keeps second factors in private.credentials.';
 
-do $$
-begin
-  if not exists (select from pg_constraint where conrelid = 'public.users'::regclass and conname = 'users_timezone_known') then
-    alter table public.users
-      add constraint users_timezone_known check (timezone is null or private.is_time_zone(timezone));
-  end if;
-end;
-$$;
+select private.ensure_constraints(
+  'public.users',
+  'users_timezone_known check (timezone is null or private.is_time_zone(timezone))');
 
 create unique index if not exists users_email_lower_key on public.users (lower(email));
 create index if not exists idx_users_created_at_date on public.users (((created_at at time zone 'UTC')::date));

@@ -23,18 +23,10 @@ comment on column public.coach_availability.end_time is 'Not included; 24:00 is 
 comment on column public.coach_availability.continues_until is
   'For a range that goes on after midnight (end_time is 24:00): until when on the next day.';
 
-do $$
-begin
-  if not exists (
-    select from pg_catalog.pg_constraint
-    where conname = 'coach_availability_continues' and conrelid = 'public.coach_availability'::regclass
-  ) then
-    alter table public.coach_availability
-      add constraint coach_availability_continues
-        check (continues_until is null or (end_time = '24:00' and continues_until > '00:00' and continues_until <= start_time));
-  end if;
-end
-$$;
+select private.ensure_constraints(
+  'public.coach_availability',
+  'coach_availability_continues check (continues_until is null or (end_time = ''24:00'' and continues_until > ''00:00'' and continues_until <= start_time))'
+);
 
 create index if not exists idx_coach_availability_coach_id on public.coach_availability (coach_id);
 create index if not exists idx_coach_availability_day_of_week on public.coach_availability (day_of_week);

@@ -19,6 +19,7 @@ create table if not exists public.session_templates (
   slot_step_minutes integer,
   roster_visible boolean not null default false,
   location text,
+  no_show_grace_minutes integer,
   min_notice_minutes integer,
   horizon_days integer,
   max_per_day integer,
@@ -37,6 +38,7 @@ create table if not exists public.session_templates (
   constraint session_templates_buffer_range
     check (buffer_before_minutes between 0 and 240 and buffer_after_minutes between 0 and 240),
   constraint session_templates_step_range check (slot_step_minutes between 5 and 1440),
+  constraint session_templates_grace_range check (no_show_grace_minutes between 0 and 10080),
   constraint session_templates_notice_range check (min_notice_minutes between 0 and 525600),
   constraint session_templates_horizon_range check (horizon_days between 1 and 1825),
   constraint session_templates_limits_range check (max_per_day between 1 and 100 and max_per_week between 1 and 700),
@@ -49,6 +51,8 @@ comment on column public.session_templates.default_price_cents is 'The price of 
 comment on column public.session_templates.buffer_before_minutes is 'Kept free before a session made from this.';
 comment on column public.session_templates.buffer_after_minutes is 'Kept free after a session made from this.';
 comment on column public.session_templates.slot_step_minutes is 'Distance between two offered starts; null steps by the duration.';
+comment on column public.session_templates.no_show_grace_minutes is
+  'Who confirmed and was not checked in so long after the end counts as a no-show; null as the coach has it.';
 comment on column public.session_templates.min_notice_minutes is 'In place of the coach''s own, see booking_rules; null leaves that.';
 comment on column public.session_templates.horizon_days is 'In place of the coach''s own, see booking_rules; null leaves that.';
 comment on column public.session_templates.max_per_day is 'Sessions of this template on one day, beside the coach''s limit on all.';
@@ -66,12 +70,12 @@ grant select on public.session_templates to authenticated;
 grant insert (
   coach_id, title, description, default_duration_minutes, default_price_cents, currency, metadata, is_active,
   session_type, default_capacity, buffer_before_minutes, buffer_after_minutes, slot_step_minutes, roster_visible, location,
-  min_notice_minutes, horizon_days, max_per_day, max_per_week, booking_mode, request_blocks, hold_minutes
+  min_notice_minutes, horizon_days, max_per_day, max_per_week, booking_mode, request_blocks, hold_minutes, no_show_grace_minutes
 ) on public.session_templates to authenticated;
 grant update (
   title, description, default_duration_minutes, default_price_cents, currency, metadata, is_active,
   session_type, default_capacity, buffer_before_minutes, buffer_after_minutes, slot_step_minutes, roster_visible, location,
-  min_notice_minutes, horizon_days, max_per_day, max_per_week, booking_mode, request_blocks, hold_minutes
+  min_notice_minutes, horizon_days, max_per_day, max_per_week, booking_mode, request_blocks, hold_minutes, no_show_grace_minutes
 ) on public.session_templates to authenticated;
 
 alter table public.session_templates enable row level security;

@@ -51,17 +51,10 @@ create table if not exists public.invoices (
   constraint invoices_amounts_not_negative check (least(subtotal_cents, tax_cents, amount_paid_cents, amount_refunded_cents) >= 0),
   constraint invoices_not_overpaid check (finalized_at is null or amount_paid_cents + amount_refunded_cents <= total_amount_cents)
 );
-do $$
-begin
-  if not exists (
-    select from pg_catalog.pg_constraint where conname = 'sessions_invoice_id_fkey' and conrelid = 'public.sessions'::regclass
-  ) then
-    -- Sessions stand before invoices, so their half of the tie comes here.
-    alter table public.sessions
-      add constraint sessions_invoice_id_fkey foreign key (invoice_id) references public.invoices (id) on delete set null;
-  end if;
-end
-$$;
+-- Sessions stand before invoices, so their half of the tie comes here.
+select private.ensure_constraints(
+  'public.sessions',
+  'sessions_invoice_id_fkey foreign key (invoice_id) references public.invoices (id) on delete set null');
 
 comment on table public.invoices is
   'Documents of a practice that ask for money. Draft while finalized_at is null; final ones never change but for payments and endings.';

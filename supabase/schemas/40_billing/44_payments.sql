@@ -35,34 +35,34 @@ do $$
 declare
   unknown text;
 begin
-  if not exists (
+  if exists (
     select from pg_catalog.pg_constraint where conname = 'payments_currency_known' and conrelid = 'public.payments'::regclass
   ) then
-    select string_agg(format('%L (%s)', c.currency, c.times), ', ' order by c.currency) into unknown
-    from (select p.currency, count(*) as times from public.payments p where not private.is_currency(p.currency) group by 1) c;
-    if unknown is not null then
-      raise exception using message = format('Payments have currencies that do not exist, with their counts: %s.', unknown),
-        hint = 'Nothing was changed. Correct them to ISO 4217 codes such as ILS, then run this again.';
-    end if;
-    alter table public.payments
-      add constraint payments_session_id_fkey foreign key (session_id) references public.sessions (id) on delete set null,
-      add constraint payments_invoice_id_fkey foreign key (invoice_id) references public.invoices (id) on delete set null,
-      add constraint payments_intent_id_fkey foreign key (intent_id) references public.payment_intents (id) on delete set null,
-      add constraint payments_method_id_fkey foreign key (method_id) references public.payment_methods (id) on delete set null,
-      add constraint payments_practice_id_fkey foreign key (practice_id) references public.practices (id) on delete restrict,
-      add constraint payments_gateway_account_id_fkey
-        foreign key (gateway_account_id) references public.gateway_accounts (id) on delete restrict,
-      add constraint payments_currency_known check (private.is_currency(currency)),
-      add constraint payments_metadata_object check (jsonb_typeof(metadata) = 'object'),
-      add constraint payments_refunds_within
-        check (refunded_cents >= 0 and refund_reserved_cents between refunded_cents and amount_cents),
-      add constraint payments_allocated_within check (allocated_cents between 0 and amount_cents - refunded_cents),
-      add constraint payments_refunded_is_all check ((status = 'refunded') = (refunded_cents = amount_cents)),
-      add constraint payments_refunds_need_money check (refunded_cents = 0 or status in ('paid', 'refunded')),
-      add constraint payments_reference_length check (char_length(reference) between 1 and 200);
+    return;
+  end if;
+  select string_agg(format('%L (%s)', c.currency, c.times), ', ' order by c.currency) into unknown
+  from (select p.currency, count(*) as times from public.payments p where not private.is_currency(p.currency) group by 1) c;
+  if unknown is not null then
+    raise exception using message = format('Payments have currencies that do not exist, with their counts: %s.', unknown),
+      hint = 'Nothing was changed. Correct them to ISO 4217 codes such as ILS, then run this again.';
   end if;
 end
 $$;
+select private.ensure_constraints(
+  'public.payments',
+  'payments_session_id_fkey foreign key (session_id) references public.sessions (id) on delete set null',
+  'payments_invoice_id_fkey foreign key (invoice_id) references public.invoices (id) on delete set null',
+  'payments_intent_id_fkey foreign key (intent_id) references public.payment_intents (id) on delete set null',
+  'payments_method_id_fkey foreign key (method_id) references public.payment_methods (id) on delete set null',
+  'payments_practice_id_fkey foreign key (practice_id) references public.practices (id) on delete restrict',
+  'payments_gateway_account_id_fkey foreign key (gateway_account_id) references public.gateway_accounts (id) on delete restrict',
+  'payments_currency_known check (private.is_currency(currency))',
+  'payments_metadata_object check (jsonb_typeof(metadata) = ''object'')',
+  'payments_refunds_within check (refunded_cents >= 0 and refund_reserved_cents between refunded_cents and amount_cents)',
+  'payments_allocated_within check (allocated_cents between 0 and amount_cents - refunded_cents)',
+  'payments_refunded_is_all check ((status = ''refunded'') = (refunded_cents = amount_cents))',
+  'payments_refunds_need_money check (refunded_cents = 0 or status in (''paid'', ''refunded''))',
+  'payments_reference_length check (char_length(reference) between 1 and 200)');
 
 comment on table public.payments is 'Movements of money in, one row per attempt. A payment that was partly refunded stays paid.';
 comment on column public.payments.status is 'pending = attempt under way or unknown, paid, failed, canceled, refunded = all of it went back.';

@@ -21,7 +21,7 @@ comment on table public.conversation_participants is
 comment on column public.conversation_participants.role is 'coach or admin: leads the conversation; anything else: takes part.';
 comment on column public.conversation_participants.last_read_seq is
   'The newest message read; only ever grows. Unread are conversations.last_seq - last_read_seq - own_after_read.';
-comment on column public.conversation_participants.own_after_read is 'How many of the person''s own messages lie behind last_read_seq.';
+comment on column public.conversation_participants.own_after_read is 'How many messages behind last_read_seq are nothing to read: the person''s own, and deleted ones.';
 comment on column public.conversation_participants.history_from_seq is 'The first message the person may read; above 1 for who joined later.';
 comment on column public.conversation_participants.left_by is 'Who ended it: the person, or who removed them. Kept as it was when accounts go.';
 

@@ -20,15 +20,10 @@ create table if not exists public.messages (
   deleted_at timestamptz,
   deleted_by uuid
 );
-do $$
-begin
-  if not exists (select from pg_constraint where conrelid = 'public.messages'::regclass and conname = 'messages_metadata_check') then
-    alter table public.messages
-      add constraint messages_metadata_check check (jsonb_typeof(metadata) = 'object'),
-      add constraint messages_tombstone_check check (deleted_at is null or content is null);
-  end if;
-end;
-$$;
+select private.ensure_constraints(
+  'public.messages',
+  'messages_metadata_check check (jsonb_typeof(metadata) = ''object'')',
+  'messages_tombstone_check check (deleted_at is null or content is null)');
 comment on table public.messages is 'What was said, numbered without gaps in its conversation. Deleting leaves a tombstone.';
 comment on column public.messages.seq is 'Its place in the conversation, 1, 2, 3 and so on, given under the conversation''s row lock.';
 comment on column public.messages.client_message_id is 'The sender''s own key: sending again with it gives the first message, for ever.';

@@ -25,9 +25,11 @@ create policy message_read_receipts_select_people on public.message_read_receipt
 using (
   conversation_id = any ((select private.my_readable_conversation_ids())::uuid[])
   and message_seq >= coalesce(((select private.my_history_limits()) ->> conversation_id::text)::bigint, 1)
+  and (user_id = (select private.me()) or user_id <> all ((select private.hidden_reader_ids())::uuid[]))
 );
-comment on policy message_read_receipts_select_people on public.message_read_receipts is 'Who reads the message sees who has read it.';
+comment on policy message_read_receipts_select_people on public.message_read_receipts is
+  'Who reads the message sees who has read it, unless one of the two does not share that.';
 
 drop trigger if exists message_read_receipts_place on public.message_read_receipts;
 create trigger message_read_receipts_place before insert on public.message_read_receipts
-for each row execute function private.place_beside_message();
+for each row execute function private.place_beside_message('deleted too');

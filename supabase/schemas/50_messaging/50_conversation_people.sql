@@ -12,6 +12,9 @@ stable
 security definer
 set search_path = ''
 as $$
+declare
+  v_me uuid := private.me();
+  v_hidden uuid[] := private.hidden_reader_ids();
 begin
   if not coalesce(p_conversation_id = any (private.my_readable_conversation_ids()), false) then
     perform private.fail(404, 'not_found', 'Not found.');
@@ -23,7 +26,7 @@ begin
     coalesce(p.role, 'member'),
     p.left_at is null,
     p.joined_at,
-    p.last_read_seq
+    case when p.user_id = v_me or p.user_id <> all (v_hidden) then p.last_read_seq end
   from public.conversation_participants as p
   join public.users as u on u.id = p.user_id
   where p.conversation_id = p_conversation_id

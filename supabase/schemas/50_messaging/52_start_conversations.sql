@@ -72,7 +72,8 @@ comment on function private.seat_person(uuid, uuid, bigint, bigint) is
 revoke execute on function private.seat_person(uuid, uuid, bigint, bigint) from public, anon, authenticated, service_role;
 
 create or replace function private.open_conversation(
-  p_key text, p_type public.conversation_type, p_title text, p_session_id uuid
+  p_key text, p_type public.conversation_type, p_title text, p_session_id uuid default null, p_created_by uuid default null,
+  p_program text default null
 )
 returns public.conversations
 language plpgsql
@@ -84,7 +85,7 @@ declare
 begin
   -- Of two who start at once, one inserts and the other waits here for it, and then finds it.
   insert into public.conversations (type, title, created_by, direct_key)
-  values (p_type, p_title, private.me(), p_key)
+  values (p_type, p_title, coalesce(p_created_by, private.me()), p_key)
   on conflict (direct_key) do nothing
   returning * into v_conversation;
   if not found then
@@ -94,13 +95,16 @@ begin
   if p_session_id is not null then
     insert into public.conversation_contexts (conversation_id, context_type, session_id)
     values (v_conversation.id, 'session', p_session_id);
+  elsif p_program is not null then
+    insert into public.conversation_contexts (conversation_id, context_type, metadata)
+    values (v_conversation.id, 'program', jsonb_build_object('program', p_program));
   end if;
   return v_conversation;
 end;
 $$;
-comment on function private.open_conversation(text, public.conversation_type, text, uuid) is
+comment on function private.open_conversation(text, public.conversation_type, text, uuid, uuid, text) is
   'security definer: nobody may insert conversations. The conversation of a key, made where there is none, locked.';
-revoke execute on function private.open_conversation(text, public.conversation_type, text, uuid)
+revoke execute on function private.open_conversation(text, public.conversation_type, text, uuid, uuid, text)
 from public, anon, authenticated, service_role;
 
 create or replace function public.start_direct_conversation(p_user_id uuid)
@@ -116,7 +120,7 @@ begin
   if v_me is null or not private.may_write_to(p_user_id) then
     perform private.fail(404, 'person_not_found', 'There is no such person for you to write to.');
   end if;
-  v_conversation := private.open_conversation(private.pair_key(v_me, p_user_id), 'direct', null, null);
+  v_conversation := private.open_conversation(private.pair_key(v_me, p_user_id), 'direct', null);
   perform private.seat_person(v_conversation.id, person, 1, 0) from unnest(array[v_me, p_user_id]) as person;
   return v_conversation;
 end;
@@ -126,7 +130,7 @@ comment on function public.start_direct_conversation(uuid) is
 revoke execute on function public.start_direct_conversation(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.start_direct_conversation(uuid) to authenticated;
 
-create or replace function public.create_group_conversation(p_title text, p_user_ids uuid[])
+create or replace function public.create_group_conversation(p_title text, p_user_ids uuid[], p_program text default null)
 returns public.conversations
 language plpgsql
 security definer
@@ -142,19 +146,22 @@ begin
   if p_title is null or char_length(btrim(p_title)) not between 1 and 200 then
     perform private.fail(422, 'title_invalid', 'A title has 1 to 200 characters.');
   end if;
+  if char_length(btrim(p_program)) not between 1 and 200 then
+    perform private.fail(422, 'program_invalid', 'The name of a program has 1 to 200 characters.');
+  end if;
   if coalesce(cardinality(p_user_ids), 0) not between 1 and 200 then
     perform private.fail(422, 'people_invalid', 'A group has between 1 and 200 people besides you.');
   end if;
   if exists (select from unnest(p_user_ids) as person where not coalesce(private.may_write_to(person), false)) then
     perform private.fail(404, 'person_not_found', 'There is no such person for you to write to.');
   end if;
-  v_conversation := private.open_conversation(null, 'group', btrim(p_title), null);
+  v_conversation := private.open_conversation(null, 'group', btrim(p_title), p_program => btrim(p_program));
   perform private.seat_person(v_conversation.id, person, 1, 0)
   from (select v_me union select unnest(p_user_ids)) as people (person);
   return v_conversation;
 end;
 $$;
-comment on function public.create_group_conversation(text, uuid[]) is
-  'security definer: makes conversations and participants, which nobody may insert. A coach''s group of clients; they see one another''s names.';
-revoke execute on function public.create_group_conversation(text, uuid[]) from public, anon, authenticated, service_role;
-grant execute on function public.create_group_conversation(text, uuid[]) to authenticated;
+comment on function public.create_group_conversation(text, uuid[], text) is
+  'security definer: makes conversations and participants, which nobody may insert. A coach''s group of clients; they see one another''s names. With a program''s name, it is the group of that program.';
+revoke execute on function public.create_group_conversation(text, uuid[], text) from public, anon, authenticated, service_role;
+grant execute on function public.create_group_conversation(text, uuid[], text) to authenticated;

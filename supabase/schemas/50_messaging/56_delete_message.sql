@@ -11,12 +11,14 @@ begin
   if char_length(p_reason) > 1000 then
     perform private.fail(422, 'reason_too_long', 'A reason has at most 1,000 characters.');
   end if;
-  select * into v_message from public.messages as m where m.id = p_message_id for update;
+  select * into v_message from public.messages as m where m.id = p_message_id for no key update;
   if not found or v_me is null or not (
-    (v_message.sender_id = v_me and v_message.conversation_id = any (private.my_conversation_ids()))
+    -- What Loom says in a person's name is not the person's to take back.
+    (v_message.sender_id = v_me and v_message.type <> 'system' and v_message.conversation_id = any (private.my_conversation_ids()))
     -- In a group the coach keeps order; between two, nobody takes back what the other said.
     or (
-      v_message.conversation_id = any (private.my_led_conversation_ids())
+      v_message.type <> 'system'
+      and v_message.conversation_id = any (private.my_led_conversation_ids())
       and exists (select from public.conversations as c where c.id = v_message.conversation_id and c.type = 'group')
     )
     or private.i_am_admin()

@@ -30,15 +30,22 @@ begin
     and m.seq > greatest(v_mine.last_read_seq, v_mine.history_from_seq - 1)
     and m.seq <= v_until
     and m.sender_id <> v_me
+    and m.deleted_at is null
   on conflict (message_id, user_id) do nothing;
   update public.conversation_participants as p
   set
     last_read_seq = v_until,
     last_read_at = now(),
+    -- Counted from what is left to read, so that purged messages, which are not there to be counted, are no news either.
     own_after_read = (
-      select count(*)
-      from public.messages as m
-      where m.conversation_id = p_conversation_id and m.seq > v_until and m.sender_id = v_me
+      select c.last_seq - v_until - (
+        select count(*)
+        from public.messages as m
+        where m.conversation_id = p_conversation_id and m.seq > v_until and m.seq >= p.history_from_seq
+          and m.sender_id <> v_me and m.deleted_at is null
+      )
+      from public.conversations as c
+      where c.id = p_conversation_id
     )
   where p.id = v_mine.id;
   return v_until;

@@ -40,7 +40,7 @@ begin
           json_build_object(
             'id', g.id, 'type', g.type, 'title', g.title, 'role', coalesce(g.role, 'member'),
             'is_muted', g.is_muted, 'is_archived', g.is_archived,
-            'context', json_build_object('type', coalesce(x.context_type, 'general'), 'session_id', x.session_id),
+            'context', json_build_object('type', coalesce(x.context_type, 'general'), 'session_id', x.session_id, 'program', x.metadata ->> 'program'),
             'people', coalesce(others.items, '[]'),
             'last_seq', g.last_seq, 'last_read_seq', g.last_read_seq,
             'unread', greatest(g.last_seq - g.last_read_seq - g.own_after_read, 0),
@@ -64,7 +64,10 @@ begin
         ) as others on true
         left join lateral (
           select json_build_object(
-            'seq', m.seq, 'sender_id', m.sender_id, 'preview', left(m.content, 140), 'deleted_at', m.deleted_at, 'created_at', m.created_at
+            'seq', m.seq, 'sender_id', m.sender_id, 'preview', case
+              when m.type = 'system' and m.content is null and m.deleted_at is null then private.system_text(m.metadata, v_me)
+              else left(m.content, 140)
+            end, 'deleted_at', m.deleted_at, 'created_at', m.created_at
           ) as item
           from public.messages as m
           where m.conversation_id = g.id and m.seq = g.last_seq and m.seq >= g.history_from_seq

@@ -29,17 +29,9 @@ create table if not exists public.notification_preferences (
 );
 comment on table public.notification_preferences is 'On which channels a person wants to hear of what, and when not. One row each, made with the profile.';
 
-do $$
-begin
-  if not exists (
-    select from pg_constraint
-    where conrelid = 'public.notification_preferences'::regclass and conname = 'notification_preferences_timezone_check'
-  ) then
-    alter table public.notification_preferences
-      add constraint notification_preferences_timezone_check check (timezone is null or private.is_time_zone(timezone));
-  end if;
-end;
-$$;
+select private.ensure_constraints(
+  'public.notification_preferences',
+  'notification_preferences_timezone_check check (timezone is null or private.is_time_zone(timezone))');
 
 create index if not exists idx_notification_preferences_user_id on public.notification_preferences (user_id);
 

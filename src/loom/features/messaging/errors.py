@@ -32,10 +32,11 @@ ERROR_CODES: dict[str, str] = {
     "message_fixed": "A message keeps its conversation, place, sender and key.",
     "people_invalid": "A group has between 1 and 200 people besides its coach.",
     "person_not_found": "There is no such person for you to write to: a coach writes to clients, a client to coaches.",
+    "program_invalid": "The name of a program has 1 to 200 characters.",
     "reaction_exists": "You have reacted to the message with this emoji already.",
     "reason_too_long": "A reason has at most 1,000 characters.",
     "reply_unknown": "The message replied to is not one that you can read in this conversation.",
     "session_closed": "The session is cancelled or was moved, so no conversation is opened for it.",
-    "title_invalid": "A title has 1 to 200 characters.",
+    "title_invalid": "A title has 1 to 200 characters, all of them visible and none that turns text around.",
     "user_has_history": "The person has messages that others rely on and cannot be deleted.",
 }

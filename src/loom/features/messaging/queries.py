@@ -16,16 +16,20 @@ from loom.features.messaging.schemas import (
     ChannelState,
     Conversation,
     CreateGroupConversation,
+    Deletion,
     Delivery,
     DeliveryState,
     EditMessage,
     Language,
+    MembershipChange,
     Message,
+    MessagingPreferences,
     Person,
     PushSubscription,
     Reaction,
     ReadPosition,
     Receipt,
+    Revision,
     SendMessage,
     Typist,
 )
@@ -41,7 +45,9 @@ async def start_direct(q: Executor, user_id: UUID) -> UUID:
 
 async def create_group(q: Executor, body: CreateGroupConversation) -> UUID:
     """The id of a new group."""
-    return await q.fetch_value(SQL["create_group"], {"title": body.title, "user_ids": body.user_ids})
+    return await q.fetch_value(
+        SQL["create_group"], {"title": body.title, "user_ids": body.user_ids, "program": body.program}
+    )
 
 
 async def open_session(q: Executor, session_id: UUID) -> list[UUID]:
@@ -70,6 +76,29 @@ async def change_own_state(q: Executor, conversation_id: UUID, is_muted: bool | 
     values = {"id": conversation_id, "is_muted": is_muted, "is_archived": is_archived}
     if not await q.execute(SQL["change_own_state"], values):
         raise NotFound
+
+
+async def list_session_conversations(q: Executor, session_id: UUID) -> list[UUID]:
+    """Ids of the conversations about a session that the caller may read."""
+    return await q.fetch_value(SQL["list_session_conversations"], {"session_id": session_id}) or []
+
+
+async def list_membership_changes(
+    q: Executor, conversation_id: UUID, after: After, limit: int
+) -> list[MembershipChange]:
+    """Who came and went, newest first, one more than `limit` where there are more."""
+    values = {"id": conversation_id, "after_at": after.at, "after_id": after.id, "limit": limit + 1}
+    return await q.fetch_all(SQL["list_membership_changes"], values, MembershipChange)
+
+
+async def get_messaging_preferences(q: Executor) -> MessagingPreferences:
+    """The caller's choices."""
+    return await q.fetch_one(SQL["get_messaging_preferences"], {}, MessagingPreferences)
+
+
+async def change_messaging_preferences(q: Executor, share_receipts: bool) -> None:
+    """Whether the caller shows how far they have read, and sees it of others."""
+    await q.execute(SQL["change_messaging_preferences"], {"share_receipts": share_receipts})
 
 
 async def list_people(q: Executor, conversation_id: UUID) -> list[Person]:
@@ -146,6 +175,18 @@ async def list_reactions(q: Executor, message_id: UUID) -> list[Reaction]:
     """Who reacted how, first come first."""
     await _see_message(q, message_id)
     return await q.fetch_all(SQL["list_reactions"], {"message_id": message_id}, Reaction)
+
+
+async def list_revisions(q: Executor, message_id: UUID) -> list[Revision]:
+    """What a message said before its edits, oldest first."""
+    await _see_message(q, message_id)
+    return await q.fetch_all(SQL["list_revisions"], {"message_id": message_id}, Revision)
+
+
+async def list_deletions(q: Executor, conversation_id: UUID | None, after: After, limit: int) -> list[Deletion]:
+    """The audit, newest first, one more than `limit` where there are more. Empty for whoever is no admin."""
+    values = {"conversation_id": conversation_id, "after_at": after.at, "after_id": after.id, "limit": limit + 1}
+    return await q.fetch_all(SQL["list_deletions"], values, Deletion)
 
 
 async def list_receipts(q: Executor, message_id: UUID) -> list[Receipt]:

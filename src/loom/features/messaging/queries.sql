@@ -2,14 +2,14 @@
 select id from public.start_direct_conversation(%(user_id)s)
 
 -- name: create_group
-select id from public.create_group_conversation(%(title)s, %(user_ids)s::uuid[])
+select id from public.create_group_conversation(%(title)s, %(user_ids)s::uuid[], %(program)s::text)
 
 -- name: open_session
 select array_agg(id) from public.open_session_conversation(%(session_id)s)
 
 -- name: list_conversations
 select
-  c.id, c.type, c.title, c.created_by, coalesce(x.context_type, 'general') as context_type, x.session_id,
+  c.id, c.type, c.title, c.created_by, coalesce(x.context_type, 'general') as context_type, x.session_id, x.metadata ->> 'program' as program,
   p.role, p.is_muted, p.is_archived, c.last_seq, p.last_read_seq,
   greatest(c.last_seq - p.last_read_seq - p.own_after_read, 0) as unread, c.last_message_at, c.created_at
 from public.conversations as c
@@ -18,6 +18,26 @@ left join public.conversation_participants as p
   on p.conversation_id = c.id and p.user_id = (select private.me()) and p.left_at is null
 where c.id = any (%(ids)s::uuid[])
 order by c.created_at, c.id
+
+-- name: list_session_conversations
+select array_agg(x.conversation_id) from public.conversation_contexts as x where x.session_id = %(session_id)s
+
+-- name: list_membership_changes
+select t.id, t.user_id, p.display_name, t.change, t.changed_by, t.at_seq, t.created_at
+from public.conversation_membership_changes as t
+left join public.conversation_people(%(id)s) as p on p.user_id = t.user_id
+where t.conversation_id = %(id)s
+  and (%(after_at)s::timestamptz is null or (t.created_at, t.id) < (%(after_at)s, %(after_id)s::uuid))
+order by t.created_at desc, t.id desc
+limit %(limit)s
+
+-- name: get_messaging_preferences
+select coalesce((select x.share_receipts from public.messaging_preferences as x where x.user_id = (select private.me())), true) as share_receipts
+
+-- name: change_messaging_preferences
+insert into public.messaging_preferences as x (user_id, share_receipts)
+values ((select private.me()), %(share_receipts)s)
+on conflict (user_id) do update set share_receipts = excluded.share_receipts
 
 -- name: change_title
 update public.conversations set title = %(title)s where id = %(id)s
@@ -84,6 +104,22 @@ cross join lateral public.conversation_people(m.conversation_id) as p
 join public.message_reactions as r on r.message_id = m.id and r.user_id = p.user_id
 where m.id = %(message_id)s
 order by r.created_at, r.id
+
+-- name: list_revisions
+select revision, content, written_at, replaced_at
+from public.message_revisions
+where message_id = %(message_id)s
+order by revision
+
+-- name: list_deletions
+select
+  d.id, d.message_id, d.conversation_id, d.message_seq, d.sender_id, d.kind, d.deleted_by, d.reason, d.content, d.content_sha256,
+  d.revisions, d.attachments, d.message_created_at, d.created_at
+from public.message_deletions as d
+where (%(conversation_id)s::uuid is null or d.conversation_id = %(conversation_id)s)
+  and (%(after_at)s::timestamptz is null or (d.created_at, d.id) < (%(after_at)s, %(after_id)s::uuid))
+order by d.created_at desc, d.id desc
+limit %(limit)s
 
 -- name: list_receipts
 select r.user_id, p.display_name, r.read_at

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from uuid import UUID
 
 from loom.core.errors import AppError
 from loom.db.executor import Executor
 from loom.features.messaging import queries
+from loom.features.messaging.markdown import render
 from loom.features.messaging.schemas import (
     AddPeople,
     AddPushSubscription,
     ChangeConversation,
+    ChangeMessagingPreferences,
     Conversation,
     ConversationList,
     CreateGroupConversation,
     Deliveries,
     EditMessage,
     Message,
+    MessagingPreferences,
     Person,
     PushSubscription,
     SendMessage,
@@ -39,6 +43,19 @@ async def open_session(q: Executor, session_id: UUID) -> ConversationList:
     """The conversations of a session."""
     ids = await queries.open_session(q, session_id)
     return ConversationList(items=await queries.list_conversations(q, ids), next_cursor=None)
+
+
+async def list_session(q: Executor, session_id: UUID) -> ConversationList:
+    """The conversations of a session, as far as the caller takes part in them."""
+    ids = await queries.list_session_conversations(q, session_id)
+    return ConversationList(items=await queries.list_conversations(q, ids), next_cursor=None)
+
+
+async def change_preferences(q: Executor, body: ChangeMessagingPreferences) -> MessagingPreferences:
+    """The caller's choices as they are now."""
+    if body.share_receipts is not None:
+        await queries.change_messaging_preferences(q, body.share_receipts)
+    return await queries.get_messaging_preferences(q)
 
 
 async def change_conversation(q: Executor, conversation_id: UUID, body: ChangeConversation) -> Conversation:
@@ -64,6 +81,16 @@ async def list_people(q: Executor, conversation_id: UUID) -> Page[Person]:
 async def send(q: Executor, conversation_id: UUID, body: SendMessage) -> Message:
     """The message, or the one that was sent first with this key."""
     return await queries.get_message(q, await queries.post_message(q, conversation_id, body))
+
+
+def with_html(timeline: bytes | None) -> bytes | None:
+    """A page of messages, each with its text as HTML."""
+    if timeline is None:
+        return None
+    page = json.loads(timeline)
+    for message in page["items"]:
+        message["html"] = render(message["content"]) if message["content"] is not None else None
+    return json.dumps(page, ensure_ascii=False).encode()
 
 
 async def edit(q: Executor, message_id: UUID, body: EditMessage) -> Message:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
@@ -18,6 +18,7 @@ from loom.features.messaging.schemas import (
     CreateGroupConversation,
     Inbox,
     MarkRead,
+    MembershipChange,
     Message,
     OpenSession,
     Person,
@@ -28,7 +29,8 @@ from loom.features.messaging.schemas import (
     Timeline,
     Typist,
 )
-from loom.http import AppServices, Cursor, Limit, Page, Read, SignedIn, Write, problems
+from loom.http import AppServices, Cursor, Limit, Page, Read, SignedIn, Write, page_of, problems
+from loom.http.cursors import decode_after
 
 router = APIRouter(prefix="/conversations", tags=["conversations"])
 
@@ -37,6 +39,15 @@ Archived = Annotated[bool, Query(description="Those that you archived instead of
 Before = Annotated[int | None, Query(ge=1, le=9_223_372_036_854_775_806, description="Messages with a smaller `seq`.")]
 After = Annotated[
     int | None, Query(ge=0, le=9_223_372_036_854_775_806, description="Messages with a greater `seq`, oldest first.")
+]
+
+Around = Annotated[
+    int | None,
+    Query(ge=1, le=9_223_372_036_854_775_806, description="A page with this `seq` in its middle, newest first."),
+]
+FirstUnread = Annotated[bool, Query(description="A page around the first message that you have not read.")]
+Format = Annotated[
+    Literal["text", "html"], Query(description="With `html`, each message also has its text rendered as safe HTML.")
 ]
 
 
@@ -61,7 +72,7 @@ async def start_direct_conversation(body: StartDirect, write: Write) -> Response
 
 @router.post("/group", status_code=201, response_model=Conversation, responses=problems(404))
 async def create_group_conversation(body: CreateGroupConversation, write: Write) -> Response:
-    """As a coach, a group of clients. They see one another's names."""
+    """As a coach, a group of clients, of a program if you name one. They see one another's names."""
     return await write.run(lambda tx: service.create_group(tx, body), status=201, location=_location)
 
 
@@ -69,8 +80,8 @@ async def create_group_conversation(body: CreateGroupConversation, write: Write)
 async def open_session_conversation(body: OpenSession, write: Write) -> Response:
     """As a coach, the conversations of a session of yours with everybody who accepted.
 
-    One group where attendees may see one another, otherwise one conversation with each. Calling it again brings in
-    who accepted since, and lets go who gave the seat up.
+    One group where attendees may see one another, otherwise one conversation with each. From then on they follow the
+    attendees: who accepts comes in, who gives the seat up leaves the group.
     """
     return await write.run(lambda tx: service.open_session(tx, body.session_id), status=201)
 
@@ -91,6 +102,16 @@ async def change_conversation(conversation_id: UUID, body: ChangeConversation, w
 async def list_people(conversation_id: UUID, read: Read) -> Page[Person]:
     """Who is or was there, by name."""
     return await service.list_people(read, conversation_id)
+
+
+@router.get("/{conversation_id}/membership-changes", responses=problems(404))
+async def list_membership_changes(
+    conversation_id: UUID, read: Read, limit: Limit = 50, cursor: Cursor = None
+) -> Page[MembershipChange]:
+    """As its coach, who came, left and was removed, and by whom; newest first. Empty for the others in it."""
+    await queries.get_conversation(read, conversation_id)
+    rows = await queries.list_membership_changes(read, conversation_id, decode_after(cursor), limit)
+    return page_of(rows, limit, "created_at", "id")
 
 
 @router.post("/{conversation_id}/people", response_model=Page[Person], responses=problems(404, 409))
@@ -119,13 +140,21 @@ async def list_messages(
     app: AppServices,
     before: Before = None,
     after: After = None,
+    around: Around = None,
+    first_unread: FirstUnread = False,
     limit: Limit = 50,
+    format: Format = "text",  # noqa: A002 - what the parameter is called
 ) -> Response:
-    """A page of messages: the newest, those before one, or those after one. With both, `after` counts."""
+    """A page of messages: the newest, those before one, those after one, or those around one.
+
+    Of several, `after` counts before `first_unread`, that before `around`, and that before `before`.
+    """
     found = await app.database.fetch_json(
-        actor, "public.conversation_timeline_json", [conversation_id, before, limit, after]
+        actor,
+        "public.conversation_timeline_json",
+        [conversation_id, before, limit, after, 0 if first_unread else around],
     )
-    return Response(found, media_type="application/json")
+    return Response(service.with_html(found) if format == "html" else found, media_type="application/json")
 
 
 @router.post("/{conversation_id}/messages", status_code=201, response_model=Message, responses=problems(404, 409))

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from loom.features.messaging import queries, service
-from loom.features.messaging.schemas import Deliveries, EditMessage, Message, React, Reaction, Receipt
+from loom.features.messaging.schemas import Deliveries, EditMessage, Message, React, Reaction, Receipt, Revision
 from loom.http import Page, Read, Write, problems
 
 router = APIRouter(prefix="/messages", tags=["messages"])
@@ -36,6 +36,12 @@ async def edit_message(message_id: UUID, body: EditMessage, write: Write) -> Res
 async def delete_message(message_id: UUID, write: Write, reason: Reason = None) -> Response:
     """Remove a message of your own; as the coach of a group, any in it. Its place stays, with nothing in it."""
     return await write.run(lambda tx: service.delete(tx, message_id, reason))
+
+
+@router.get("/{message_id}/revisions", responses=problems(404))
+async def list_revisions(message_id: UUID, read: Read) -> Page[Revision]:
+    """What it said before each edit, oldest first."""
+    return Page(items=await queries.list_revisions(read, message_id), next_cursor=None)
 
 
 @router.get("/{message_id}/reactions", responses=problems(404))

@@ -1,0 +1,57 @@
+"""What goes across conversations: what is unread, one's choices, a session's conversations, and an admin's audit."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from loom.features.messaging import queries, service
+from loom.features.messaging.schemas import (
+    ChangeMessagingPreferences,
+    ConversationList,
+    Deletion,
+    MessagingPreferences,
+    Unread,
+)
+from loom.http import AppServices, Cursor, Limit, Page, Read, SignedIn, Write, page_of
+from loom.http.cursors import decode_after
+
+router = APIRouter()
+
+OfConversation = Annotated[UUID | None, Query(description="Only those of this conversation.")]
+
+
+@router.get("/unread", response_model=Unread, tags=["conversations"])
+async def get_unread(actor: SignedIn, app: AppServices) -> Response:
+    """How much you have not read, in all and per conversation."""
+    return Response(await app.database.fetch_json(actor, "public.unread_json", []), media_type="application/json")
+
+
+@router.get("/messaging-preferences", tags=["conversations"])
+async def get_messaging_preferences(read: Read) -> MessagingPreferences:
+    """Your choices in conversations."""
+    return await queries.get_messaging_preferences(read)
+
+
+@router.patch("/messaging-preferences", response_model=MessagingPreferences, tags=["conversations"])
+async def change_messaging_preferences(body: ChangeMessagingPreferences, write: Write) -> Response:
+    """With `share_receipts` off nobody sees how far you have read, and you see it of nobody."""
+    return await write.run(lambda tx: service.change_preferences(tx, body))
+
+
+@router.get("/sessions/{session_id}/conversations", tags=["conversations"])
+async def list_session_conversations(session_id: UUID, read: Read) -> ConversationList:
+    """The conversations about a session that you take part in; none where there are none."""
+    return await service.list_session(read, session_id)
+
+
+@router.get("/message-deletions", tags=["messages"])
+async def list_message_deletions(
+    read: Read, conversation_id: OfConversation = None, limit: Limit = 50, cursor: Cursor = None
+) -> Page[Deletion]:
+    """As an admin, what was deleted: by whom, when, why, and what it said. Empty for everybody else."""
+    rows = await queries.list_deletions(read, conversation_id, decode_after(cursor), limit)
+    return page_of(rows, limit, "created_at", "id")

@@ -1,0 +1,14 @@
+"""The words that conversations are described with."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+ConversationType = Literal["direct", "group"]
+ContextType = Literal["general", "session", "program"]
+AttachmentKind = Literal["image", "document", "video", "audio", "other"]
+MessageType = Literal["text", "file", "system"]
+Channel = Literal["in_app", "email", "push"]
+RollUp = Literal["pending", "sent", "failed"]
+DeliveryState = Literal["pending", "leased", "sent", "failed", "suppressed"]
+Language = Literal["en", "he"]

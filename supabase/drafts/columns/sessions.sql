@@ -1,0 +1,22 @@
+-- template_id gets its foreign key with the table that it points to, invoice_id likewise.
+alter table public.sessions
+  alter column client_id drop not null,
+  add column if not exists template_id uuid,
+  add column if not exists location text,
+  add column if not exists price_cents integer check (price_cents >= 0),
+  add column if not exists currency text not null default 'ILS',
+  add column if not exists billing_status public.session_billing_status not null default 'unbilled',
+  add column if not exists invoice_id uuid,
+  add column if not exists cancellation_reason text,
+  add column if not exists type text not null default 'individual',
+  add column if not exists capacity integer,
+  add column if not exists timezone text,
+  add column if not exists roster_visible boolean not null default false,
+  add column if not exists buffer_before_minutes integer not null default 0,
+  add column if not exists buffer_after_minutes integer not null default 0,
+  add column if not exists ends_at timestamptz,
+  add column if not exists started_at timestamptz,
+  add column if not exists completed_at timestamptz,
+  add column if not exists cancelled_at timestamptz,
+  add column if not exists cancelled_by uuid references public.users (id) on delete set null,
+  add column if not exists no_show_grace_minutes integer;
