@@ -5203,7 +5203,7 @@ begin
   from public.coach_blocks as b
   where b.coach_id = p_template.coach_id
     and b.during && tstzrange(p_from - v_before, p_to + v_length + v_after)
-    and (b.expires_at is null or b.expires_at > now()) and b.session_id is distinct from p_session_id;
+    and (b.expires_at is null or b.expires_at > now()) and (p_session_id is null or b.session_id is distinct from p_session_id);
   if not v_limited then
     return query
       select s.slot, case

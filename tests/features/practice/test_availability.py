@@ -73,7 +73,8 @@ async def test_an_empty_week_closes_the_practice(client: httpx.AsyncClient, bear
     [
         (week((1, "09:00", "11:00"), (1, "10:45", "12:00")), "availability_overlap"),
         (week((1, "09:00", "11:00"), (1, "09:00", "11:00")), "availability_overlap"),
-        (week((1, "11:00", "09:00")), "hours_invalid"),
+        (week((1, "22:00", "02:00"), (2, "01:00", "03:00")), "availability_overlap"),
+        (week((6, "22:00", "02:00"), (0, "01:00", "03:00")), "availability_overlap"),
         (week((1, "11:00", "11:00")), "hours_invalid"),
         (week((1, "09:00", "11:00"), timezone="Asia/Atlantis"), "timezone_unknown"),
         (week((1, "09:00", "11:00"), timezone="Foo/Bar3"), "timezone_unknown"),
