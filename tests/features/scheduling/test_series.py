@@ -156,7 +156,14 @@ def test_a_client_books_a_series_of_what_is_on_offer_and_within_the_limits(
     with as_user(scene.client) as conn, pytest.raises(psycopg.Error) as full:
         one(conn, CREATE, [scene.single, both, JERUSALEM, None, "ask", None])
     assert refusal(full.value) == (409, "day_full")
-    assert one(owner, "select count(*) from public.sessions where scheduled_at >= %s", [at(30, 0)]) == 0
+    assert (
+        one(
+            owner,
+            "select count(*) from public.sessions where coach_id = %s and scheduled_at >= %s",
+            [scene.coach, at(30, 0)],
+        )
+        == 0
+    )
     with as_user(scene.client) as conn, pytest.raises(psycopg.Error) as others:
         one(conn, CREATE, [scene.single, both, JERUSALEM, scene.second_client, "ask", None])
     assert refusal(others.value) == (404, "not_found")
