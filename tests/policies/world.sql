@@ -93,7 +93,7 @@ insert into public.coach_blocks (id, coach_id, kind, during, expires_at) values
 
 insert into public.booking_requests (id, kind, coach_id, client_id, template_id, starts_at, duration_minutes, currency, expires_at, block_id) values
   (@asked, 'request', @coach, @client, @offer-single, date_trunc('day', now()) + interval '34 days', 60, 'ILS', now() + interval '1 hour', null),
-  (@held, 'hold', @coach, @stranger, @offer-single, date_trunc('day', now()) + interval '32 days', 60, 'ILS', now() + interval '1 hour', @hold),
+  (@held, 'hold', @coach, @other_client, @offer-single, date_trunc('day', now()) + interval '32 days', 60, 'ILS', now() + interval '1 hour', @hold),
   (@asked-suspended, 'request', @coach, @suspended, @offer-single, date_trunc('day', now()) + interval '35 days', 60, 'ILS', now() + interval '1 hour', null),
   (@asked-foreign, 'request', @other_coach, @foreign_client, @offer-foreign, date_trunc('day', now()) + interval '34 days', 60, 'ILS', now() + interval '1 hour', null);
 insert into public.session_series (id, coach_id, client_id, rule, timezone) values

@@ -20,6 +20,7 @@ from loom.features.booking.schemas import (
     PlanSeries,
     SeriesWithSessions,
 )
+from loom.http import Page
 
 
 async def delete_policy(q: Executor, template_id: UUID | None) -> None:
@@ -52,9 +53,10 @@ async def close(q: Executor, request_id: UUID, reason: str | None) -> BookingReq
     return await queries.get_request(q, request_id)
 
 
-async def plan_series(q: Executor, new: PlanSeries) -> list[PlannedTime]:
-    """What would become of each time of a rule. Nothing is written."""
-    return await queries.plan_series(q, new, occurrences(new.rule, new.local_start, new.timezone))
+async def plan_series(q: Executor, new: PlanSeries) -> Page[PlannedTime]:
+    """What would become of each time of a rule."""
+    times = await queries.plan_series(q, new, occurrences(new.rule, new.local_start, new.timezone))
+    return Page[PlannedTime](items=times, next_cursor=None)
 
 
 async def create_series(q: Executor, new: CreateSeries) -> SeriesWithSessions:

@@ -24,10 +24,10 @@ from loom.http.cursors import decode_after
 router = APIRouter(tags=["series"])
 
 
-@router.post("/series/plan", responses=problems(404))
-async def plan_series(body: PlanSeries, read: Read) -> Page[PlannedTime]:
-    """What would become of each time of a rule, with what is in its way. Writes nothing."""
-    return Page[PlannedTime](items=await service.plan_series(read, body), next_cursor=None)
+@router.post("/series/plan", response_model=Page[PlannedTime], responses=problems(404))
+async def plan_series(body: PlanSeries, write: Write) -> Response:
+    """What would become of each time of a rule, with what is in its way. Books nothing."""
+    return await write.run(lambda tx: service.plan_series(tx, body))
 
 
 @router.post("/series", status_code=201, response_model=SeriesWithSessions, responses=problems(404, 409))
