@@ -111,7 +111,6 @@ WallTime = Annotated[
     Field(description="Wall time in steps of 15 minutes; 24:00 is the end of the day.", examples=["09:00"]),
 ]
 DayOfWeek = Annotated[int, Field(ge=0, le=6, strict=True, description="0 is Sunday, 6 is Saturday.")]
-Buffer = Annotated[int, Field(ge=0, le=480, strict=True, description="Minutes kept free around a session.")]
 
 
 class SetRange(Input):
@@ -120,8 +119,6 @@ class SetRange(Input):
     day_of_week: DayOfWeek
     start_time: WallTime
     end_time: WallTime
-    buffer_before_minutes: Buffer = 0
-    buffer_after_minutes: Buffer = 0
 
 
 class SetAvailability(Input):
@@ -141,11 +138,9 @@ class Range(BaseModel):
 
 
 class OwnRange(Range):
-    """Hours of one's own week, with what is kept free around sessions in them."""
+    """Hours of one's own week."""
 
     id: UUID
-    buffer_before_minutes: int
-    buffer_after_minutes: int
 
 
 class OwnAvailability(BaseModel):
