@@ -35,6 +35,20 @@ begin
     end if;
   end if;
 
+  -- Run statement by statement, the review's own SQL leaves tables without Loom's columns, and base tables without the review's.
+  select array_agg(tbl order by tbl) into missing
+  from (values
+    ('session_templates', 'session_type'), ('session_attendees', 'coach_id'), ('invoice_line_items', 'line_total_cents'),
+    ('payment_methods', 'detached_at'), ('payment_intents', 'provider'), ('message_mentions', 'conversation_id')
+  ) as by_hand (tbl, col)
+  where to_regclass(format('public.%I', tbl)) is not null and not exists (
+    select from pg_attribute as a where a.attrelid = to_regclass(format('public.%I', tbl)) and a.attname = col and not a.attisdropped);
+  if missing is not null then
+    problems := problems || format(
+      'tables of the review were made by hand, without what Loom adds (%s): drop those that hold nothing, rename the others, and run this again',
+      array_to_string(missing, ', '));
+  end if;
+
   if to_regclass('public.users') is not null then
     select array_agg(format('%s (%s times)', address, times)) into missing
     from (
@@ -185,7 +199,7 @@ select set_config(
   'loom.first_time',
   (not exists (
     select from pg_attribute as a
-    where a.attrelid = 'public.sessions'::regclass and a.attname = 'billing_status' and not a.attisdropped
+    where a.attrelid = 'public.sessions'::regclass and a.attname = 'ends_at' and not a.attisdropped
   ))::text,
   true);
 
@@ -342,6 +356,9 @@ create index if not exists payments_session_idx on public.payments (session_id);
 -- @step payments_values
 -- @step payments_session
 -- @step sessions_paid
+-- @step payments_unlinked
+-- @step sessions_unbilled
+-- @step sessions_overlap
 
 -- Relations, time taken and seats: their tables, which the whole schema repeats below, and then what old sessions say. Before
 -- there are triggers on any of it, since none has to look at rows that come from here.
@@ -509,6 +526,20 @@ where d.kind = 'coach.currency' and r.id = m.practice_id and current_setting('lo
 -- @step payments_practice
 
 -- messaging
+
+-- @step conversation_contexts
+-- What is about one session is that session's conversation of the two, unless it has another.
+update public.conversations as c
+set direct_key = n.direct_key
+from (
+  select (array_agg(x.conversation_id))[1] as id, private.pair_key(s.coach_id, s.client_id, s.id) as direct_key
+  from public.conversation_contexts as x
+  join public.sessions as s on s.id = x.session_id and s.client_id is not null
+  join public.conversations as o on o.id = x.conversation_id and o.type = 'direct' and o.direct_key is null
+  group by s.id
+  having count(*) = 1
+) as n
+where n.id = c.id and not exists (select from public.conversations as taken where taken.direct_key = n.direct_key);
 
 -- One conversation per pair from now on. Where a pair has several, none can be said to be the one: they stay readable as they
 -- are, and the next start makes a new one. Deliveries of old messages are not invented.

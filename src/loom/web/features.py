@@ -11,12 +11,16 @@ from loom.features.billing import api as billing_api
 from loom.features.billing import errors as billing_errors
 from loom.features.booking import api as booking_api
 from loom.features.booking import errors as booking_errors
+from loom.features.books import api as books_api
+from loom.features.books import errors as books_errors
 from loom.features.documents import api as documents_api
 from loom.features.documents import errors as documents_errors
 from loom.features.hours import api as hours_api
 from loom.features.hours import errors as hours_errors
 from loom.features.identity import api as identity_api
 from loom.features.identity import errors as identity_errors
+from loom.features.live import api as live_api
+from loom.features.live import errors as live_errors
 from loom.features.messaging import api as messaging_api
 from loom.features.messaging import errors as messaging_errors
 from loom.features.notifications import api as notifications_api
@@ -35,7 +39,9 @@ ROUTERS: list[APIRouter] = [
     scheduling_api.router,
     booking_api.router,
     messaging_api.router,
+    live_api.router,
     billing_api.router,
+    books_api.router,
     documents_api.router,
 ]
 
@@ -47,7 +53,9 @@ CONSTRAINT_ERRORS: list[Mapping[str, tuple[int, str, str]]] = [
     scheduling_errors.CONSTRAINT_ERRORS,
     booking_errors.CONSTRAINT_ERRORS,
     messaging_errors.CONSTRAINT_ERRORS,
+    live_errors.CONSTRAINT_ERRORS,
     billing_errors.CONSTRAINT_ERRORS,
+    books_errors.CONSTRAINT_ERRORS,
     documents_errors.CONSTRAINT_ERRORS,
 ]
 
@@ -61,7 +69,9 @@ ERROR_CODES: list[Mapping[str, str]] = [
     scheduling_errors.ERROR_CODES,
     booking_errors.ERROR_CODES,
     messaging_errors.ERROR_CODES,
+    live_errors.ERROR_CODES,
     billing_errors.ERROR_CODES,
+    books_errors.ERROR_CODES,
     documents_errors.ERROR_CODES,
 ]
 
