@@ -61,7 +61,6 @@ OPEN_LISTS = {
     "/v1/users",
     "/v1/notifications/preferences",
 }
-OPEN_LISTS = {"/v1/coach-directory", "/v1/session-templates", "/v1/users", "/v1/notifications/preferences"}
 # A stream never ends, so it has tests of its own: tests/features/live.
 STREAMS = {"/v1/live"}
 
