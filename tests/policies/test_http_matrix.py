@@ -27,6 +27,10 @@ ROWS = {
     "template_id": ["offer-retired"],
     "session_id": ["upcoming", "group"],
     "outcome_id": ["outcome"],
+    "series_id": ["row-of-sessions"],
+    "request_id": ["asked"],
+    "block_id": ["holiday"],
+    "holiday_id": ["feast"],
     "attendee_id": ["upcoming--client", "group--guest"],
     "invoice_id": ["invoice", "draft"],
     "line_id": ["line", "line-draft"],
@@ -45,7 +49,7 @@ ROWS = {
 OUTSIDERS = ("stranger", "other_client", "foreign_client", "other_coach", "former_member", "suspended")
 # Routes that a secret in the address opens, not the caller.
 TOKENS = {"token", "account_token"}
-WORDS = {"table": "journal", "emoji": "👍", "provider": "sandbox"}
+WORDS = {"table": "journal", "emoji": "👍", "provider": "sandbox", "day": "2031-06-01", "country": "GB"}
 # Somebody who has left still sees the seat that was theirs.
 THEIRS = {("former_member", "group")}
 # An empty list tells as little as a 404.
