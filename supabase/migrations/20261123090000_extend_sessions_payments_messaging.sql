@@ -68,6 +68,8 @@ grant usage on schema private to anon, authenticated, service_role;
 
 -- Equality on uuid beside overlap on ranges, in one exclusion constraint. Trusted, so no superuser is needed.
 create extension if not exists btree_gist with schema extensions;
+-- Words that are nearly spelt alike, for search. Trusted too.
+create extension if not exists pg_trgm with schema extensions;
 
 -- schemas/00_foundation/20_enums.sql
 -- Every enum of the base tables and of the review, labels in the order they have there. Nothing is ever added to them:
@@ -1354,6 +1356,8 @@ grant usage on schema private to anon, authenticated, service_role;
 
 -- Equality on uuid beside overlap on ranges, in one exclusion constraint. Trusted, so no superuser is needed.
 create extension if not exists btree_gist with schema extensions;
+-- Words that are nearly spelt alike, for search. Trusted too.
+create extension if not exists pg_trgm with schema extensions;
 
 -- schemas/00_foundation/20_enums.sql
 -- Every enum of the base tables and of the review, labels in the order they have there. Nothing is ever added to them:
@@ -10641,6 +10645,302 @@ drop trigger if exists payments_say_paid on public.payments;
 create trigger payments_say_paid after update of status on public.payments
 for each row when (old.status <> 'paid' and new.status = 'paid' and old.status <> 'refunded')
 execute function private.payments_say();
+
+-- schemas/50_messaging/66_search_words.sql
+-- How words are made comparable: one normal spelling, and of each word the forms under which it is found. Everything here is
+-- immutable, since indexes on messages are built of it; a change of these functions needs those indexes built anew.
+
+create or replace function private.search_text(p_text text)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  -- Decomposed, so that points (niqqud, accents, cantillation) come off; final letters are the letters that they are; the maqaf
+  -- joins two words and is no part of either. Marks of direction and zero-width characters are nothing.
+  select lower(translate(
+    regexp_replace(
+      translate(normalize(left(p_text, 20000), nfkd), U&'\05BE', ' '),
+      '[\u0300-\u036F\u0591-\u05C7\u200B-\u200F\u202A-\u202E\u2060-\u2069\uFEFF\u00AD]', '', 'g'),
+    'ךםןףץ', 'כמנפצ'))
+$$;
+comment on function private.search_text(text) is
+  'A text in the one spelling that search compares: without niqqud and accents, final letters folded, lower case. The first 20,000 characters.';
+revoke execute on function private.search_text(text) from public, anon, authenticated, service_role;
+grant execute on function private.search_text(text) to authenticated, service_role;
+
+create or replace function private.search_separators()
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  -- Named one by one: what a class such as [:alnum:] holds depends on the locale of the database. Quotes and the Hebrew geresh
+  -- separate too, so that a quoted word is found.
+  select '[\s\u0001-/:-@\[-`{-\u00BF\u00D7\u00F7\u05BE\u05C0\u05C3\u05C6\u05F3\u05F4\u2000-\u200A\u2010-\u2029\u202F-\u205F\u2190-\u27BF\u3000-\u3003]+'
+$$;
+comment on function private.search_separators() is 'What lies between two words, as a regular expression.';
+revoke execute on function private.search_separators() from public, anon, authenticated, service_role;
+grant execute on function private.search_separators() to authenticated, service_role;
+
+create or replace function private.hebrew_stem(p_word text)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  -- The ending of number and gender goes where three letters stay. A mark keeps stems apart from words.
+  select '~' || case when char_length(p_word) >= 4 then regexp_replace(p_word, '(?<=...)(ימ|ות|ה|ת|י)$', '') else p_word end
+$$;
+comment on function private.hebrew_stem(text) is 'A Hebrew word without its ending, marked as a stem.';
+revoke execute on function private.hebrew_stem(text) from public, anon, authenticated, service_role;
+grant execute on function private.hebrew_stem(text) to authenticated, service_role;
+
+create or replace function private.word_forms(p_word text, p_peeled text)
+returns text[]
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  -- Of a Hebrew word: itself and its stem, the same for what is left when letters that stand for "and, the, in, to, as, from,
+  -- that" are taken off its front, at most as p_peeled says. Of others, what English makes of it; a stop word is itself.
+  select case
+    when p_word ~ '^[א-ת]' then array(
+      select distinct form
+      from generate_series(0, 4) as n
+      cross join lateral unnest(array[substr(p_word, n + 1), private.hebrew_stem(substr(p_word, n + 1))]) as form
+      where n = 0 or (char_length(p_word) - n >= 3 and left(p_word, n) ~ p_peeled)
+    )
+    else coalesce(nullif(ts_lexize('pg_catalog.english_stem', p_word), '{}'), array[p_word])
+  end
+$$;
+comment on function private.word_forms(text, text) is 'Under which forms a normalised word is kept, or looked for.';
+revoke execute on function private.word_forms(text, text) from public, anon, authenticated, service_role;
+grant execute on function private.word_forms(text, text) to authenticated, service_role;
+
+create or replace function private.search_words(p_text text)
+returns text[]
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select array(
+    select w.word
+    from (
+      select left(word, 64) as word, min(place) as place
+      from regexp_split_to_table(private.search_text(p_text), private.search_separators()) with ordinality as t (word, place)
+      where word <> ''
+      group by 1
+    ) as w
+    order by w.place
+  )
+$$;
+comment on function private.search_words(text) is 'The different words of a text in their normal spelling, in their order.';
+revoke execute on function private.search_words(text) from public, anon, authenticated, service_role;
+grant execute on function private.search_words(text) to authenticated, service_role;
+
+create or replace function private.search_vector(p_text text)
+returns tsvector
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select array_to_tsvector(array(
+    select distinct form
+    from unnest(private.search_words(p_text)) as word
+    cross join lateral unnest(array[word] || private.word_forms(word, '^[והבלכמש]+$')) as form
+  ))
+$$;
+comment on function private.search_vector(text) is 'All forms under which the words of a text are found.';
+revoke execute on function private.search_vector(text) from public, anon, authenticated, service_role;
+grant execute on function private.search_vector(text) to authenticated, service_role;
+
+create or replace function private.search_query(p_words text[], p_any boolean default false)
+returns tsquery
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  -- Words hold no quotes and no backslashes: those separate. Of a word that is looked for, only "and" and "the" come off, alone or
+  -- behind a preposition; whoever looks for a word that begins with another letter means that letter. The last may go on.
+  select string_agg(
+    format('(%s)', (
+      select string_agg(quote_literal(form), ' | ')
+      from unnest(array[w.word] || private.word_forms(w.word, '^(ו|ו?(כש|ש|מ|ל|ב|כ)?ה)$')) as form
+    ) || case when not p_any and w.place = cardinality(p_words) and char_length(w.word) >= 2 then format(' | %L:*', w.word) else '' end),
+    case when p_any then ' | ' else ' & ' end
+  )::tsquery
+  from unnest(p_words) with ordinality as w (word, place)
+$$;
+comment on function private.search_query(text[], boolean) is
+  'What finds texts with all of the words (any of them: p_any), the last of which may be the beginning of one.';
+revoke execute on function private.search_query(text[], boolean) from public, anon, authenticated, service_role;
+grant execute on function private.search_query(text[], boolean) to authenticated, service_role;
+
+create or replace function private.search_letters(p_text text)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  -- pg_trgm sees no Hebrew in a database whose locale is C, as the embedded one's is: each letter gets a Latin one.
+  select translate(private.search_text(p_text), 'אבגדהוזחטיכלמנסעפצקרשת', 'abgdhvzxtyklmnsefcqrwj')
+$$;
+comment on function private.search_letters(text) is 'A text as trigrams are made of it: Hebrew letter by letter in Latin ones.';
+revoke execute on function private.search_letters(text) from public, anon, authenticated, service_role;
+grant execute on function private.search_letters(text) to authenticated, service_role;
+
+create index if not exists messages_search_idx on public.messages using gin (private.search_vector(content)) where content is not null;
+create index if not exists messages_typos_idx
+  on public.messages using gin (private.search_letters(content) extensions.gin_trgm_ops) where content is not null;
+
+-- schemas/50_messaging/67_search_messages_json.sql
+create or replace function private.search_snippet(p_content text, p_query tsquery, p_letters text[])
+returns json
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  -- As pieces of text of which some are hits: nothing to escape, and nothing that a message could pretend to be.
+  with pieces as materialized (
+    select
+      t.place, t.piece[1] as text,
+      case
+        when t.piece[1] ~ private.search_separators() then false
+        when p_letters is null then private.search_vector(t.piece[1]) @@ p_query
+        else exists (
+          select from unnest(p_letters) as l
+          where extensions.word_similarity(l, private.search_letters(t.piece[1])) >= 0.29
+        )
+      end as hit
+    from regexp_matches(left(p_content, 4000), format('%s|[^%s', private.search_separators(), substr(private.search_separators(), 2)), 'g')
+      with ordinality as t (piece, place)
+  ),
+  window_ as (
+    select greatest(coalesce(min(p.place) filter (where p.hit), 1) - 12, 1) as low from pieces as p
+  )
+  select coalesce(json_agg(json_build_object('text', p.text, 'hit', p.hit) order by p.place), '[]')
+  from pieces as p, window_ as w
+  where p.place between w.low and w.low + 50
+$$;
+comment on function private.search_snippet(text, tsquery, text[]) is
+  'The part of a text around its first hit, in pieces that say whether they are one.';
+revoke execute on function private.search_snippet(text, tsquery, text[]) from public, anon, authenticated, service_role;
+
+create or replace function public.search_messages_json(
+  p_query text, p_conversation_id uuid default null, p_cursor text default null, p_limit integer default 20
+)
+returns json
+language plpgsql
+stable
+security definer
+set search_path = ''
+-- Below pg_trgm's own 0.6: two letters that changed places must still find a word.
+set pg_trgm.word_similarity_threshold = 0.29
+as $$
+declare
+  v_limit constant integer := least(greatest(coalesce(p_limit, 20), 1), 50);
+  v_words constant text[] := (private.search_words(left(p_query, 200)))[1:8];
+  v_ids uuid[] := private.my_readable_conversation_ids();
+  v_firsts constant jsonb := private.my_history_limits();
+  v_query tsquery;
+  v_letters text[];
+  v_longest text;
+  v_before timestamptz := 'infinity';
+  v_before_id uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+  v_fuzzy boolean := coalesce(p_cursor, '') like '~%';
+  v_found uuid[];
+begin
+  if p_conversation_id is not null then
+    if not coalesce(p_conversation_id = any (v_ids), false) then
+      perform private.fail(404, 'not_found', 'Not found.');
+    end if;
+    v_ids := array[p_conversation_id];
+  end if;
+  if cardinality(v_words) = 0 then
+    perform private.fail(422, 'query_invalid', 'Look for at least one word.');
+  end if;
+  if p_cursor is not null then
+    if p_cursor !~ '^~?[0-9]{1,17}\.[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then
+      perform private.fail(422, 'invalid_cursor', 'The cursor is not one that this list has given.');
+    end if;
+    v_before := timestamptz 'epoch' + split_part(ltrim(p_cursor, '~'), '.', 1)::bigint * interval '1 microsecond';
+    v_before_id := split_part(p_cursor, '.', 2)::uuid;
+  end if;
+  v_query := private.search_query(v_words);
+  if not v_fuzzy then
+    v_found := array(
+      select m.id
+      from public.messages as m
+      where m.content is not null and private.search_vector(m.content) @@ v_query
+        and m.conversation_id = any (v_ids)
+        and m.seq >= coalesce((v_firsts ->> m.conversation_id::text)::bigint, 1)
+        and (m.created_at, m.id) < (v_before, v_before_id)
+      order by m.created_at desc, m.id desc
+      limit v_limit + 1);
+  end if;
+  -- Nothing on the first page: perhaps it was mistyped. The longest word is looked for by its trigrams, the others checked.
+  v_letters := array(
+    select private.search_letters(w) from unnest(v_words) as w where char_length(w) >= 3 order by char_length(w) desc, w);
+  if cardinality(v_letters) > 0 and (v_fuzzy or (cardinality(v_found) = 0 and p_cursor is null)) then
+    v_fuzzy := true;
+    v_longest := v_letters[1];
+    v_found := array(
+      select m.id
+      from public.messages as m
+      where m.content is not null and private.search_letters(m.content) operator(extensions.%>) v_longest
+        and m.conversation_id = any (v_ids)
+        and m.seq >= coalesce((v_firsts ->> m.conversation_id::text)::bigint, 1)
+        and (m.created_at, m.id) < (v_before, v_before_id)
+        and not exists (
+          select from unnest(v_letters) as l
+          where extensions.word_similarity(l, private.search_letters(m.content)) < 0.29
+        )
+      order by m.created_at desc, m.id desc
+      limit v_limit + 1);
+  end if;
+  return (
+    with page as materialized (
+      select m.id, m.conversation_id, m.seq, m.sender_id, m.content, m.created_at
+      from public.messages as m
+      where m.id = any (v_found[1:v_limit])
+    )
+    select json_build_object(
+      'items', coalesce(
+        json_agg(
+          json_build_object(
+            'message_id', g.id, 'conversation_id', g.conversation_id, 'seq', g.seq, 'sender_id', g.sender_id,
+            'sender_name', private.called(g.sender_id), 'created_at', g.created_at,
+            'snippet', private.search_snippet(
+              g.content, private.search_query(v_words, true) || v_query, case when v_fuzzy then v_letters end))
+          order by g.created_at desc, g.id desc),
+        '[]'),
+      'fuzzy', v_fuzzy and cardinality(v_found) > 0,
+      'next_cursor', case
+        when cardinality(v_found) > v_limit then (
+          select concat(case when v_fuzzy then '~' end, (extract(epoch from l.created_at) * 1000000)::bigint, '.', l.id)
+          from page as l
+          order by l.created_at, l.id
+          limit 1
+        )
+      end)
+    from page as g
+  );
+end;
+$$;
+comment on function public.search_messages_json(text, uuid, text, integer) is
+  'security definer: an index on words may not be asked before policies by a user, so membership is asked here by the arrays that the policies use. Messages the caller may read that hold all the words, newest first; where none does, those with words spelt nearly so.';
+revoke execute on function public.search_messages_json(text, uuid, text, integer) from public, anon, authenticated, service_role;
+grant execute on function public.search_messages_json(text, uuid, text, integer) to authenticated;
 
 -- schemas/60_notifications/10_notifications.sql
 create table if not exists public.notifications (

@@ -33,6 +33,7 @@ ERROR_CODES: dict[str, str] = {
     "people_invalid": "A group has between 1 and 200 people besides its coach.",
     "person_not_found": "There is no such person for you to write to: a coach writes to clients, a client to coaches.",
     "program_invalid": "The name of a program has 1 to 200 characters.",
+    "query_invalid": "Search needs at least one word.",
     "reaction_exists": "You have reacted to the message with this emoji already.",
     "reason_too_long": "A reason has at most 1,000 characters.",
     "reply_unknown": "The message replied to is not one that you can read in this conversation.",

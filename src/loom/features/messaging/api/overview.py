@@ -13,13 +13,16 @@ from loom.features.messaging.schemas import (
     ChangeMessagingPreferences,
     ConversationList,
     Deletion,
+    FoundMessages,
     MessagingPreferences,
     Unread,
 )
-from loom.http import AppServices, Cursor, Limit, Page, Read, SignedIn, Write, page_of
+from loom.http import AppServices, Cursor, Limit, Page, Read, SignedIn, Write, page_of, problems
 from loom.http.cursors import decode_after
 
 router = APIRouter()
+
+Words = Annotated[str, Query(min_length=1, max_length=200, pattern=r"^[^\x00]*$", description="What to look for.")]
 
 OfConversation = Annotated[UUID | None, Query(description="Only those of this conversation.")]
 
@@ -46,6 +49,25 @@ async def change_messaging_preferences(body: ChangeMessagingPreferences, write: 
 async def list_session_conversations(session_id: UUID, read: Read) -> ConversationList:
     """The conversations about a session that you take part in; none where there are none."""
     return await service.list_session(read, session_id)
+
+
+@router.get("/search/messages", response_model=FoundMessages, tags=["messages"], responses=problems(404))
+async def search_messages(
+    actor: SignedIn,
+    app: AppServices,
+    *,
+    q: Words,
+    conversation_id: OfConversation = None,
+    limit: Annotated[int, Query(ge=1, le=50, description="How many items at most.")] = 20,
+    cursor: Cursor = None,
+) -> Response:
+    """Messages that you may read and that hold all the words, newest first; the last may be the beginning of one.
+
+    Hebrew is found with and without niqqud, behind "and", "the" and the like, and in singular and plural; English in
+    its inflections. Where nothing is found, words that are spelt nearly so are looked for.
+    """
+    found = await app.database.fetch_json(actor, "public.search_messages_json", [q, conversation_id, cursor, limit])
+    return Response(found, media_type="application/json")
 
 
 @router.get("/message-deletions", tags=["messages"])

@@ -42,6 +42,8 @@ from loom.features.messaging.schemas.deliveries import (
 )
 from loom.features.messaging.schemas.messages import (
     Deletion,
+    FoundMessage,
+    FoundMessages,
     Message,
     MessageFile,
     Reaction,
@@ -51,6 +53,7 @@ from loom.features.messaging.schemas.messages import (
     RemovedFile,
     RemovedText,
     Revision,
+    SnippetPiece,
     Timeline,
 )
 from loom.features.messaging.schemas.words import (
@@ -82,6 +85,8 @@ __all__ = [
     "Delivery",
     "DeliveryState",
     "EditMessage",
+    "FoundMessage",
+    "FoundMessages",
     "Inbox",
     "InboxContext",
     "InboxItem",
@@ -111,6 +116,7 @@ __all__ = [
     "RollUp",
     "SendMessage",
     "SetTyping",
+    "SnippetPiece",
     "StartDirect",
     "Timeline",
     "Typist",

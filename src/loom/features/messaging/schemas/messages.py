@@ -58,6 +58,33 @@ class Message(BaseModel):
     deliveries: dict[Channel, RollUp] | None
 
 
+class SnippetPiece(BaseModel):
+    """A piece of a text; `hit` where it is what was looked for."""
+
+    text: str
+    hit: bool
+
+
+class FoundMessage(BaseModel):
+    """A message that search found, with the part of its text around the first hit."""
+
+    message_id: UUID
+    conversation_id: UUID
+    seq: int
+    sender_id: UUID
+    sender_name: str | None
+    created_at: datetime
+    snippet: list[SnippetPiece]
+
+
+class FoundMessages(BaseModel):
+    """What was found, newest first. `fuzzy`: nothing had the words as they were written, these have similar ones."""
+
+    items: list[FoundMessage]
+    fuzzy: bool
+    next_cursor: str | None
+
+
 class ReadBy(BaseModel):
     """How far somebody else has read."""
 
