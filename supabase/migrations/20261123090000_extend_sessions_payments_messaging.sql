@@ -9110,6 +9110,105 @@ drop trigger if exists push_subscriptions_touch on public.push_subscriptions;
 create trigger push_subscriptions_touch before update on public.push_subscriptions
 for each row execute function private.touch_updated_at();
 
+-- schemas/50_messaging/39_suppressed_addresses.sql
+create table if not exists public.suppressed_addresses (
+  id uuid primary key default gen_random_uuid(),
+  address text not null,
+  reason text not null,
+  detail text,
+  delivery_id uuid,
+  created_at timestamptz not null default now(),
+  lifted_at timestamptz,
+  lifted_by uuid,
+  constraint suppressed_addresses_reason_check check (reason in ('bounced', 'refused', 'by_hand')),
+  constraint suppressed_addresses_address_check check (address = lower(address) and address <> ''),
+  constraint suppressed_addresses_detail_check check (char_length(detail) <= 500)
+);
+comment on table public.suppressed_addresses is
+  'Addresses that mail does not reach, and so is not sent to until somebody lifts it. Kept after that, as the record.';
+comment on column public.suppressed_addresses.reason is
+  'bounced: a report came back; refused: the server would not take it for this mailbox; by_hand: an admin.';
+comment on column public.suppressed_addresses.delivery_id is 'The delivery that found out. Kept as it was when messages go.';
+
+create unique index if not exists suppressed_addresses_once_key on public.suppressed_addresses (address) where lifted_at is null;
+create index if not exists suppressed_addresses_newest_idx on public.suppressed_addresses (created_at desc, id desc);
+
+revoke all on public.suppressed_addresses from public, anon, authenticated, service_role;
+grant select on public.suppressed_addresses to authenticated;
+grant select, insert, update on public.suppressed_addresses to service_role;
+alter table public.suppressed_addresses enable row level security;
+
+create or replace function private.my_address()
+returns text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return (select lower(u.email) from public.users as u where u.id = private.me());
+end;
+$$;
+comment on function private.my_address() is
+  'security definer: policies call it, so it must read users without them. The e-mail address of the active user.';
+revoke execute on function private.my_address() from public, anon, authenticated, service_role;
+grant execute on function private.my_address() to authenticated, service_role;
+
+drop policy if exists suppressed_addresses_select_own on public.suppressed_addresses;
+create policy suppressed_addresses_select_own on public.suppressed_addresses for select to authenticated
+using (address = (select private.my_address()) or (select private.i_am_admin()));
+comment on policy suppressed_addresses_select_own on public.suppressed_addresses is
+  'Everybody sees what is said of their own address; an admin sees all. A coach is told by the deliveries.';
+
+create or replace function private.suppress_address(p_address text, p_reason text, p_detail text, p_delivery_id uuid)
+returns void
+language sql
+security definer
+set search_path = ''
+as $$
+  insert into public.suppressed_addresses (address, reason, detail, delivery_id)
+  values (lower(btrim(p_address)), p_reason, left(p_detail, 500), p_delivery_id)
+  on conflict (address) where lifted_at is null do nothing
+$$;
+comment on function private.suppress_address(text, text, text, uuid) is
+  'security definer: one way for all who find out. From now on no mail about messages goes to this address.';
+revoke execute on function private.suppress_address(text, text, text, uuid) from public, anon, authenticated, service_role;
+grant execute on function private.suppress_address(text, text, text, uuid) to service_role;
+
+create or replace function private.is_suppressed(p_address text)
+returns boolean
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select exists (select from public.suppressed_addresses as s where s.address = lower(p_address) and s.lifted_at is null)
+$$;
+comment on function private.is_suppressed(text) is
+  'security definer: senders ask, whoever they are. Whether mail to this address is known not to arrive.';
+revoke execute on function private.is_suppressed(text) from public, anon, authenticated, service_role;
+grant execute on function private.is_suppressed(text) to service_role;
+
+create or replace function public.lift_suppression(p_id uuid)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  update public.suppressed_addresses as s
+  set lifted_at = now(), lifted_by = private.me()
+  where s.id = p_id and s.lifted_at is null and (s.address = private.my_address() or private.i_am_admin());
+  if not found then
+    perform private.fail(404, 'not_found', 'Not found.');
+  end if;
+end;
+$$;
+comment on function public.lift_suppression(uuid) is
+  'security definer: nobody may update suppressions. Mail is tried again: the person, once the mailbox works, or an admin.';
+revoke execute on function public.lift_suppression(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.lift_suppression(uuid) to authenticated;
+
 -- schemas/50_messaging/40_message_delivery_states.sql
 create table if not exists public.message_delivery_states (
   id uuid primary key default gen_random_uuid(),
@@ -9214,12 +9313,14 @@ comment on table public.message_deliveries is
 comment on column public.message_deliveries.state is
   'pending: waits for next_attempt_at; leased: a worker is at it until lease_until; sent, failed and suppressed are final.';
 comment on column public.message_deliveries.reason is
-  'Why it failed or was never tried: inactive, no_email, no_subscription, muted, preference_off, read, deleted, left, subscription_gone, or the provider''s word. On a pending row: why it waits, such as quiet_hours.';
+  'Why it failed or was never tried: inactive, system_message, no_email, address_suppressed, no_subscription, muted, preference_off, read, deleted, left, withheld (a choice of somebody who does not share receipts), subscription_gone, bounced, address_refused, or the provider''s word. On a pending row: why it waits, such as quiet_hours.';
 comment on column public.message_deliveries.next_attempt_at is 'When a worker takes it: the next try of a pending row, the end of the lease of a leased one.';
 comment on column public.message_deliveries.attempts is 'How often a worker has taken it; also the number that an outcome must name to count.';
 comment on column public.message_deliveries.provider_id is 'What the provider called it. A repeated e-mail carries the same Message-ID, made of this row''s id.';
 
 create index if not exists message_deliveries_recipient_idx on public.message_deliveries (recipient_id);
+-- For rates over a span of time; rows come in the order of their times, so a few pages of index will do.
+create index if not exists message_deliveries_time_idx on public.message_deliveries using brin (created_at);
 create index if not exists message_deliveries_due_idx
   on public.message_deliveries (next_attempt_at) where state in ('pending', 'leased');
 
@@ -9309,6 +9410,7 @@ begin
       -- Notices tell of sessions and money on these channels already.
       when c.channel <> 'in_app' and m.type = 'system' then 'system_message'
       when c.channel = 'email' and (u.email = '' or u.email like '%.invalid') then 'no_email'
+      when c.channel = 'email' and private.is_suppressed(u.email) then 'address_suppressed'
       when c.channel = 'push' and not exists (
         select from public.push_subscriptions as s where s.user_id = p.user_id and s.retired_at is null
       ) then 'no_subscription'
@@ -9439,6 +9541,43 @@ drop trigger if exists message_deliveries_roll_up_moved on public.message_delive
 create trigger message_deliveries_roll_up_moved after update on public.message_deliveries
 referencing new table as changed
 for each statement execute function private.roll_up_deliveries();
+
+-- schemas/50_messaging/48_record_bounce.sql
+create or replace function private.record_bounce(
+  p_delivery_id uuid, p_address text, p_permanent boolean, p_detail text
+)
+returns text
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_delivery public.message_deliveries;
+begin
+  -- Anybody can write a report. What it must name is the id of a mail that only its reader and the servers on its way know.
+  select * into v_delivery from public.message_deliveries as d where d.id = p_delivery_id and d.channel = 'email' for no key update;
+  if not found then
+    return 'unknown';
+  end if;
+  if not p_permanent then
+    return 'delayed';
+  end if;
+  if v_delivery.state = 'sent' then
+    update public.message_deliveries as d
+    set state = 'failed', reason = 'bounced', error_message = left(p_detail, 500), sent_at = null
+    where d.id = p_delivery_id;
+  end if;
+  -- And of addresses it can only say something about the one that the mail went to.
+  if exists (select from public.users as u where u.id = v_delivery.recipient_id and lower(u.email) = lower(btrim(p_address))) then
+    perform private.suppress_address(p_address, 'bounced', p_detail, p_delivery_id);
+  end if;
+  return 'bounced';
+end;
+$$;
+comment on function private.record_bounce(uuid, text, boolean, text) is
+  'security definer: writes deliveries and suppressions. A report that a mail came back: unknown, delayed (nothing is done) or bounced.';
+revoke execute on function private.record_bounce(uuid, text, boolean, text) from public, anon, authenticated, service_role;
+grant execute on function private.record_bounce(uuid, text, boolean, text) to service_role;
 
 -- schemas/50_messaging/50_conversation_people.sql
 create or replace function public.conversation_people(p_conversation_id uuid)
