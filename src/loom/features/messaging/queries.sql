@@ -59,11 +59,10 @@ select public.remove_from_conversation(%(id)s, %(user_id)s)
 -- name: leave
 select public.leave_conversation(%(id)s)
 
--- name: post_message
-select id
-from public.post_message(
+-- name: send_message
+select public.send_message_json(
   %(conversation_id)s, %(content)s, %(client_message_id)s::uuid, %(mentions)s::uuid[], %(reply_to_id)s::uuid,
-  %(attachments)s::uuid[])
+  %(attachments)s::uuid[])::text
 
 -- name: edit_message
 select id from public.edit_message(%(id)s, %(content)s, %(mentions)s::uuid[])
