@@ -35,6 +35,7 @@ ROWS = {
     "refund_id": ["refund"],
     "method_id": ["card"],
     "account_id": ["gateway"],
+    "setup_id": ["setup"],
     "conversation_id": ["direct", "circle"],
     "message_id": ["hello", "answer"],
     "attachment_id": ["file"],

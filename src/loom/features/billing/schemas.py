@@ -156,6 +156,8 @@ class Intent(BaseModel):
     status: IntentStatus
     provider: str | None
     payment_method_id: UUID | None
+    channel: Literal["direct", "hosted"]
+    amount_capturable_cents: int
     next_action: dict[str, Any] | None
     last_error_code: str | None
     last_error_message: str | None
@@ -186,6 +188,18 @@ class PaymentPage(BaseModel):
     intent_id: UUID
     url: str
     expires_at: datetime | None
+
+
+class BeginIntent(Input):
+    """`manual` only holds the money; it is then taken or let go."""
+
+    capture: Literal["automatic", "manual"] = "automatic"
+
+
+class CaptureIntent(Input):
+    """How much of what is held; all of it where nothing is said."""
+
+    amount_cents: PositiveCents | None = None
 
 
 class ConfirmIntent(Input):
@@ -267,45 +281,65 @@ class PaymentMethod(BaseModel):
     exp_month: int | None
     exp_year: int | None
     is_default: bool
+    off_session: bool
+    consented_at: datetime | None
     created_at: datetime
     updated_at: datetime
 
 
-class SavePaymentMethod(Input):
-    """A card to be kept with the gateway of a practice whose client the caller is."""
+class Consent(Input):
+    """A card to be kept with the gateway of a practice whose client the caller is, and what its owner agrees to."""
 
     practice_id: UUID
-    card_token: Token
+    consent_text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
+    off_session: bool = False
     is_default: bool = False
 
 
-class ChangePaymentMethod(Input):
-    """Makes it the one that is offered first, or not."""
+class SavePaymentMethod(Consent):
+    """The card by a token of the gateway's own."""
 
-    is_default: bool
+    card_token: Token
 
 
-class GatewayAccount(BaseModel):
-    """An account of the caller's practice at a gateway, without its secrets."""
+class KeepCard(Consent):
+    """The card to be given on the gateway's page; where its owner comes back to."""
+
+    success_url: Annotated[str, Field(max_length=2000, pattern=r"^https?://", examples=["http://127.0.0.1:8000/kept"])]
+    cancel_url: Annotated[str, Field(max_length=2000, pattern=r"^https?://", examples=["http://127.0.0.1:8000/back"])]
+    locale: Literal["en", "he"] = "en"
+
+
+class MethodPage(BaseModel):
+    """The gateway's own page. Coming back from it proves nothing: ask how the setup stands."""
+
+    setup_id: UUID
+    url: str
+    expires_at: datetime | None
+
+
+class MethodSetup(BaseModel):
+    """A wish to keep a card; `payment_method_id` is there once the card is kept."""
 
     id: UUID
     practice_id: UUID
-    provider: Provider
-    display_name: str
-    external_id: str | None
-    public_key: str | None
-    is_live: bool
+    status: IntentStatus
+    consent_text: str
+    off_session: bool
     is_default: bool
-    disabled_at: datetime | None
+    payment_method_id: UUID | None
+    next_action: dict[str, Any] | None
+    last_error_code: str | None
+    last_error_message: str | None
     created_at: datetime
     updated_at: datetime
 
 
-class OpenGatewayAccount(Input):
-    """An account that the gateway makes by itself, as the sandbox does."""
+class ChangePaymentMethod(Input):
+    """Makes it the one that is offered first, or not. `off_session` can only be taken back."""
 
-    provider: Literal["sandbox"]
-    display_name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)] = "Sandbox"
+    is_default: bool | None = None
+    off_session: Literal[False] | None = None
 
 
 class Received(BaseModel):
