@@ -10,12 +10,18 @@ from uuid import UUID
 from loom.core.errors import NotFound
 from loom.db.executor import Executor
 from loom.db.sql import load_queries
-from loom.features.billing.gateway_schemas import GatewayAccount, GatewayAlert, Reconciliation
+from loom.features.billing.gateway_schemas import (
+    ChangePaymentMethod,
+    Consent,
+    GatewayAccount,
+    GatewayAlert,
+    MethodSetup,
+    PaymentMethod,
+    Reconciliation,
+)
 from loom.features.billing.schemas import (
     Allocation,
     ChangeInvoice,
-    ChangePaymentMethod,
-    Consent,
     CreditInvoice,
     DocumentKind,
     DraftInvoice,
@@ -25,11 +31,9 @@ from loom.features.billing.schemas import (
     InvoicePart,
     InvoiceStatus,
     InvoiceWithLines,
-    MethodSetup,
     NewLine,
     NoteNumbers,
     Payment,
-    PaymentMethod,
     PaymentStatus,
     RecordOnAccount,
     RecordPayment,
