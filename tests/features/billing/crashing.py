@@ -27,7 +27,7 @@ class Crash(BaseException):
     """The process is no more: nothing in it may catch this."""
 
 
-class Crasher:
+class Doom:
     """Waits for its point, then does what it was made for, once."""
 
     def __init__(self, point: Point, way: Way, owner_url: str) -> None:
@@ -62,9 +62,9 @@ class Crasher:
 
 
 class _Proxy:
-    def __init__(self, real: Any, crasher: Crasher) -> None:
+    def __init__(self, real: Any, doom: Doom) -> None:
         self._real = real
-        self._crasher = crasher
+        self._doom = doom
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._real, name)
@@ -72,9 +72,9 @@ class _Proxy:
             return found
 
         async def call(*arguments: Any, **named: Any) -> Any:
-            self._crasher.reach("after_commit")
+            self._doom.reach("after_commit")
             said = await found(*arguments, **named)
-            self._crasher.reach("response_lost")
+            self._doom.reach("response_lost")
             return said
 
         return call
@@ -83,9 +83,9 @@ class _Proxy:
 class CrashingDatabase:
     """The database, with a crash after the work of a transaction and before its commit."""
 
-    def __init__(self, real: Database, crasher: Crasher) -> None:
+    def __init__(self, real: Database, doom: Doom) -> None:
         self._real = real
-        self._crasher = crasher
+        self._doom = doom
         self.beginning = True
 
     def __getattr__(self, name: str) -> Any:
@@ -95,29 +95,27 @@ class CrashingDatabase:
         async def doomed(tx: Any) -> Any:
             done = await work(tx)
             # What is written before the call is the attempt; what is written after it is the outcome.
-            self._crasher.reach("before_commit" if self.beginning else "before_outcome")
+            self._doom.reach("before_commit" if self.beginning else "before_outcome")
             return done
 
         return await self._real.run(actor, doomed)
 
 
-def crashed(
-    api_url: str, crasher: Crasher, monkeypatch: pytest.MonkeyPatch, work: Callable[[Any], Awaitable[None]]
-) -> bool:
+def crashed(api_url: str, doom: Doom, monkeypatch: pytest.MonkeyPatch, work: Callable[[Any], Awaitable[None]]) -> bool:
     """Runs the work until it crashes: in a process of its own where that is killed, else here. Whether it crashed."""
 
     async def run() -> None:
         async with await Database.open(api_url, max_size=2) as database:
-            await work(CrashingDatabase(database, crasher))
-            crasher.reach("before_ack")
+            await work(CrashingDatabase(database, doom))
+            doom.reach("before_ack")
 
-    monkeypatch.setattr(service, "open_gateway", crasher.gateway)
-    monkeypatch.setattr(cards, "open_gateway", crasher.gateway)
+    monkeypatch.setattr(service, "open_gateway", doom.gateway)
+    monkeypatch.setattr(cards, "open_gateway", doom.gateway)
     try:
-        if crasher.way != "sigkill":
+        if doom.way != "sigkill":
             with suppress(Crash, Exception):
                 asyncio.run(run())
-            return crasher.happened
+            return doom.happened
         child = os.fork()
         if child == 0:
             with suppress(BaseException):

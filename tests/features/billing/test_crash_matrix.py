@@ -17,7 +17,7 @@ from loom.features.billing.cards import Cards
 from loom.features.billing.inbox import Inbox
 from loom.features.billing.service import Billing
 from loom.providers.payments import new_sandbox_key, vault_of
-from tests.features.billing.crashing import POINTS, WAYS, Crasher, Point, Way, crashed
+from tests.features.billing.crashing import POINTS, WAYS, Doom, Point, Way, crashed
 from tests.features.billing.world import World, one
 from tests.support.sandbox import Sandbox
 
@@ -247,8 +247,8 @@ def cell_outcome(
     name, point, keys, way = cell
     till = Till(world, sandbox, settings, api_url, keys=keys)
     operation = Operation(till, name)
-    crasher = Crasher(point, way, database_url)
-    if not crashed(api_url, crasher, monkeypatch, operation.act):
+    doom = Doom(point, way, database_url)
+    if not crashed(api_url, doom, monkeypatch, operation.act):
         return f"{cell}: the point was not reached"
     till.janitor()
     if till.at_gateway() != till.in_books():
@@ -299,5 +299,5 @@ def test_without_the_janitor_a_lost_answer_leaves_the_books_behind(
     monkeypatch.setattr(Till, "janitor", lambda _: None)
     till = Till(world, sandbox, settings, api_url, keys=True)
     operation = Operation(till, "charge")
-    crashed(api_url, Crasher("response_lost", "exception", database_url), pytest.MonkeyPatch(), operation.act)
+    crashed(api_url, Doom("response_lost", "exception", database_url), pytest.MonkeyPatch(), operation.act)
     assert (till.at_gateway(), till.in_books()) == ([("charge", 5000)], [])

@@ -11,7 +11,7 @@ from loom.core.errors import NotFound
 from loom.db.database import Tx
 from loom.features.billing import queries
 from loom.features.billing.api.outside import Gateways, KeptCards, answer, begin
-from loom.features.billing.schemas import (
+from loom.features.billing.gateway_schemas import (
     ChangePaymentMethod,
     KeepCard,
     MethodPage,
