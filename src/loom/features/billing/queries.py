@@ -22,6 +22,7 @@ from loom.features.billing.gateway_schemas import (
 from loom.features.billing.schemas import (
     Allocation,
     ChangeInvoice,
+    Created,
     CreditInvoice,
     DocumentKind,
     DraftInvoice,
@@ -246,6 +247,11 @@ async def get_payment(q: Executor, payment_id: UUID) -> Payment:
 async def request_refund(q: Executor, payment_id: UUID, wanted: RequestRefund) -> UUID:
     """The id of the refund, whose amount is reserved from now on."""
     return await q.fetch_value(SQL["request_refund"], {"payment_id": payment_id} | wanted.model_dump())
+
+
+async def refund_session(q: Executor, session_id: UUID) -> list[Created]:
+    """The refunds that a cancelled session caused just now."""
+    return await q.fetch_all(SQL["refund_cancelled_session"], {"session_id": session_id}, Created)
 
 
 async def list_refunds(q: Executor, *, payment_id: UUID | None, after: After, limit: int) -> list[Refund]:

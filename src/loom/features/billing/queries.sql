@@ -172,6 +172,10 @@ where p.id = %(id)s
 -- name: request_refund
 select public.request_refund(%(payment_id)s, %(amount_cents)s, %(reason)s)
 
+-- name: refund_cancelled_session
+select r.id
+from public.refund_cancelled_session(%(session_id)s) as r (id)
+
 -- name: list_refunds
 select
   r.id, r.payment_id, r.amount_cents, r.currency, r.status, r.reason, r.failure_reason, r.outcome_unknown_since, r.processed_at,

@@ -348,6 +348,12 @@ class Refund(BaseModel):
     updated_at: datetime
 
 
+class SessionRefunds(BaseModel):
+    """The refunds that a cancelled session caused; those that were made before are not among them."""
+
+    refunds: list[UUID]
+
+
 class RequestRefund(Input):
     """Without an amount, all that is left goes back."""
 
