@@ -29,7 +29,8 @@ def test_each_person_of_a_cancelled_group_gets_back_what_is_not_owed_once(shop: 
     # What each owes by the terms of the seat: the first nothing, the second a fee.
     for seat, owed in zip(seats, (0, 4000), strict=True):
         world.owner.execute(
-            "insert into public.seat_outcomes (session_id, attendee_id, coach_id, kind, by_coach, amount_cents, currency)"
+            "insert into public.seat_outcomes"
+            " (session_id, attendee_id, coach_id, kind, by_coach, amount_cents, currency)"
             " values (%s, %s, %s, 'cancelled', false, %s, 'ILS')", [session, seat, shop.coach, owed],
         )  # fmt: skip
     assert shop.live.call(shop.client, "POST", path)["code"] == "not_found"
