@@ -35,6 +35,7 @@ ROWS = {
     "refund_id": ["refund"],
     "method_id": ["card"],
     "account_id": ["gateway"],
+    "feed_id": ["feed-client"],
     "conversation_id": ["direct", "circle"],
     "message_id": ["hello", "answer"],
     "attachment_id": ["file"],

@@ -11,6 +11,8 @@ from loom.features.billing import api as billing_api
 from loom.features.billing import errors as billing_errors
 from loom.features.booking import api as booking_api
 from loom.features.booking import errors as booking_errors
+from loom.features.calendars import api as calendars_api
+from loom.features.calendars import errors as calendars_errors
 from loom.features.identity import api as identity_api
 from loom.features.identity import errors as identity_errors
 from loom.features.messaging import api as messaging_api
@@ -28,6 +30,7 @@ ROUTERS: list[APIRouter] = [
     practice_api.router,
     notifications_api.router,
     scheduling_api.router,
+    calendars_api.router,
     booking_api.router,
     messaging_api.router,
     billing_api.router,
@@ -38,6 +41,7 @@ CONSTRAINT_ERRORS: list[Mapping[str, tuple[int, str, str]]] = [
     practice_errors.CONSTRAINT_ERRORS,
     notifications_errors.CONSTRAINT_ERRORS,
     scheduling_errors.CONSTRAINT_ERRORS,
+    calendars_errors.CONSTRAINT_ERRORS,
     booking_errors.CONSTRAINT_ERRORS,
     messaging_errors.CONSTRAINT_ERRORS,
     billing_errors.CONSTRAINT_ERRORS,
@@ -50,6 +54,7 @@ ERROR_CODES: list[Mapping[str, str]] = [
     practice_errors.ERROR_CODES,
     notifications_errors.ERROR_CODES,
     scheduling_errors.ERROR_CODES,
+    calendars_errors.ERROR_CODES,
     booking_errors.ERROR_CODES,
     messaging_errors.ERROR_CODES,
     billing_errors.ERROR_CODES,

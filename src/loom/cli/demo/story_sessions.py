@@ -14,7 +14,7 @@ from loom.cli.demo.actors import Person, StepFailed
 from loom.cli.demo.stage import Stage
 from loom.core import clock
 
-_LINK = re.compile(r"/v1/invitations/([A-Za-z0-9_-]+)")
+_LINK = r"{}: \S*/v1/links/([A-Za-z0-9_-]+)"
 
 
 async def offers(stage: Stage) -> None:
@@ -119,10 +119,12 @@ async def group(stage: Stage) -> None:
     for account in (people.NOA, people.SARAH, people.PRIYA):
         await stage.people[account.email].post(f"/v1/sessions/{session['id']}/respond", {"answer": "confirmed"})
     letter = await stage.mail_to("dana@example.org")
-    guest = await Person("Dana", "dana@example.org", maya.http).post(
-        f"/v1/invitations/{_token(letter)}/respond", {"answer": "declined"}
-    )
+    dana = Person("Dana", "dana@example.org", maya.http)
+    link = f"/v1/links/{_token(letter, 'לא אוכל להגיע')}"
+    guest = await dana.post(link, {})
     stage.check("the guest declined by the link in her mail, without an account", guest["status"] == "declined")
+    again = await dana.call("POST", link, {})
+    stage.check("a link acts once", (again.status_code, again.json()["code"]) == (410, "link_used"))
 
     noa = stage.people[people.NOA.email]
     seen = await noa.get(f"/v1/sessions/{session['id']}")
@@ -163,9 +165,9 @@ async def _door(stage: Stage, session_id: str) -> None:
     stage.check("the three who confirmed came, the guest had declined", [row["records"] for row in came] == [1, 1, 1])
 
 
-def _token(letter: EmailMessage) -> str:
+def _token(letter: EmailMessage, label: str) -> str:
     body = letter.get_body(("plain",))
-    found = _LINK.search(body.get_content()) if body else None
+    found = re.search(_LINK.format(re.escape(label)), body.get_content()) if body else None
     if found is None:
         raise StepFailed("the invitation mail holds no link")
     return found.group(1)
