@@ -1,8 +1,8 @@
 """iCalendar (RFC 5545) as text: a whole feed, written line by line, since it may hold thousands of events.
 
 Every time is in UTC. Each session is an event of its own, also in a series, so no rule is there for a zone to unroll:
-the instant is what the database holds, and a calendar shows it on its owner's clock. A VTIMEZONE would repeat the zone's
-history, and many calendars read those wrong.
+the instant is what the database holds, and a calendar shows it on its owner's clock. A VTIMEZONE would repeat the
+zone's history, and many calendars read those wrong.
 
 Escaping and folding are the icalendar library's. Its components, which do the rest one value at a time, take about
 three times as long; a test holds both to the same bytes.
