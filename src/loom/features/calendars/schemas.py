@@ -76,7 +76,7 @@ class Entry(BaseModel):
 LinkAction = Literal["confirm", "decline", "move", "cancel"]
 
 
-class Step(BaseModel):
+class LinkCostStep(BaseModel):
     """From when on giving the seat up costs what."""
 
     after: datetime
@@ -85,14 +85,14 @@ class Step(BaseModel):
     forfeits: bool
 
 
-class Quote(BaseModel):
+class LinkQuote(BaseModel):
     """What giving the seat up costs now and later, and whether its person may still move the session."""
 
     amount_cents: int | None
     currency: str | None
     forfeits: bool
     may_move: bool
-    steps: list[Step]
+    steps: list[LinkCostStep]
 
 
 class Link(BaseModel):
@@ -113,7 +113,7 @@ class Link(BaseModel):
     name: str
     coach_name: str | None
     language: Language
-    quote: Quote | None = Field(description="For links that move or cancel; null for guests without an account.")
+    quote: LinkQuote | None = Field(description="For links that move or cancel; null for guests without an account.")
 
 
 class UseLink(Input):
