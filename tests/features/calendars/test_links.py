@@ -239,7 +239,8 @@ async def test_the_api_of_a_link_says_what_it_would_cost_and_what_is_refused(
     client: httpx.AsyncClient, owner: Owner, scene: Scene, booked: UUID
 ) -> None:
     owner.execute(
-        'update public.session_attendees set terms = \'{"tiers": [{"hours": 240, "percent": 50}], "late_moves": "charge"}\''
+        "update public.session_attendees set terms ="
+        ' \'{"tiers": [{"hours": 240, "percent": 50}], "late_moves": "charge"}\''
         " where session_id = %s and role = 'client'",
         [booked],
     )
