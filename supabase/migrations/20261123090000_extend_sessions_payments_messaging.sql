@@ -5955,6 +5955,11 @@ begin
   ) then
     return;
   end if;
+  -- Where there is no queue yet there is nobody who would send: an older application on a database that was only just
+  -- extended must not be refused its bookings for that.
+  if to_regclass('jobs.procrastinate_jobs') is null then
+    return;
+  end if;
   -- One at a time for each seat, and of those that wait one is enough: it says what is so when it runs.
   perform private.enqueue(
     'calendars.send_invitation', jsonb_build_object('attendee_id', p_seat.id), null, 'calendar:' || p_seat.id,
@@ -6447,6 +6452,31 @@ create policy coach_notes_delete_coach on public.coach_notes for delete to authe
 using (coach_id = (select private.me()));
 comment on policy coach_notes_delete_coach on public.coach_notes is 'The coach deletes their notes.';
 
+create or replace function private.guard_coach_note()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  -- A shared note shows its client which session it is about: that must be one of theirs, also in a group.
+  if new.session_id is not null and private.acting_as_api() and not exists (
+    select from public.session_attendees as a
+    where a.session_id = new.session_id and a.user_id = new.client_id and a.coach_id = private.me() and a.role <> 'coach'
+  ) then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  end if;
+  return new;
+end;
+$$;
+revoke execute on function private.guard_coach_note() from public, anon, authenticated, service_role;
+comment on function private.guard_coach_note() is
+  'security definer: reads the seats of a session whoever writes. Trigger: a note about a session is about somebody who has, or had, a seat in it.';
+
+drop trigger if exists coach_notes_guard on public.coach_notes;
+create trigger coach_notes_guard before insert or update of session_id, client_id on public.coach_notes
+for each row execute function private.guard_coach_note();
+
 drop trigger if exists coach_notes_touch on public.coach_notes;
 create trigger coach_notes_touch before update on public.coach_notes
 for each row execute function private.touch_updated_at();
@@ -6464,7 +6494,7 @@ create table if not exists public.reflections (
   updated_at timestamptz not null default now(),
   constraint reflections_mood_rating_check check (mood_rating >= 1 and mood_rating <= 10)
 );
-comment on table public.reflections is 'What a client writes after a session, or between them. Read by the coach it concerns.';
+comment on table public.reflections is 'What a client writes after a session, or between them. Read by the coach of its session; without a session it is the client''s own.';
 
 create index if not exists idx_reflections_client_id on public.reflections (client_id);
 create index if not exists idx_reflections_session_id on public.reflections (session_id);
@@ -6483,11 +6513,10 @@ create policy reflections_select_reader on public.reflections for select to auth
 using (
   client_id = (select private.me())
   or session_id = any ((select private.my_coached_session_ids())::uuid[])
-  or (session_id is null and client_id = any ((select private.my_client_ids())::uuid[]))
   or (select private.i_am_admin())
 );
 comment on policy reflections_select_reader on public.reflections is
-  'The client reads their own; a coach those on sessions they gave, and of present clients those tied to no session; an admin all.';
+  'The client reads their own; a coach those on sessions they gave, and no others; an admin all.';
 drop policy if exists reflections_insert_client on public.reflections;
 create policy reflections_insert_client on public.reflections for insert to authenticated
 with check (

@@ -38,6 +38,11 @@ begin
   ) then
     return;
   end if;
+  -- Where there is no queue yet there is nobody who would send: an older application on a database that was only just
+  -- extended must not be refused its bookings for that.
+  if to_regclass('jobs.procrastinate_jobs') is null then
+    return;
+  end if;
   -- One at a time for each seat, and of those that wait one is enough: it says what is so when it runs.
   perform private.enqueue(
     'calendars.send_invitation', jsonb_build_object('attendee_id', p_seat.id), null, 'calendar:' || p_seat.id,

@@ -73,7 +73,6 @@ async def booking(stage: Stage) -> None:
 
     body = {"template_id": stage.facts["single_template"], "starts_at": slots[0]["starts_at"], "timezone": str(zone)}
     single = await sarah.post("/v1/sessions", body)
-    stage.facts["single_session"] = single["id"]
     stage.check("the price comes from the template, not from the caller", single["price_cents"] == 38000)
 
     wanted = {"template_id": stage.facts["single_template"], "starts_at": slots[4]["starts_at"]}
@@ -83,6 +82,7 @@ async def booking(stage: Stage) -> None:
     stage.check("one of twenty got the slot, the others 409", counts == {201: 1, 409: 19})
     losers = [answer.json() for answer in answers if answer.status_code == 409]
     stage.check("a loser is told why, with a stable code", all(loser["code"] == "slot_taken" for loser in losers))
+    await _calendar(stage, sarah, single["id"])
     await stage.show(
         "coach_blocks of those two",
         """
@@ -92,6 +92,24 @@ async def booking(stage: Stage) -> None:
         """,
         template_id=stage.facts["single_template"],
     )
+
+
+async def _calendar(stage: Stage, sarah: Person, session_id: str) -> None:
+    """The client's own calendar: an address to subscribe to, that says at once when nothing has changed."""
+    feed = await sarah.post("/v1/calendar-feeds", {"name": "Phone"})
+    stage.console.print(f"  [dim]{feed['url']}[/]")
+    path = feed["url"][feed["url"].index("/v1/") :]
+    read = await sarah.http.get(path)
+    stage.check("her feed has the session", read.text.count("BEGIN:VEVENT") >= 1 and "METHOD:PUBLISH" in read.text)
+    again = await sarah.http.get(path, headers={"If-None-Match": read.headers["ETag"]})
+    stage.check("and answers 304 while nothing changes", again.status_code == 304)
+
+    def invited() -> bool:
+        mails = (stage.outbox.read(e.name) for e in stage.outbox.entries() if people.SARAH.email in e.recipient)
+        return any(part.get_content_type() == "text/calendar" for mail in mails for part in mail.walk())
+
+    stage.check("an invitation for her calendar came by mail", await stage.until("an invitation by mail", invited))
+    stage.facts["single_session"] = session_id
 
 
 async def group(stage: Stage) -> None:
