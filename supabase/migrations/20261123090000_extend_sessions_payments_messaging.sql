@@ -35,6 +35,20 @@ begin
     end if;
   end if;
 
+  -- Run statement by statement, the review's own SQL leaves tables without Loom's columns, and base tables without the review's.
+  select array_agg(tbl order by tbl) into missing
+  from (values
+    ('session_templates', 'session_type'), ('session_attendees', 'coach_id'), ('invoice_line_items', 'line_total_cents'),
+    ('payment_methods', 'detached_at'), ('payment_intents', 'provider'), ('message_mentions', 'conversation_id')
+  ) as by_hand (tbl, col)
+  where to_regclass(format('public.%I', tbl)) is not null and not exists (
+    select from pg_attribute as a where a.attrelid = to_regclass(format('public.%I', tbl)) and a.attname = col and not a.attisdropped);
+  if missing is not null then
+    problems := problems || format(
+      'tables of the review were made by hand, without what Loom adds (%s): drop those that hold nothing, rename the others, and run this again',
+      array_to_string(missing, ', '));
+  end if;
+
   if to_regclass('public.users') is not null then
     select array_agg(format('%s (%s times)', address, times)) into missing
     from (
@@ -464,7 +478,7 @@ select set_config(
   'loom.first_time',
   (not exists (
     select from pg_attribute as a
-    where a.attrelid = 'public.sessions'::regclass and a.attname = 'billing_status' and not a.attisdropped
+    where a.attrelid = 'public.sessions'::regclass and a.attname = 'ends_at' and not a.attisdropped
   ))::text,
   true);
 
@@ -7285,7 +7299,6 @@ create table if not exists public.payment_intents (
   requested_by uuid references public.users (id) on delete set null,
   next_action jsonb,
   provider_status text,
-  provider_version bigint,
   last_error_code text,
   last_error_message text,
   outcome_unknown_since timestamptz,
@@ -7293,6 +7306,15 @@ create table if not exists public.payment_intents (
   check_attempts integer not null default 0,
   succeeded_at timestamptz,
   canceled_at timestamptz,
+  channel text not null default 'direct',
+  capture_method text not null default 'automatic',
+  amount_capturable_cents integer not null default 0,
+  provider_checkout_id text,
+  page_url text,
+  page_expires_at timestamptz,
+  last_charge_id text,
+  constraint payment_intents_channel_known check (channel in ('direct', 'hosted')),
+  constraint payment_intents_capture_known check (capture_method in ('automatic', 'manual')),
   constraint payment_intents_currency_known check (private.is_currency(currency)),
   constraint payment_intents_metadata_object check (jsonb_typeof(metadata) = 'object'),
   constraint payment_intents_secret_dies check (client_secret is null or status not in ('succeeded', 'canceled')),
@@ -7304,8 +7326,11 @@ comment on column public.payment_intents.client_secret is
   'Lets its holder pay. No API role can read the column; payment_intent_secret() tells the payer only. Emptied at the end.';
 comment on column public.payment_intents.status is
   'requires_confirmation covers the gateway''s requires_action (next_action is then set), processing its requires_capture and any unknown outcome.';
-comment on column public.payment_intents.provider_status is 'What the gateway itself calls the state.';
-comment on column public.payment_intents.provider_version is 'Grows with each change at the gateway, where it tells; older news is not believed.';
+comment on column public.payment_intents.provider_status is 'What the gateway itself calls the state; null while an attempt is on its way and it has said nothing.';
+comment on column public.payment_intents.channel is 'direct = charged by a call of ours; hosted = paid by a person on a page of the gateway''s.';
+comment on column public.payment_intents.amount_capturable_cents is 'Held at the card''s issuer and not ours yet: to be captured or let go.';
+comment on column public.payment_intents.page_url is 'Lets its holder pay, so no API role can read it. Emptied at the end.';
+comment on column public.payment_intents.last_charge_id is 'The newest attempt that the gateway told of. Another one there is news; the same is not.';
 comment on column public.payment_intents.outcome_unknown_since is 'A call was sent and its answer lost. Never retried blindly: looked up at next_check_at.';
 
 create unique index if not exists payment_intents_one_open_per_invoice on public.payment_intents (invoice_id)
@@ -7321,7 +7346,8 @@ create index if not exists payment_intents_due_idx on public.payment_intents (ne
 revoke all on public.payment_intents from public, anon, authenticated, service_role;
 grant select, insert, update on public.payment_intents to service_role;
 grant select (id, user_id, amount_cents, currency, status, payment_method_id, created_at, updated_at, practice_id, invoice_id,
-  gateway_account_id, provider, next_action, last_error_code, last_error_message, outcome_unknown_since, succeeded_at, canceled_at)
+  gateway_account_id, provider, next_action, last_error_code, last_error_message, outcome_unknown_since, succeeded_at, canceled_at,
+  channel, capture_method, amount_capturable_cents, page_expires_at)
   on public.payment_intents to authenticated;
 
 alter table public.payment_intents enable row level security;
@@ -7364,7 +7390,9 @@ begin
   end if;
   if new.status in ('succeeded', 'canceled') then
     new.client_secret := null;
+    new.page_url := null;
     new.next_action := null;
+    new.amount_capturable_cents := 0;
     new.outcome_unknown_since := null;
     new.next_check_at := null;
     if new.status = 'succeeded' then new.succeeded_at := coalesce(new.succeeded_at, now());
@@ -7784,7 +7812,6 @@ create table if not exists public.payment_refunds (
   requested_by uuid references public.users (id) on delete set null,
   failure_reason text,
   provider_status text,
-  provider_version bigint,
   outcome_unknown_since timestamptz,
   next_check_at timestamptz,
   check_attempts integer not null default 0,
@@ -8334,7 +8361,7 @@ begin
   end if;
   update public.payments set status = 'canceled' where intent_id = v_intent.id and status = 'pending';
   update public.payment_intents set status = 'canceled' where id = v_intent.id;
-  if v_intent.provider_intent_id is not null then
+  if v_intent.provider_intent_id is not null or v_intent.channel = 'hosted' then
     perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', v_intent.id));
   end if;
 end $$;
@@ -8386,7 +8413,8 @@ grant execute on function public.write_off_invoice(uuid, text) to authenticated,
 -- schemas/40_billing/70_begin_payment.sql
 -- The two steps before a gateway is called: the plan, and the attempt. Both are committed before anything is sent.
 
-create or replace function public.begin_payment_intent(p_invoice_id uuid, p_idempotency_key text default null) returns uuid
+create or replace function public.begin_payment_intent(p_invoice_id uuid, p_idempotency_key text default null,
+  p_channel text default 'direct', p_capture text default 'automatic') returns uuid
   language plpgsql security definer set search_path = '' as $$
 declare
   v_me constant uuid := private.me();
@@ -8422,20 +8450,21 @@ begin
   select * into v_open from public.payment_intents i where i.invoice_id = p_invoice_id
     and i.status in ('requires_payment_method', 'requires_confirmation', 'processing');
   if found then
-    if v_open.amount_cents = v_balance and v_open.gateway_account_id = v_account.id then return v_open.id; end if;
+    if (v_open.amount_cents, v_open.gateway_account_id, v_open.channel, v_open.capture_method)
+       = (v_balance, v_account.id, p_channel, p_capture) then return v_open.id; end if;
     perform private.drop_open_intent(p_invoice_id);
   end if;
   insert into public.payment_intents (user_id, amount_cents, currency, practice_id, invoice_id, gateway_account_id, provider,
-    idempotency_key, requested_by, next_check_at)
+    idempotency_key, requested_by, next_check_at, channel, capture_method)
   values (v_invoice.user_id, v_balance, v_invoice.currency, v_invoice.practice_id, p_invoice_id, v_account.id, v_account.provider,
-    p_idempotency_key, v_me, now() + private.check_backoff(0))
+    p_idempotency_key, v_me, now() + private.check_backoff(0), p_channel, p_capture)
   returning id into v_id;
   return v_id;
 end $$;
-comment on function public.begin_payment_intent(uuid, text) is
+comment on function public.begin_payment_intent(uuid, text, text, text) is
   'security definer: payer or coach begins to pay the balance of an issued invoice. Returns the intent: the open one if there is one.';
-revoke execute on function public.begin_payment_intent(uuid, text) from public, anon, authenticated, service_role;
-grant execute on function public.begin_payment_intent(uuid, text) to authenticated, service_role;
+revoke execute on function public.begin_payment_intent(uuid, text, text, text) from public, anon, authenticated, service_role;
+grant execute on function public.begin_payment_intent(uuid, text, text, text) to authenticated, service_role;
 
 create or replace function public.payment_intent_secret(p_intent_id uuid) returns text
   language sql stable security definer set search_path = '' as $$
@@ -8476,6 +8505,8 @@ begin
       perform private.fail(409, 'intent_closed', 'This intent is over.', 'Begin another.');
     when v_intent.next_action is not null then
       perform private.fail(409, 'action_required', 'The payer must first answer the card issuer.', 'Follow next_action.');
+    when v_intent.channel = 'hosted' then
+      perform private.fail(409, 'page_open', 'This intent is paid on a page of the gateway.', 'Open the page, or begin another payment.');
     when v_intent.provider_intent_id is null then
       perform private.fail(409, 'intent_not_ready', 'The gateway has not answered yet.', 'Try again shortly.');
     else
@@ -8494,7 +8525,7 @@ begin
     method_type)
   values (v_id, v_intent.user_id, v_intent.amount_cents, v_intent.currency, v_invoice.document_number, 'pending', v_intent.provider,
     'attempt:' || v_id, p_intent_id, p_method_id, 'credit_card');
-  update public.payment_intents set status = 'processing', payment_method_id = coalesce(p_method_id, payment_method_id),
+  update public.payment_intents set status = 'processing', provider_status = null, payment_method_id = coalesce(p_method_id, payment_method_id),
     last_error_code = null, last_error_message = null, check_attempts = 0, next_check_at = now() + private.check_backoff(0)
   where id = p_intent_id;
   return v_id;
@@ -8506,10 +8537,10 @@ grant execute on function public.begin_payment_attempt(uuid, uuid) to authentica
 
 -- schemas/40_billing/72_record_intent.sql
 -- What the gateway says about an intent, from an answer, an event or a look-up. Never "the last event wins".
--- A snapshot: {status, provider_status, version, currency, amount_received_cents, charge_id, next_action, error_code, error_message}
+-- A snapshot: {provider_intent_id, status, provider_status, currency, reference, amount_cents, amount_capturable_cents, amount_received_cents, charge_id, next_action, error_code, error_message, answered (set in the answer to the attempt itself)}
 
 create or replace function public.record_intent_sent(p_intent_id uuid, p_provider_intent_id text, p_client_secret text,
-  p_provider_status text, p_provider_version bigint default null) returns void
+  p_provider_status text) returns void
   language plpgsql security definer set search_path = '' as $$
 declare
   v_intent constant public.payment_intents := private.lock_intent(p_intent_id);
@@ -8521,8 +8552,7 @@ begin
   end if;
   update public.payment_intents set provider_intent_id = p_provider_intent_id,
     -- An event may have been faster than the answer.
-    provider_status = coalesce(provider_status, p_provider_status),
-    provider_version = greatest(provider_version, p_provider_version), check_attempts = 0,
+    provider_status = coalesce(provider_status, p_provider_status), check_attempts = 0,
     client_secret = case when not v_over then p_client_secret end,
     next_check_at = case when not v_over then now() + interval '30 minutes' end
   where id = p_intent_id;
@@ -8531,8 +8561,24 @@ begin
     perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', p_intent_id));
   end if;
 end $$;
-comment on function public.record_intent_sent(uuid, text, text, text, bigint) is
+comment on function public.record_intent_sent(uuid, text, text, text) is
   'security definer: moves guarded rows for the service. The gateway has made the intent. Repeating it changes nothing.';
+
+create or replace function public.record_intent_page(p_intent_id uuid, p_checkout_id text, p_url text, p_expires_at timestamptz) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_intent constant public.payment_intents := private.lock_intent(p_intent_id);
+  v_over constant boolean := v_intent.status in ('succeeded', 'canceled');
+begin
+  update public.payment_intents set provider_checkout_id = p_checkout_id, page_url = case when not v_over then p_url end,
+    page_expires_at = p_expires_at, check_attempts = 0, next_check_at = case when not v_over then now() + interval '30 minutes' end
+  where id = p_intent_id;
+  if v_intent.status = 'canceled' then
+    perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', p_intent_id));
+  end if;
+end $$;
+comment on function public.record_intent_page(uuid, text, text, timestamptz) is
+  'security definer: moves guarded rows for the service. The gateway has opened its page for the payer. Repeating it changes nothing.';
 
 create or replace function public.record_intent_unknown(p_intent_id uuid, p_message text) returns void
   language plpgsql security definer set search_path = '' as $$
@@ -8554,18 +8600,35 @@ create or replace function private.intent_news(p_intent public.payment_intents, 
     when p_intent.status = 'succeeded' then 'unchanged'
     when p_snapshot ->> 'status' = 'succeeded' then 'news' -- money that moved is always believed
     when p_intent.status = 'canceled' then 'unchanged'
-    when (p_snapshot ->> 'version')::bigint < p_intent.provider_version then case when p_looked_up then 'unchanged' else 'stale' end
-    when (p_snapshot ->> 'version')::bigint > p_intent.provider_version then 'news'
     when private.intent_rank((p_snapshot ->> 'status')::public.payment_intent_status) > private.intent_rank(p_intent.status) then 'news'
     when (p_snapshot ->> 'status') = p_intent.status::text then
       case when p_looked_up or p_snapshot ->> 'provider_status' is distinct from p_intent.provider_status then 'news' else 'unchanged' end
+    when not p_looked_up then 'stale'
     -- The gateway stands where it stood before the attempt: the call may be still on its way. Believed at the third look.
-    when p_looked_up then case when p_intent.check_attempts >= 2 then 'news' else 'wait' end
-    else 'stale' end
+    when p_intent.status = 'processing' and p_intent.provider_status is null and p_snapshot ->> 'answered' is null
+      and coalesce(p_snapshot ->> 'charge_id', '') is not distinct from coalesce(p_intent.last_charge_id, '')
+      then case when p_intent.check_attempts >= 2 then 'news' else 'wait' end
+    else 'news' end
 $$;
 comment on function private.intent_news(public.payment_intents, jsonb, boolean) is
   'Whether a snapshot is news: news, unchanged, stale (look the object up first) or wait (look again later).';
 revoke execute on function private.intent_news(public.payment_intents, jsonb, boolean) from public, anon, authenticated, service_role;
+
+create or replace function private.intent_differs(p_intent public.payment_intents, p_snapshot jsonb) returns text
+  language sql stable set search_path = '' as $$
+  select case
+    when p_snapshot ->> 'currency' <> p_intent.currency
+      then format('The gateway speaks of %s, the intent is in %s.', p_snapshot ->> 'currency', p_intent.currency)
+    when p_snapshot ->> 'reference' <> p_intent.id::text
+      then format('The gateway speaks of %s, the intent is %s.', p_snapshot ->> 'reference', p_intent.id)
+    when (p_snapshot ->> 'amount_cents')::bigint <> p_intent.amount_cents
+      then format('The gateway was asked for %s, the intent is over %s.', p_snapshot ->> 'amount_cents', p_intent.amount_cents)
+    when (p_snapshot ->> 'amount_received_cents')::bigint > p_intent.amount_cents
+      then format('The gateway took %s, the intent is over %s.', p_snapshot ->> 'amount_received_cents', p_intent.amount_cents) end
+$$;
+comment on function private.intent_differs(public.payment_intents, jsonb) is
+  'What of a snapshot cannot be about this intent, in a sentence; null where all fits. Less than was asked for is no difference.';
+revoke execute on function private.intent_differs(public.payment_intents, jsonb) from public, anon, authenticated, service_role;
 
 create or replace function public.record_intent_outcome(p_intent_id uuid, p_snapshot jsonb, p_looked_up boolean default false) returns text
   language plpgsql security definer set search_path = '' as $$
@@ -8573,17 +8636,20 @@ declare
   v_intent constant public.payment_intents := private.lock_intent(p_intent_id);
   v_status constant public.payment_intent_status := p_snapshot ->> 'status';
   v_news constant text := private.intent_news(v_intent, p_snapshot, p_looked_up);
+  v_differs constant text := private.intent_differs(v_intent, p_snapshot);
 begin
   if v_news = 'wait' then
     perform public.record_intent_unknown(p_intent_id, 'The gateway does not know of the attempt yet.');
   end if;
   if v_news <> 'news' then return v_news; end if;
-  if p_snapshot ->> 'currency' <> v_intent.currency then
-    perform private.fail(409, 'currency_mismatch',
-      format('The gateway speaks of %s, the intent is in %s.', p_snapshot ->> 'currency', v_intent.currency));
+  if v_differs is not null then
+    perform public.record_intent_unknown(p_intent_id, v_differs);
+    return 'incident';
   end if;
   update public.payment_intents set status = v_status, provider_status = p_snapshot ->> 'provider_status',
-    provider_version = greatest(provider_version, (p_snapshot ->> 'version')::bigint),
+    provider_intent_id = coalesce(provider_intent_id, p_snapshot ->> 'provider_intent_id'),
+    amount_capturable_cents = coalesce((p_snapshot ->> 'amount_capturable_cents')::integer, 0),
+    last_charge_id = coalesce(p_snapshot ->> 'charge_id', last_charge_id),
     next_action = nullif(p_snapshot -> 'next_action', 'null'::jsonb),
     last_error_code = p_snapshot ->> 'error_code', last_error_message = left(p_snapshot ->> 'error_message', 500),
     outcome_unknown_since = null,
@@ -8602,7 +8668,7 @@ begin
   return 'applied';
 end $$;
 comment on function public.record_intent_outcome(uuid, jsonb, boolean) is
-  'security definer: moves guarded rows for the service. Applies what the gateway says, once however often it is said. Returns applied, unchanged, stale (look it up, then say p_looked_up) or wait.';
+  'security definer: moves guarded rows for the service. Applies what the gateway says, once however often it is said. Returns applied, unchanged, stale (look it up, then say p_looked_up), wait, or incident where it cannot be about this intent.';
 
 create or replace function private.book_charge(p_intent public.payment_intents, p_snapshot jsonb) returns void
   language plpgsql security definer set search_path = '' as $$
@@ -8644,7 +8710,7 @@ begin
   update public.payments set status = 'failed', failure_code = p_code, failure_message = left(p_message, 500)
     where id = p_payment_id and status = 'pending';
   if not found then return; end if;
-  update public.payment_intents set status = 'requires_payment_method', last_error_code = p_code,
+  update public.payment_intents set status = 'requires_payment_method', provider_status = 'requires_payment_method', last_error_code = p_code,
     last_error_message = left(p_message, 500), outcome_unknown_since = null, next_check_at = now() + interval '30 minutes'
   where id = v_intent_id and status = 'processing';
 end $$;
@@ -8667,21 +8733,22 @@ begin
   end if;
   update public.payments set status = 'canceled' where intent_id = p_intent_id and status = 'pending';
   update public.payment_intents set status = 'canceled' where id = p_intent_id;
-  if v_intent.provider_intent_id is not null then
+  if v_intent.provider_intent_id is not null or v_intent.channel = 'hosted' then
     perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', p_intent_id));
   end if;
 end $$;
 comment on function public.cancel_payment_intent(uuid) is 'security definer: payer or coach gives an intent up, here and (by job) at the gateway.';
-revoke execute on function public.record_intent_sent(uuid, text, text, text, bigint), public.record_intent_unknown(uuid, text),
+revoke execute on function public.record_intent_sent(uuid, text, text, text), public.record_intent_unknown(uuid, text),
   public.record_intent_outcome(uuid, jsonb, boolean), public.record_attempt_refused(uuid, text, text),
-  public.cancel_payment_intent(uuid) from public, anon, authenticated, service_role;
-grant execute on function public.record_intent_sent(uuid, text, text, text, bigint), public.record_intent_unknown(uuid, text),
-  public.record_intent_outcome(uuid, jsonb, boolean), public.record_attempt_refused(uuid, text, text) to service_role;
+  public.record_intent_page(uuid, text, text, timestamptz), public.cancel_payment_intent(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.record_intent_sent(uuid, text, text, text), public.record_intent_unknown(uuid, text),
+  public.record_intent_outcome(uuid, jsonb, boolean), public.record_attempt_refused(uuid, text, text),
+  public.record_intent_page(uuid, text, text, timestamptz) to service_role;
 grant execute on function public.cancel_payment_intent(uuid) to authenticated, service_role;
 
 -- schemas/40_billing/74_refund.sql
 -- Refunds: decided by the coach, sent by the service, and told by the gateway as late as it likes.
--- A snapshot: {provider_refund_id, reference, status, provider_status, version, currency, amount_cents, charge_id, failure_reason}
+-- A snapshot: {provider_refund_id, reference, status, provider_status, currency, amount_cents, charge_id, failure_reason}
 
 create or replace function public.request_refund(p_payment_id uuid, p_amount_cents integer default null, p_reason text default null,
   p_idempotency_key text default null) returns uuid
@@ -8756,7 +8823,7 @@ begin
   update public.payment_refunds set
     status = case when private.refund_rank(v_status) > private.refund_rank(status) then v_status else status end,
     provider_refund_id = coalesce(provider_refund_id, p_snapshot ->> 'provider_refund_id'),
-    provider_status = p_snapshot ->> 'provider_status', provider_version = (p_snapshot ->> 'version')::bigint,
+    provider_status = p_snapshot ->> 'provider_status',
     failure_reason = coalesce(p_snapshot ->> 'failure_reason', failure_reason),
     processed_at = case when v_status in ('succeeded', 'failed') then now() else processed_at end,
     outcome_unknown_since = null, next_check_at = now() + private.check_backoff(check_attempts)
@@ -8966,6 +9033,18 @@ revoke execute on function public.add_gateway_account(text, text, text, text, te
   public.disable_gateway_account(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.add_gateway_account(text, text, text, text, text, text, text, boolean),
   public.disable_gateway_account(uuid) to authenticated;
+
+create or replace function public.set_webhook_secret(p_account_id uuid, p_secret text) returns void
+  language sql security definer set search_path = '' as $$
+  update private.gateway_secrets set
+    -- What was signed before the change is still on its way.
+    previous_webhook_secret = webhook_secret, webhook_secret = nullif(p_secret, '')
+  where account_id = p_account_id
+$$;
+comment on function public.set_webhook_secret(uuid, text) is
+  'security definer: writes secrets that nobody may read. The gateway has told what it signs the account''s events with; the one before still holds.';
+revoke execute on function public.set_webhook_secret(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.set_webhook_secret(uuid, text) to service_role;
 
 -- schemas/45_documents/10_letterheads.sql
 -- What a practice's documents carry besides its legal particulars: logo, a line at the foot, where to transfer money.
