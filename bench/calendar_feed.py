@@ -30,7 +30,7 @@ insert into auth.users (id, email, raw_user_meta_data) values
   (%(client)s, 'client@example.com', '{"first_name": "Noa"}');
 update public.users set role = 'coach' where id = %(coach)s;
 insert into public.sessions (coach_id, client_id, title, description, location, meeting_url, scheduled_at, status)
-select %(coach)s, %(client)s, 'פגישת אימון אישית ' || n,
+select %(coach)s, %(client)s, 'פגישת אימון אישית',
   'What we talk about, and what not; a few lines of it.' || E'\\n' || n,
   'רחוב הרצל 5, תל אביב', 'https://meet.example.com/' || n, now() - interval '200 days' + interval '4 hours' * n,
   'completed'

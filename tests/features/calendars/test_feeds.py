@@ -103,6 +103,29 @@ async def test_nothing_new_is_a_304_and_any_change_is_news(
     assert first.headers["cache-control"] == "private, no-cache"
 
 
+async def test_every_seat_and_name_behind_a_coachs_feed_is_news(
+    client: httpx.AsyncClient, bearer: Bearer, owner: Owner, as_user: AsUser, scene: Scene, group: UUID, booked: UUID
+) -> None:
+    _, path = await a_feed(client, bearer, scene.coach)
+    tag = (await client.get(path)).headers["etag"]
+    seat = "select id from public.session_attendees where session_id = %s and role <> 'coach'"
+    with as_user(scene.coach) as conn:
+        one(conn, "select public.invite_attendee(%s, %s)", [group, scene.second_client])
+    for change, params in (
+        ("update public.session_attendees set status = 'declined' where id = %s", [one(owner, seat, [group])]),
+        ("update public.users set first_name = 'Dina' where id = %s", [scene.client]),
+        ("update public.coach_clients set display_name = 'D.' where client_id = %s", [scene.client]),
+        ("delete from public.session_attendees where id = %s", [one(owner, seat, [group])]),
+        ("delete from public.sessions where id = %s", [booked]),
+    ):
+        news = await client.get(path, headers={"If-None-Match": tag})
+        assert news.status_code == 200, change
+        tag = news.headers["etag"]
+        assert (await client.get(path, headers={"If-None-Match": tag})).status_code == 304
+        owner.execute(change, params)
+    assert (await client.get(path, headers={"If-None-Match": tag})).status_code == 200
+
+
 async def test_a_revoked_feed_and_that_of_somebody_shut_out_are_over(
     client: httpx.AsyncClient, bearer: Bearer, owner: Owner, scene: Scene
 ) -> None:
