@@ -11,10 +11,10 @@ from loom.features.billing import api as billing_api
 from loom.features.billing import errors as billing_errors
 from loom.features.booking import api as booking_api
 from loom.features.booking import errors as booking_errors
-from loom.features.calendars import api as calendars_api
-from loom.features.calendars import errors as calendars_errors
 from loom.features.books import api as books_api
 from loom.features.books import errors as books_errors
+from loom.features.calendars import api as calendars_api
+from loom.features.calendars import errors as calendars_errors
 from loom.features.documents import api as documents_api
 from loom.features.documents import errors as documents_errors
 from loom.features.identity import api as identity_api
