@@ -8290,12 +8290,17 @@ begin
     end if;
     if new.status <> old.status and not (
          (old.status = 'pending') or (old.status = 'processing' and new.status in ('succeeded', 'failed'))
-         or (old.status = 'succeeded' and new.status = 'failed') or (old.status = 'failed' and new.status = 'succeeded')) then
+         -- Only a gateway can find out later that money did not arrive; what was handed over by hand was handed over.
+         or (v_payment.provider <> 'manual' and ((old.status = 'succeeded' and new.status = 'failed')
+           or (old.status = 'failed' and new.status = 'succeeded')))) then
       perform private.fail(409, 'illegal_transition', format('A refund does not go from %s to %s.', old.status, new.status));
     end if;
   end if;
   new.practice_id := v_payment.practice_id;
   new.currency := coalesce(new.currency, v_payment.currency);
+  if v_payment.provider = 'manual' and nullif(btrim(new.reason), '') is null then
+    perform private.fail(422, 'reason_needed', 'Say how and why the money went back; no gateway has a record of it.');
+  end if;
   if new.currency <> v_payment.currency then
     perform private.fail(422, 'currency_mismatch', format('The payment is in %s, the refund in %s.', v_payment.currency, new.currency));
   end if;
@@ -8496,6 +8501,9 @@ declare
   v_left bigint;
   v_row record;
 begin
+  -- Two invoices may share payments: whoever releases takes them in one order.
+  perform from public.payments p where p.id in (select a.payment_id from public.payment_allocations a where a.invoice_id = p_invoice_id)
+    order by p.id for no key update;
   select (select coalesce(sum(a.amount_cents::bigint + a.refunded_cents), 0) from public.payment_allocations a where a.invoice_id = i.id)
       + i.credited_cents - i.refund_covered_cents - i.total_amount_cents
     into v_left from public.invoices i where i.id = p_invoice_id for no key update;
@@ -10017,7 +10025,7 @@ begin
   if jsonb_typeof(p_allocations) <> 'array' then perform private.fail(422, 'invalid_line', 'Allocations are a list.'); end if;
   -- Invoices first and in one order, as everywhere.
   perform from public.invoices i where i.id in (select (x ->> 'invoice_id')::uuid from jsonb_array_elements(p_allocations) x)
-    order by i.id for no key update;
+    and i.practice_id = v_practice_id order by i.id for no key update;
   insert into public.payments (user_id, coach_client_id, practice_id, amount_cents, currency, description, status, provider, method_type,
     reference, recorded_by, paid_at)
   values (v_client.client_id, v_client.id, v_practice_id, p_amount_cents, p_currency, p_description, 'paid', 'manual', p_method,
@@ -10046,8 +10054,9 @@ begin
   perform from public.payments p where p.id = p_payment_id
     and (not private.acting_as_api() or p.practice_id = any ((select private.my_practice_ids())::uuid[]));
   if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
-  perform from public.invoices i where i.id = p_invoice_id
-    or i.id in (select a.invoice_id from public.payment_allocations a where a.payment_id = p_payment_id) order by i.id for no key update;
+  -- Either the one invoice that the caller has locked, or all of them in one order: two hands never wait for one another.
+  perform from public.invoices i where p_invoice_id is null
+    and i.id in (select a.invoice_id from public.payment_allocations a where a.payment_id = p_payment_id) order by i.id for no key update;
   select * into v_payment from public.payments p where p.id = p_payment_id for no key update;
   if v_payment.status not in ('paid', 'refunded') then
     perform private.fail(409, 'payment_not_made', 'Only money that came in can be given to an invoice or go back.');
@@ -10055,7 +10064,7 @@ begin
   return v_payment;
 end $$;
 comment on function private.lock_my_payment(uuid, uuid) is
-  'security definer: locks a payment of the caller''s practice, its invoices before it, which the caller may see but not write.';
+  'security definer: locks a payment of the caller''s practice, which the caller may see but not write; before it all its invoices, unless one is named that is locked already.';
 revoke execute on function private.lock_my_payment(uuid, uuid) from public, anon, authenticated, service_role;
 
 create or replace function public.allocate_to_invoice(p_payment_id uuid, p_invoice_id uuid, p_amount_cents integer default null) returns integer
@@ -10276,7 +10285,11 @@ grant execute on function public.set_webhook_secret(uuid, text) to service_role;
 
 create or replace function private.verify_documents(p_practice_ids uuid[])
   returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
-  language sql stable security definer set search_path = '' as $$
+  language plpgsql stable security definer set search_path = '' as $$
+#variable_conflict use_column
+begin
+  -- plpgsql keeps the plan; SQL would make it anew at each call.
+  return query
   select i.practice_id, 'total_of_lines', 'document', i.id::text, i.total_amount_cents::text, coalesce(s.gross, 0)::text
   from public.invoices i cross join lateral private.invoice_sums(i.id, i.tax_rate_bp, i.tax_inclusive) s
   where i.practice_id = any (p_practice_ids) and i.finalized_at is not null and not i.is_history
@@ -10307,15 +10320,19 @@ create or replace function private.verify_documents(p_practice_ids uuid[])
   cross join lateral (select case when i.status = 'paid' then 'paid' when i.status = 'refunded' or i.written_off_at is not null then 'written_off'
     else 'awaiting_payment' end as wanted) w
   where i.practice_id = any (p_practice_ids) and i.finalized_at is not null and i.status <> 'canceled' and l.released_at is null
-    and not i.is_history and a.billing_status::text <> w.wanted
-$$;
+    and not i.is_history and a.billing_status::text <> w.wanted;
+end $$;
 comment on function private.verify_documents(uuid[]) is
   'security definer: reads all of the practices given. Where documents do not agree with their lines, allocations, credit notes, series and seats.';
 revoke execute on function private.verify_documents(uuid[]) from public, anon, authenticated, service_role;
 
 create or replace function private.verify_movements(p_practice_ids uuid[])
   returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
-  language sql stable security definer set search_path = '' as $$
+  language plpgsql stable security definer set search_path = '' as $$
+#variable_conflict use_column
+begin
+  -- plpgsql keeps the plan; SQL would make it anew at each call.
+  return query
   select p.practice_id, 'counters_of_payment', 'payment', p.id::text, concat_ws(' ', p.allocated_cents, p.refunded_cents, p.refund_reserved_cents),
     concat_ws(' ', a.kept, r.back, r.reserved)
   from public.payments p
@@ -10351,8 +10368,8 @@ create or replace function private.verify_movements(p_practice_ids uuid[])
       from public.journal_transactions t join public.journal_entries e on e.transaction_id = t.id and e.account = 'receivable'
       where t.practice_id = any (p_practice_ids) group by 1, 2, 3) j
     on concat_ws(' ', j.practice_id, j.currency, j.coach_client_id) = concat_ws(' ', b.practice_id, b.currency, b.coach_client_id)
-  where coalesce(b.open, 0) <> coalesce(j.amount, 0)
-$$;
+  where coalesce(b.open, 0) <> coalesce(j.amount, 0);
+end $$;
 comment on function private.verify_movements(uuid[]) is
   'security definer: reads all of the practices given. Where payments and documents do not agree with their counters and with the journal, and clients with what the books say they owe.';
 revoke execute on function private.verify_movements(uuid[]) from public, anon, authenticated, service_role;
