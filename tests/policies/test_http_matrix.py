@@ -40,6 +40,7 @@ ROWS = {
     "method_id": ["card"],
     "account_id": ["gateway"],
     "setup_id": ["setup"],
+    "feed_id": ["feed-client"],
     "package_id": ["package-retired"],
     "credit_id": ["credit"],
     "conversation_id": ["direct", "circle"],
