@@ -424,7 +424,7 @@ begin
     select p.oid::regprocedure as signature, p.proname = any (old_functions) as listed,
       has_function_privilege('authenticated', p.oid, 'execute') as for_people
     from pg_proc as p
-    where p.pronamespace = 'public'::regnamespace and p.prokind = 'f' and pg_has_role(current_user, p.proowner, 'member')
+    where p.pronamespace = 'public'::regnamespace and p.prokind in ('f', 'p') and pg_has_role(current_user, p.proowner, 'member')
       and not exists (select from pg_depend as d where d.objid = p.oid and d.classid = 'pg_proc'::regclass and d.deptype = 'e')
       and not exists (
         select from pg_depend as d
@@ -432,11 +432,11 @@ begin
       and (p.proname = any (old_functions)
         or (p.prosecdef and p.prosrc ~* format('\m(%s)\M', array_to_string(base_tables || beside_tables, '|'))))
   loop
-    execute format('revoke execute on function %s from public, anon', item.signature);
+    execute format('revoke execute on routine %s from public, anon', item.signature);
     if item.listed then
-      execute format('revoke execute on function %s from authenticated', item.signature);
+      execute format('revoke execute on routine %s from authenticated', item.signature);
     elsif item.for_people then
-      execute format('grant execute on function %s to authenticated', item.signature);
+      execute format('grant execute on routine %s to authenticated', item.signature);
     end if;
   end loop;
 
@@ -14647,9 +14647,11 @@ begin
 
   -- Whoever asks for a session could say that the coach had approved it.
   if (
-    select count(*) from pg_attribute as a
-    where a.attrelid = to_regclass('public.session_requests') and a.attname in ('coach_id', 'client_id', 'status', 'session_id')
-      and not a.attisdropped
+    select count(*)
+    from pg_attribute as a
+    join pg_class as c on c.oid = a.attrelid
+    where c.oid = to_regclass('public.session_requests') and a.attname in ('coach_id', 'client_id', 'status', 'session_id')
+      and not a.attisdropped and c.relkind = 'r' and pg_has_role(current_user, c.relowner, 'member')
   ) = 4 then
     drop policy if exists session_requests_begin_pending on public.session_requests;
     create policy session_requests_begin_pending on public.session_requests as restrictive for insert to authenticated
@@ -14659,7 +14661,10 @@ begin
   end if;
 
   -- Who delivers writes this log, and that is the service.
-  if to_regclass('public.notification_delivery_logs') is not null then
+  if exists (
+    select from pg_class as c
+    where c.oid = to_regclass('public.notification_delivery_logs') and pg_has_role(current_user, c.relowner, 'member')
+  ) then
     revoke insert, update, delete, truncate on public.notification_delivery_logs from public, anon, authenticated;
   end if;
 
