@@ -13063,6 +13063,177 @@ select private.ensure_constraints(
   'public.notification_preferences',
   'notification_preferences_quiet_hours_check check ( not quiet_hours_enabled or coalesce(quiet_hours_start <> quiet_hours_end, false) ) not valid');
 
+-- schemas/60_notifications/32_notification_choices.sql
+-- What the older table of preferences has no column for. Beside it, since old databases have a row there for everybody.
+create table if not exists public.notification_choices (
+  user_id uuid primary key references public.users (id) on delete cascade,
+  push_session_updates boolean not null default false,
+  push_system_updates boolean not null default false,
+  email_payments boolean not null default true,
+  inapp_payments boolean not null default true,
+  push_payments boolean not null default false,
+  hide_content boolean not null default false,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+comment on table public.notification_choices is 'More of a person''s choices about notices. No row: the defaults.';
+comment on column public.notification_choices.hide_content is
+  'Mail and notices on devices say that there is something, and neither what nor from whom.';
+
+revoke all on public.notification_choices from public, anon, authenticated, service_role;
+grant select on public.notification_choices to authenticated;
+grant insert (
+  user_id, push_session_updates, push_system_updates, email_payments, inapp_payments, push_payments, hide_content
+), update (
+  push_session_updates, push_system_updates, email_payments, inapp_payments, push_payments, hide_content
+) on public.notification_choices to authenticated;
+grant select, insert, update, delete on public.notification_choices to service_role;
+alter table public.notification_choices enable row level security;
+
+drop policy if exists notification_choices_select_own on public.notification_choices;
+create policy notification_choices_select_own on public.notification_choices for select to authenticated
+using (user_id = (select private.me()));
+comment on policy notification_choices_select_own on public.notification_choices is 'One''s own.';
+drop policy if exists notification_choices_insert_own on public.notification_choices;
+create policy notification_choices_insert_own on public.notification_choices for insert to authenticated
+with check (user_id = (select private.me()));
+comment on policy notification_choices_insert_own on public.notification_choices is 'For oneself.';
+drop policy if exists notification_choices_update_own on public.notification_choices;
+create policy notification_choices_update_own on public.notification_choices for update to authenticated
+using (user_id = (select private.me())) with check (user_id = (select private.me()));
+comment on policy notification_choices_update_own on public.notification_choices is 'One''s own.';
+
+drop trigger if exists notification_choices_touch on public.notification_choices;
+create trigger notification_choices_touch before update on public.notification_choices
+for each row execute function private.touch_updated_at();
+
+create or replace function private.wants(p_user_id uuid, p_channel text, p_topic text)
+returns boolean
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_all jsonb;
+begin
+  -- One model: <channel>_<topic>, and <channel>_enabled for all of a channel. What neither table knows is not sent.
+  select
+    coalesce((select to_jsonb(n) from public.notification_preferences as n where n.user_id = p_user_id),
+      '{"email_enabled": true, "inapp_enabled": true, "push_enabled": false, "email_session_reminders": true,
+        "email_session_updates": true, "email_messages": true, "inapp_session_reminders": true,
+        "inapp_session_updates": true, "inapp_messages": true, "inapp_system_updates": true}')
+    || coalesce((select to_jsonb(c) from public.notification_choices as c where c.user_id = p_user_id),
+      '{"email_payments": true, "inapp_payments": true}')
+  into v_all;
+  return coalesce((v_all ->> (p_channel || '_enabled'))::boolean, false)
+    and coalesce((v_all ->> (p_channel || '_' || p_topic))::boolean, false);
+end;
+$$;
+comment on function private.wants(uuid, text, text) is
+  'security definer: reads somebody''s choices. Whether a person wants to hear of a topic on a channel (inapp, email, push).';
+revoke execute on function private.wants(uuid, text, text) from public, anon, authenticated, service_role;
+grant execute on function private.wants(uuid, text, text) to service_role;
+
+-- schemas/60_notifications/34_notification_deliveries.sql
+create table if not exists public.notification_deliveries (
+  id uuid primary key default gen_random_uuid(),
+  notification_id uuid not null references public.notifications (id) on delete cascade,
+  user_id uuid not null references public.users (id) on delete cascade,
+  channel public.message_delivery_channel not null,
+  topic text not null,
+  state text not null default 'pending',
+  reason text,
+  attempts integer not null default 0,
+  next_attempt_at timestamptz,
+  lease_until timestamptz,
+  provider_id text,
+  sent_at timestamptz,
+  error_message text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint notification_deliveries_once_key unique (notification_id, channel),
+  constraint notification_deliveries_channel_check check (channel in ('email', 'push')),
+  constraint notification_deliveries_state_check check (state in ('pending', 'leased', 'sent', 'failed', 'suppressed')),
+  constraint notification_deliveries_due_check check ((state in ('pending', 'leased')) = (next_attempt_at is not null)),
+  constraint notification_deliveries_lease_check check ((state = 'leased') = (lease_until is not null)),
+  constraint notification_deliveries_sent_check check ((state = 'sent') = (sent_at is not null))
+);
+comment on table public.notification_deliveries is
+  'A notice on its way by mail or to devices, and what became of it. The open rows are the worker''s queue.';
+comment on column public.notification_deliveries.topic is 'The choice that switches it off: <channel>_<topic>.';
+comment on column public.notification_deliveries.reason is
+  'Why it failed or was not tried: preference_off, no_email, no_subscription, inactive, read, moved, cancelled, left, too_late, or the provider''s word.';
+
+create index if not exists notification_deliveries_user_idx on public.notification_deliveries (user_id);
+create index if not exists notification_deliveries_due_idx
+  on public.notification_deliveries (next_attempt_at) where state in ('pending', 'leased');
+
+revoke all on public.notification_deliveries from public, anon, authenticated, service_role;
+grant select on public.notification_deliveries to authenticated;
+grant select, insert, update, delete on public.notification_deliveries to service_role;
+alter table public.notification_deliveries enable row level security;
+
+drop policy if exists notification_deliveries_select_own on public.notification_deliveries;
+create policy notification_deliveries_select_own on public.notification_deliveries for select to authenticated
+using (user_id = (select private.me()) or (select private.i_am_admin()));
+comment on policy notification_deliveries_select_own on public.notification_deliveries is
+  'Everybody sees what became of what they were to be told; an admin sees all.';
+
+drop trigger if exists notification_deliveries_touch on public.notification_deliveries;
+create trigger notification_deliveries_touch before update on public.notification_deliveries
+for each row execute function private.touch_updated_at();
+
+create or replace function private.notice_quiet_until(p_user_id uuid, p_expires_at timestamptz, p_now timestamptz default now())
+returns timestamptz
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  -- Quiet hours put off, they drop nothing. What would be pointless by their end, a reminder of a session in the morning,
+  -- comes at once.
+  select case when q.until_at < coalesce(p_expires_at, 'infinity') then q.until_at end
+  from (select private.quiet_until(p_user_id, p_now) as until_at) as q
+$$;
+comment on function private.notice_quiet_until(uuid, timestamptz, timestamptz) is
+  'security definer: reads somebody''s quiet hours. Until when a notice waits; null when it goes out now.';
+revoke execute on function private.notice_quiet_until(uuid, timestamptz, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function private.notice_quiet_until(uuid, timestamptz, timestamptz) to service_role;
+
+create or replace function private.notice_refusal(p_delivery_id uuid, p_now timestamptz default now())
+returns text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  d record;
+begin
+  select x.*, n.read_at, n.expires_at, n.data, u.status, u.email into d
+  from public.notification_deliveries as x
+  join public.notifications as n on n.id = x.notification_id
+  join public.users as u on u.id = x.user_id
+  where x.id = p_delivery_id;
+  return case
+    when d.status <> 'active' then 'inactive'
+    when d.channel = 'email' and (d.email = '' or d.email like '%.invalid') then 'no_email'
+    when d.channel = 'push' and not exists (
+      select from public.push_subscriptions as s where s.user_id = d.user_id and s.retired_at is null
+    ) then 'no_subscription'
+    when not private.wants(d.user_id, d.channel::text, d.topic) then 'preference_off'
+    when d.read_at is not null then 'read'
+    when d.expires_at <= p_now then 'too_late'
+    when d.topic = 'session_reminders' then private.reminder_refusal(d.user_id, d.data)
+  end;
+end;
+$$;
+comment on function private.notice_refusal(uuid, timestamptz) is
+  'security definer: reads addresses, choices and sessions of others. Why a notice must not go out now; null when it may. Asked when it is planned and again just before it is sent.';
+revoke execute on function private.notice_refusal(uuid, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function private.notice_refusal(uuid, timestamptz) to service_role;
+
 -- schemas/60_notifications/40_words.sql
 create or replace function private.money_text(p_amount_cents bigint, p_currency text)
 returns text
@@ -13121,16 +13292,19 @@ as $$
     ('session_moved', 'session_rescheduled', 'session_updates',
       'Session moved', '“{what}” was moved by {who}. It is now on {when}.',
       'מועד הפגישה השתנה', 'מועד הפגישה „{what}” שונה על ידי {who}. המועד החדש: {when}.'),
-    ('invoice_issued', 'payment_reminder', 'system_updates',
+    ('session_reminder', 'session_reminder', 'session_reminders',
+      'Reminder', '“{what}” with {who} begins on {when}.',
+      'תזכורת', 'הפגישה „{what}” עם {who} מתחילה ב־{when}.'),
+    ('invoice_issued', 'payment_reminder', 'payments',
       'New invoice', '{who} sent you an invoice: {what}.',
       'חשבון חדש', 'התקבל חשבון מ{who}: {what}.'),
-    ('payment_received', 'system_update', 'system_updates',
+    ('payment_received', 'system_update', 'payments',
       'Payment received', '{who} paid {what}.',
       'התקבל תשלום', 'התקבל תשלום מ{who}: {what}.'),
-    ('payment_recorded', 'system_update', 'system_updates',
+    ('payment_recorded', 'system_update', 'payments',
       'Payment recorded', '{who} recorded your payment of {what}.',
       'התשלום נרשם', 'התשלום שלך נרשם על ידי {who}: {what}.'),
-    ('refund_made', 'system_update', 'system_updates',
+    ('refund_made', 'system_update', 'payments',
       'Refund', '{who} gave you {what} back.',
       'החזר כספי', 'קיבלת החזר מ{who}: {what}.'),
     ('note_shared', 'coach_message', 'messages',
@@ -13176,7 +13350,8 @@ create or replace function private.tell(
   p_data jsonb,
   p_who text default null,
   p_what text default null,
-  p_when timestamptz default null
+  p_when timestamptz default null,
+  p_expires_at timestamptz default null
 )
 returns void
 language plpgsql
@@ -13185,7 +13360,8 @@ set search_path = ''
 as $$
 declare
   person public.users%rowtype;
-  choices public.notification_preferences%rowtype;
+  channels text[];
+  notice uuid;
   words record;
   title text;
   message text;
@@ -13199,15 +13375,13 @@ begin
   if person.id is null or words.type is null then
     return;
   end if;
-  select * into choices from public.notification_preferences as n where n.user_id = p_user_id;
-  if choices.user_id is not null and not (
-    choices.inapp_enabled
-    and case words.topic
-      when 'session_updates' then choices.inapp_session_updates
-      when 'messages' then choices.inapp_messages
-      else choices.inapp_system_updates
-    end
-  ) then
+  -- Mail about a session that was made, moved or cancelled is the calendar invitation's business, which says it by itself.
+  channels := array(
+    select c.name
+    from unnest(array['inapp', 'email', 'push']) as c (name)
+    where private.wants(p_user_id, c.name, words.topic) and not (c.name = 'email' and words.topic = 'session_updates')
+  );
+  if cardinality(channels) = 0 then
     return;
   end if;
   if person.language = 'he' then
@@ -13221,14 +13395,22 @@ begin
     to_char(p_when at time zone coalesce(person.timezone, 'UTC'), 'YYYY-MM-DD HH24:MI'), ''
   ));
   message := replace(message, '{what}', coalesce(p_what, ''));
-  perform private.notify(
-    person.id, words.type, title, message, coalesce(p_data, '{}') || jsonb_build_object('kind', p_kind), p_action_url
-  );
+  -- Who wants mail only has a row too, which the app does not show.
+  insert into public.notifications (user_id, type, title, message, data, action_url, sent_at, channel, expires_at)
+  values (
+    person.id, words.type, left(title, 300), left(message, 2000),
+    coalesce(p_data, '{}') || jsonb_build_object('kind', p_kind), p_action_url, now(), channels[1], p_expires_at)
+  returning id into notice;
+  insert into public.notification_deliveries (notification_id, user_id, channel, topic, next_attempt_at)
+  select notice, person.id, c.name::public.message_delivery_channel, words.topic,
+    coalesce(private.notice_quiet_until(person.id, p_expires_at), now())
+  from unnest(channels) as c (name)
+  where c.name <> 'inapp';
 end;
 $$;
-comment on function private.tell(uuid, text, text, jsonb, text, text, timestamptz) is
+comment on function private.tell(uuid, text, text, jsonb, text, text, timestamptz, timestamptz) is
   'security definer: nobody may insert notifications. Tells a person of something that others did: in their language and zone, if they want to hear of it.';
-revoke execute on function private.tell(uuid, text, text, jsonb, text, text, timestamptz)
+revoke execute on function private.tell(uuid, text, text, jsonb, text, text, timestamptz, timestamptz)
 from public, anon, authenticated, service_role;
 
 -- schemas/60_notifications/50_session_notices.sql
@@ -13512,6 +13694,176 @@ drop trigger if exists coach_clients_tell on public.coach_clients;
 create trigger coach_clients_tell after insert or update of status, invited_at on public.coach_clients
 for each row execute function private.coach_clients_tell();
 
+-- schemas/60_notifications/56_session_reminders.sql
+create table if not exists public.session_reminders (
+  session_id uuid not null references public.sessions (id) on delete cascade,
+  user_id uuid not null references public.users (id) on delete cascade,
+  lead_minutes integer not null,
+  scheduled_at timestamptz not null,
+  created_at timestamptz not null default now(),
+  primary key (session_id, user_id, lead_minutes, scheduled_at)
+);
+comment on table public.session_reminders is
+  'Who was reminded of which session how long before. The key is what makes a reminder come once, whoever works and however often.';
+
+create index if not exists session_reminders_user_idx on public.session_reminders (user_id);
+
+revoke all on public.session_reminders from public, anon, authenticated, service_role;
+grant select on public.session_reminders to authenticated, service_role;
+alter table public.session_reminders enable row level security;
+
+drop policy if exists session_reminders_select_own on public.session_reminders;
+create policy session_reminders_select_own on public.session_reminders for select to authenticated
+using (user_id = (select private.me()) or (select private.i_am_admin()));
+comment on policy session_reminders_select_own on public.session_reminders is 'Everybody sees their own; an admin sees all.';
+
+create or replace function private.reminder_refusal(p_user_id uuid, p_data jsonb)
+returns text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  s record;
+begin
+  select x.status, x.scheduled_at, x.coach_id into s
+  from public.sessions as x
+  where x.id = (p_data ->> 'session_id')::uuid;
+  return case
+    when s.status is null or s.status <> 'scheduled' then 'cancelled'
+    when s.scheduled_at <> (p_data ->> 'scheduled_at')::timestamptz then 'moved'
+    when s.coach_id <> p_user_id and not exists (
+      select
+      from public.session_attendees as a
+      where a.session_id = (p_data ->> 'session_id')::uuid and a.user_id = p_user_id and a.cancelled_at is null
+        and a.status in ('confirmed', 'checked_in')
+    ) then 'left'
+  end;
+end;
+$$;
+comment on function private.reminder_refusal(uuid, jsonb) is
+  'security definer: reads sessions and seats of others. Why a reminder no longer holds; null while it does.';
+revoke execute on function private.reminder_refusal(uuid, jsonb) from public, anon, authenticated, service_role;
+
+create or replace function private.remind_of_sessions(p_now timestamptz default now())
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_due record;
+  v_count integer := 0;
+begin
+  -- A day and an hour before, as time passes, whatever clocks do in between. Who has booked since then needs no reminder.
+  -- After an outage two may be due at once: both count as given, and the nearer one is told.
+  for v_due in
+    with due as (
+      select s.id as session_id, p.user_id, l.minutes, s.scheduled_at
+      from public.sessions as s
+      cross join unnest(array[1440, 60]) as l (minutes)
+      cross join lateral (
+        select s.coach_id as user_id, s.created_at as since
+        union
+        select a.user_id, a.created_at
+        from public.session_attendees as a
+        where a.session_id = s.id and a.user_id is not null and a.user_id <> s.coach_id and a.cancelled_at is null
+          and a.status = 'confirmed'
+      ) as p
+      where s.status = 'scheduled'
+        and s.scheduled_at > p_now
+        and s.scheduled_at <= p_now + make_interval(mins => l.minutes)
+        and s.scheduled_at - make_interval(mins => l.minutes) >= greatest(p.since, (
+          select max(e.created_at) from public.session_events as e where e.session_id = s.id and e.kind = 'rescheduled'
+        ))
+    ),
+    given as (
+      insert into public.session_reminders (session_id, user_id, lead_minutes, scheduled_at)
+      select d.session_id, d.user_id, d.minutes, d.scheduled_at from due as d
+      on conflict do nothing
+      returning session_id, user_id, lead_minutes, scheduled_at
+    )
+    select g.session_id, g.user_id, g.scheduled_at, s.title, s.coach_id, s.client_id
+    from (
+      select distinct on (x.session_id, x.user_id) x.* from given as x order by x.session_id, x.user_id, x.lead_minutes
+    ) as g
+    join public.sessions as s on s.id = g.session_id
+  loop
+    perform private.tell(
+      v_due.user_id, 'session_reminder', '/sessions/' || v_due.session_id,
+      jsonb_build_object('session_id', v_due.session_id, 'scheduled_at', v_due.scheduled_at),
+      private.called(case when v_due.user_id = v_due.coach_id then v_due.client_id else v_due.coach_id end),
+      v_due.title, v_due.scheduled_at, v_due.scheduled_at);
+    v_count := v_count + 1;
+  end loop;
+  return v_count;
+end;
+$$;
+comment on function private.remind_of_sessions(timestamptz) is
+  'security definer: reads sessions of everybody and writes notices. Reminds who takes part in what begins soon: never after it began, never of what is cancelled, once.';
+revoke execute on function private.remind_of_sessions(timestamptz) from public, anon, authenticated, service_role;
+grant execute on function private.remind_of_sessions(timestamptz) to service_role;
+
+-- schemas/60_notifications/58_unsubscribe.sql
+-- A link in each mail that switches its kind off, without signing in (RFC 8058). Nothing is stored for it: it is sealed with the
+-- installation's key, and says no more than whose mail about what.
+
+create or replace function private.unsubscribe_token(p_user_id uuid, p_topic text)
+returns text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_key bytea := (select l.key from private.live_log as l);
+  v_said bytea := convert_to(concat_ws(' ', 'unsubscribe', p_user_id, p_topic), 'UTF8');
+begin
+  return concat_ws('.', p_user_id, p_topic, encode(sha256(v_key || sha256(v_key || v_said)), 'hex'));
+end;
+$$;
+comment on function private.unsubscribe_token(uuid, text) is
+  'security definer: reads the installation''s key. What an unsubscribe link of a person carries for a topic.';
+revoke execute on function private.unsubscribe_token(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function private.unsubscribe_token(uuid, text) to service_role;
+
+create or replace function public.unsubscribe_by_link(p_token text)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_parts text[] := regexp_match(
+    p_token, '^([0-9a-f-]{36})\.(messages|session_reminders|session_updates|payments|system_updates)\.[0-9a-f]{64}$');
+begin
+  if v_parts is null or p_token is distinct from private.unsubscribe_token(v_parts[1]::uuid, v_parts[2]) then
+    perform private.fail(404, 'not_found', 'Not found.');
+  end if;
+  if v_parts[2] = 'payments' then
+    insert into public.notification_choices as c (user_id, email_payments)
+    select u.id, false from public.users as u where u.id = v_parts[1]::uuid
+    on conflict (user_id) do update set email_payments = false;
+  else
+    update public.notification_preferences as n
+    set
+      email_messages = n.email_messages and v_parts[2] <> 'messages',
+      email_session_reminders = n.email_session_reminders and v_parts[2] <> 'session_reminders',
+      email_session_updates = n.email_session_updates and v_parts[2] <> 'session_updates',
+      email_system_updates = n.email_system_updates and v_parts[2] <> 'system_updates'
+    where n.user_id = v_parts[1]::uuid;
+  end if;
+  return v_parts[2];
+end;
+$$;
+comment on function public.unsubscribe_by_link(text) is
+  'security definer: whoever holds the token is not signed in. Switches mail about the token''s topic off for its person; again changes nothing. It can do nothing else.';
+revoke execute on function public.unsubscribe_by_link(text) from public, anon, authenticated, service_role;
+grant execute on function public.unsubscribe_by_link(text) to anon, authenticated;
+
 -- schemas/80_live/10_live_log.sql
 -- What the log of live events knows about itself: one row.
 
@@ -13540,7 +13892,7 @@ comment on table private.live_log is 'One row about the log of live events: whos
 comment on column private.live_log.epoch is
   'The server, its timeline and the database that gave the numbers in the log. A restored copy counts anew, so it starts a new log.';
 comment on column private.live_log.key is
-  'Seals what the processes of this installation tell one another by NOTIFY, which any database user can hear, and tickets of streams.';
+  'Seals what the processes of this installation tell one another by NOTIFY, which any database user can hear; tickets of streams; links in mail that switch a kind of mail off.';
 comment on column private.live_log.pruned_id is 'With pruned_xid the last event thrown away: a cursor before it must start anew.';
 
 revoke all on private.live_log from public, anon, authenticated, service_role;
