@@ -36,6 +36,7 @@ begin
   end loop;
 end;
 $$;
+drop function private.my_file_ids, private.my_shared_file_ids;
 drop type
   public.file_category, public.file_permission_type, public.mfa_method, public.mfa_status, public.security_severity,
   public.audit_action_type, public.session_request_status;

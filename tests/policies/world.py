@@ -35,10 +35,18 @@ MADE = {
     " coalesce(matrix.label(t.user_id), split_part(t.email, '@', 1))",
     "public.coach_blocks": "coalesce('block-' || matrix.label(t.session_id), matrix.label(t.id))",
     "public.session_events": "'event-' || matrix.label(t.session_id) || '-' || t.kind",
+    "public.attendance_events": "'attendance-' || (select matrix.label(a.session_id) || '--' || matrix.label(a.user_id)"
+    " from public.session_attendees a where a.id = t.attendee_id)",
     "private.access_links": "'link-' || (select split_part(a.email, '@', 1) from public.session_attendees a"
     " where a.id = t.attendee_id)",
     "public.invoice_series": "'series-' || (select matrix.label(m.user_id) from public.practice_members m"
     " where m.practice_id = t.practice_id)",
+    "private.logos": "'logo-of-' || (select matrix.label(m.user_id) from public.practice_members m"
+    " where m.practice_id = t.practice_id)",
+    "public.practice_letterheads": "'letterhead-' || (select matrix.label(m.user_id) from public.practice_members m"
+    " where m.practice_id = t.practice_id)",
+    "private.document_faces": "'face-' || matrix.label(t.invoice_id)",
+    "private.document_links": "'document-link-' || matrix.label(t.invoice_id)",
     "private.gateway_secrets": "'secrets-of-' || matrix.label(t.account_id)",
     "public.conversation_participants": "matrix.label(t.conversation_id) || '--' || matrix.label(t.user_id)",
     "public.conversation_membership_changes": "concat_ws('-', matrix.label(t.conversation_id), t.change,"

@@ -75,6 +75,10 @@ insert into public.session_attendees (session_id, user_id, role, status, invited
   (@closed-group, @client, 'client', 'confirmed', @coach, null, null, null),
   (@closed-group, @group_member, 'client', 'confirmed', @coach, null, null, null);
 
+-- Who came to what: records of it come by trigger.
+update public.session_attendees set status = 'checked_in'
+where (session_id, user_id) in ((@single, @client), (@foreign, @foreign_client));
+
 insert into public.coach_blocks (id, coach_id, kind, during, expires_at) values
   (@holiday, @coach, 'time_off', tstzrange(date_trunc('day', now()) + interval '30 days', date_trunc('day', now()) + interval '31 days'), null),
   (@holiday-foreign, @other_coach, 'time_off', tstzrange(date_trunc('day', now()) + interval '30 days', date_trunc('day', now()) + interval '31 days'), null),
@@ -123,6 +127,11 @@ insert into private.gateway_secrets (account_id, api_key, webhook_secret) values
 insert into public.webhook_events (id, gateway_account_id, provider, event_id, event_type, payload) values
   (@webhook, @gateway, 'sandbox', 'event-1', 'payment.succeeded', '{}');
 
+insert into private.logos (practice_id, sha256, media_type, content)
+select m.practice_id, encode(sha256('\xffd8ff'), 'hex'), 'image/jpeg', '\xffd8ff' from public.practice_members m where m.user_id = @coach;
+insert into public.practice_letterheads (practice_id, transfer_details, logo_sha256)
+select m.practice_id, 'Bank 10, account 1', l.sha256 from public.practice_members m
+join private.logos l on l.practice_id = m.practice_id where m.user_id = @coach;
 insert into public.invoices (id, user_id, coach_id, coach_client_id, total_amount_cents) values
   (@invoice, @client, @coach, @rel-client, 0),
   (@draft, @client, @coach, @rel-client, 0),
@@ -139,6 +148,12 @@ insert into public.invoice_line_items (id, invoice_id, session_id, description, 
   (@line-foreign, @invoice-foreign, @foreign, 'Coaching', 30000);
 select public.finalize_invoice(id) from unnest(array[
   @invoice::uuid, @invoice-other::uuid, @invoice-former::uuid, @invoice-suspended::uuid, @invoice-foreign::uuid]) id;
+
+insert into private.document_links (token_hash, invoice_id, expires_at) values
+  (encode(sha256('document-token'), 'hex'), @invoice, now() + interval '1 day');
+insert into public.document_sends (id, invoice_id, practice_id, email) select s.id, i.id, i.practice_id, i.buyer_email
+from (values (@send::uuid, @invoice::uuid), (@send-foreign::uuid, @invoice-foreign::uuid)) s (id, invoice_id)
+join public.invoices i on i.id = s.invoice_id;
 
 insert into public.payment_methods (id, user_id, type, provider, provider_method_id, last4, gateway_account_id) values
   (@card, @client, 'credit_card', 'sandbox', 'pm-1', '4242', @gateway),

@@ -333,7 +333,6 @@ def test_no_old_policy_trigger_or_view_is_left_that_lets_people_in(adopted: Conn
     assert not one(adopted, "select has_table_privilege('authenticated', 'public.coach_totals', 'select')")
     for function in (
         "public.send_notification(uuid, public.notification_type, text, text, jsonb, timestamptz)",
-        "public.get_last_messages_for_conversations(uuid[])",
         "public.update_user_auth_metadata(uuid, text)",
     ):
         for role in ("anon", "authenticated"):

@@ -100,7 +100,7 @@ def render_draft(root: Path | None = None) -> str:
 
     `-- @schemas` stands for all schema files and must be there; `-- @schemas 00_foundation` for one folder or file,
     where statements written by hand need it before the rest; `-- @columns` for the new columns of old tables;
-    `-- @step NAME` for a step.
+    `-- @step NAME` for a step; `-- @cures` for what puts right an older application's own objects.
     """
     root = root or supabase_dir()
     draft = root / "drafts" / EXTENSION
@@ -113,9 +113,12 @@ def render_draft(root: Path | None = None) -> str:
             return _render_step(read_step(found[2], root))
         if found[1] == "columns":
             return "\n".join(path.read_text("utf-8").strip() for path in column_files(root))
+        if found[1] == "cures":
+            cures = sorted((draft.parent / "cures").glob("*.sql"))
+            return "\n\n".join(path.read_text("utf-8").strip() for path in cures)
         return schema_sql(root, found[2] or "").rstrip()
 
-    return re.sub(r"^-- @(schemas|columns|step)(?: (\S+))?$", replace, text, flags=re.MULTILINE)
+    return re.sub(r"^-- @(schemas|columns|cures|step)(?: (\S+))?$", replace, text, flags=re.MULTILINE)
 
 
 def write_draft(root: Path | None = None) -> Path:

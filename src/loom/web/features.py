@@ -11,6 +11,8 @@ from loom.features.billing import api as billing_api
 from loom.features.billing import errors as billing_errors
 from loom.features.booking import api as booking_api
 from loom.features.booking import errors as booking_errors
+from loom.features.documents import api as documents_api
+from loom.features.documents import errors as documents_errors
 from loom.features.identity import api as identity_api
 from loom.features.identity import errors as identity_errors
 from loom.features.messaging import api as messaging_api
@@ -31,6 +33,7 @@ ROUTERS: list[APIRouter] = [
     booking_api.router,
     messaging_api.router,
     billing_api.router,
+    documents_api.router,
 ]
 
 CONSTRAINT_ERRORS: list[Mapping[str, tuple[int, str, str]]] = [
@@ -41,6 +44,7 @@ CONSTRAINT_ERRORS: list[Mapping[str, tuple[int, str, str]]] = [
     booking_errors.CONSTRAINT_ERRORS,
     messaging_errors.CONSTRAINT_ERRORS,
     billing_errors.CONSTRAINT_ERRORS,
+    documents_errors.CONSTRAINT_ERRORS,
 ]
 
 ERROR_CODES: list[Mapping[str, str]] = [
@@ -53,6 +57,7 @@ ERROR_CODES: list[Mapping[str, str]] = [
     booking_errors.ERROR_CODES,
     messaging_errors.ERROR_CODES,
     billing_errors.ERROR_CODES,
+    documents_errors.ERROR_CODES,
 ]
 
 

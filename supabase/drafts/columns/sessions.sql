@@ -18,4 +18,5 @@ alter table public.sessions
   add column if not exists started_at timestamptz,
   add column if not exists completed_at timestamptz,
   add column if not exists cancelled_at timestamptz,
-  add column if not exists cancelled_by uuid references public.users (id) on delete set null;
+  add column if not exists cancelled_by uuid references public.users (id) on delete set null,
+  add column if not exists no_show_grace_minutes integer;

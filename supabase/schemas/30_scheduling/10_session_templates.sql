@@ -19,6 +19,7 @@ create table if not exists public.session_templates (
   slot_step_minutes integer,
   roster_visible boolean not null default false,
   location text,
+  no_show_grace_minutes integer,
   constraint session_templates_title_length check (char_length(btrim(title)) between 1 and 200),
   constraint session_templates_description_length check (char_length(description) <= 5000),
   constraint session_templates_duration_range check (default_duration_minutes between 5 and 1440),
@@ -29,7 +30,8 @@ create table if not exists public.session_templates (
   constraint session_templates_capacity_of_group check (session_type = 'group' or default_capacity is null),
   constraint session_templates_buffer_range
     check (buffer_before_minutes between 0 and 240 and buffer_after_minutes between 0 and 240),
-  constraint session_templates_step_range check (slot_step_minutes between 5 and 1440)
+  constraint session_templates_step_range check (slot_step_minutes between 5 and 1440),
+  constraint session_templates_grace_range check (no_show_grace_minutes between 0 and 10080)
 );
 comment on table public.session_templates is
   'What a coach offers. A session takes its length, price and settings from here when it is made and keeps them.';
@@ -37,6 +39,8 @@ comment on column public.session_templates.default_price_cents is 'The price of 
 comment on column public.session_templates.buffer_before_minutes is 'Kept free before a session made from this.';
 comment on column public.session_templates.buffer_after_minutes is 'Kept free after a session made from this.';
 comment on column public.session_templates.slot_step_minutes is 'Distance between two offered starts; null steps by the duration.';
+comment on column public.session_templates.no_show_grace_minutes is
+  'Who confirmed and was not checked in so long after the end counts as a no-show; null as the coach has it.';
 comment on column public.session_templates.roster_visible is 'Whether the attendees of a session made from this may see one another''s names.';
 
 create index if not exists session_templates_coach_idx on public.session_templates (coach_id, is_active, title);
@@ -46,11 +50,13 @@ grant select, insert, update, delete on public.session_templates to service_role
 grant select on public.session_templates to authenticated;
 grant insert (
   coach_id, title, description, default_duration_minutes, default_price_cents, currency, metadata, is_active,
-  session_type, default_capacity, buffer_before_minutes, buffer_after_minutes, slot_step_minutes, roster_visible, location
+  session_type, default_capacity, buffer_before_minutes, buffer_after_minutes, slot_step_minutes, roster_visible, location,
+  no_show_grace_minutes
 ) on public.session_templates to authenticated;
 grant update (
   title, description, default_duration_minutes, default_price_cents, currency, metadata, is_active,
-  session_type, default_capacity, buffer_before_minutes, buffer_after_minutes, slot_step_minutes, roster_visible, location
+  session_type, default_capacity, buffer_before_minutes, buffer_after_minutes, slot_step_minutes, roster_visible, location,
+  no_show_grace_minutes
 ) on public.session_templates to authenticated;
 
 alter table public.session_templates enable row level security;

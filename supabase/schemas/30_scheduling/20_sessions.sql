@@ -31,6 +31,7 @@ create table if not exists public.sessions (
   completed_at timestamptz,
   cancelled_at timestamptz,
   cancelled_by uuid references public.users (id) on delete set null,
+  no_show_grace_minutes integer,
   constraint sessions_different_users check (coach_id <> client_id),
   constraint sessions_positive_duration check (duration_minutes > 0)
 );
@@ -43,7 +44,8 @@ select private.ensure_constraints(
   'sessions_capacity_range check (capacity between 1 and 1000)',
   'sessions_currency_code check (private.is_currency(currency))',
   'sessions_buffer_range check (buffer_before_minutes between 0 and 240 and buffer_after_minutes between 0 and 240)',
-  'sessions_ends_after_start check (ends_at > scheduled_at)');
+  'sessions_ends_after_start check (ends_at > scheduled_at)',
+  'sessions_grace_range check (no_show_grace_minutes between 0 and 10080)');
 
 comment on table public.sessions is
   'A coach''s session with one client (type individual) or several people (type group). Who takes part, at what price and how it stands with the money is in session_attendees.';
@@ -56,6 +58,9 @@ comment on column public.sessions.ends_at is 'scheduled_at plus duration_minutes
 comment on column public.sessions.roster_visible is 'Whether attendees may see one another''s names, from the template unless said otherwise.';
 comment on column public.sessions.buffer_before_minutes is 'Time of the coach kept free before, from the template unless said otherwise.';
 comment on column public.sessions.buffer_after_minutes is 'Time of the coach kept free after, from the template unless said otherwise.';
+
+comment on column public.sessions.no_show_grace_minutes is
+  'Who confirmed and was not checked in so long after the end counts as a no-show, from the template or the coach when it is made; null and nobody does unless the coach says so.';
 
 create index if not exists idx_sessions_client_id on public.sessions (client_id);
 create index if not exists idx_sessions_coach_client on public.sessions (coach_id, client_id);
@@ -70,6 +75,7 @@ create index if not exists sessions_coach_scheduled_idx on public.sessions (coac
 create index if not exists sessions_client_scheduled_idx on public.sessions (client_id, scheduled_at, id);
 create index if not exists sessions_template_idx on public.sessions (template_id);
 create index if not exists sessions_invoice_idx on public.sessions (invoice_id);
+create index if not exists sessions_no_show_due_idx on public.sessions (ends_at) where no_show_grace_minutes is not null;
 create index if not exists sessions_cancelled_by_idx on public.sessions (cancelled_by);
 
 revoke all on public.sessions from public, anon, authenticated, service_role;
@@ -77,11 +83,12 @@ grant select, insert, update, delete on public.sessions to service_role;
 grant select on public.sessions to authenticated;
 grant insert (
   coach_id, client_id, title, description, scheduled_at, duration_minutes, status, meeting_url, notes, template_id,
-  location, price_cents, currency, type, capacity, timezone, roster_visible, buffer_before_minutes, buffer_after_minutes
+  location, price_cents, currency, type, capacity, timezone, roster_visible, buffer_before_minutes, buffer_after_minutes,
+  no_show_grace_minutes
 ) on public.sessions to authenticated;
 grant update (
   title, description, meeting_url, notes, location, price_cents, currency, capacity, timezone, roster_visible,
-  buffer_before_minutes, buffer_after_minutes
+  buffer_before_minutes, buffer_after_minutes, no_show_grace_minutes
 ) on public.sessions to authenticated;
 
 alter table public.sessions enable row level security;

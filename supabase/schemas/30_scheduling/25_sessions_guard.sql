@@ -28,6 +28,7 @@ begin
   end if;
   p_session.roster_visible := coalesce(p_session.roster_visible, v_template.roster_visible, false);
   p_session.buffer_before_minutes := coalesce(p_session.buffer_before_minutes, v_template.buffer_before_minutes, 0);
+  p_session.no_show_grace_minutes := coalesce(p_session.no_show_grace_minutes, v_template.no_show_grace_minutes);
   p_session.buffer_after_minutes := coalesce(p_session.buffer_after_minutes, v_template.buffer_after_minutes, 0);
   p_session.timezone := coalesce(
     p_session.timezone, (select u.timezone from public.users as u where u.id = p_session.coach_id), 'UTC');

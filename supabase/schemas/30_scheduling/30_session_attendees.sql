@@ -22,12 +22,16 @@ create table if not exists public.session_attendees (
   cancelled_at timestamptz,
   cancelled_by uuid references public.users (id) on delete set null,
   cancellation_reason text,
+  attendance text,
   terms jsonb,
   moves_made integer not null default 0,
   unique (session_id, user_id, role),
   constraint session_attendees_price_range check (price_cents >= 0),
   constraint session_attendees_currency_code check (private.is_currency(currency)),
   constraint session_attendees_checked_in check ((status = 'checked_in') = (checked_in_at is not null)),
+  constraint session_attendees_attendance_kind check (attendance in ('in', 'out', 'no_show')),
+  constraint session_attendees_attendance_of_status
+    check ((status = 'checked_in') = (coalesce(attendance, '') in ('in', 'out'))),
   constraint session_attendees_email_form check (email = lower(email) and char_length(email) <= 254 and email like '_%@_%'),
   constraint session_attendees_name_length check (char_length(btrim(display_name)) between 1 and 200),
   constraint session_attendees_notes_length check (char_length(notes) <= 5000)
@@ -40,6 +44,8 @@ comment on column public.session_attendees.notes is 'Read by the seat''s own per
 comment on column public.session_attendees.price_cents is 'The price of this seat in minor units of currency, from the session unless said otherwise; null is not decided.';
 comment on column public.session_attendees.billing_status is 'Moved by billing only.';
 comment on column public.session_attendees.cancelled_at is 'When the seat was given up or taken away; it then takes no place.';
+comment on column public.session_attendees.attendance is
+  'What is in force of attendance_events: in, out (came and left), no_show, or null as long as nobody has said. Money follows this, never the answer to the invitation.';
 comment on column public.session_attendees.terms is 'What giving the seat up costs: the policy as it was when the seat was made. See cancellation_policies.';
 comment on column public.session_attendees.moves_made is 'How often the seat''s own person has moved the session.';
 comment on column public.session_attendees.responded_at is 'When the person last answered the invitation.';

@@ -59,6 +59,7 @@ begin
   if new.status = 'checked_in' or (new.checked_in_at is not null and new.status <> 'declined') then
     new.status := 'checked_in';
     new.checked_in_at := coalesce(new.checked_in_at, now());
+    new.attendance := coalesce(new.attendance, 'in');
   end if;
   if new.status = 'confirmed' and new.role <> 'coach' then
     new.responded_at := coalesce(new.responded_at, new.created_at);
@@ -98,6 +99,9 @@ begin
       end);
     end if;
     new.checked_in_at := case when new.status = 'checked_in' then coalesce(new.checked_in_at, now()) end;
+    if new.attendance is not distinct from old.attendance then
+      new.attendance := case when new.status = 'checked_in' then 'in' end;
+    end if;
   end if;
   if new.price_cents is distinct from old.price_cents or new.currency is distinct from old.currency then
     if old.billing_status <> 'unbilled' then

@@ -116,7 +116,7 @@ begin
     perform private.fail(409, 'seat_has_no_answer', 'This session is booked, not proposed.', 'Cancel the session instead.');
   elsif v_seat.cancelled_at is not null then
     perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
-  elsif v_session.status <> 'scheduled' or v_session.scheduled_at <= now() then
+  elsif v_seat.status = 'checked_in' or v_session.status <> 'scheduled' or v_session.scheduled_at <= now() then
     perform private.fail(409, 'session_not_open', 'Answers are taken until the session starts.');
   end if;
   update public.session_attendees set status = p_answer::public.session_attendee_status, responded_at = now()

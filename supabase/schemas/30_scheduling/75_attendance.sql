@@ -26,41 +26,6 @@ revoke execute on function private.coached_seat(uuid) from public, anon, authent
 comment on function private.coached_seat(uuid) is
   'security definer: called by definer functions. A seat in a session of the calling coach, locked after its session; 404 for every other.';
 
-create or replace function public.check_in_attendee(p_attendee_id uuid, p_undo boolean default false)
-returns uuid
-language plpgsql
-volatile
-security definer
-set search_path = ''
-as $$
-declare
-  v_seat public.session_attendees := private.coached_seat(p_attendee_id);
-begin
-  if exists (
-    select from public.sessions as s
-    where s.id = v_seat.session_id and s.status in ('cancelled', 'rescheduled', 'no_show')
-  ) then
-    perform private.fail(409, 'session_not_open', 'The session did not take place.');
-  elsif v_seat.cancelled_at is not null then
-    perform private.fail(409, 'seat_state_conflict', 'The seat was given up.');
-  end if;
-  if p_undo then
-    -- Back to what the person had answered.
-    update public.session_attendees
-    set status = (case when v_seat.responded_at is null then 'invited' else 'confirmed' end)::public.session_attendee_status
-    where id = p_attendee_id and status = 'checked_in';
-  else
-    update public.session_attendees set status = 'checked_in', checked_in_at = now()
-    where id = p_attendee_id and status <> 'checked_in';
-  end if;
-  return p_attendee_id;
-end;
-$$;
-revoke execute on function public.check_in_attendee(uuid, boolean) from public, anon, authenticated, service_role;
-grant execute on function public.check_in_attendee(uuid, boolean) to authenticated;
-comment on function public.check_in_attendee(uuid, boolean) is
-  'security definer: nobody may update the status of a seat. The coach records that somebody came (invited or confirmed), or takes it back; twice changes nothing more. Gives the seat''s id.';
-
 create or replace function public.cancel_attendance(
   p_session_id uuid default null, p_attendee_id uuid default null, p_reason text default null
 )

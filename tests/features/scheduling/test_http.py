@@ -259,9 +259,10 @@ async def test_a_group_from_invitation_to_check_in(
     assert [entry["name"] for entry in shown.json()["items"]] == ["Noa", "Dana", "Gili"]
     assert set(shown.json()["items"][0]) == {"name", "role", "is_me"}
     for seat in (seats[str(scene.client)], seats["guest"]):
-        came = await client.post(f"/v1/attendees/{seat}/check-in", headers=coach)
-        assert came.json()["status"] == "checked_in"
-    refused = await client.post(f"/v1/attendees/{seats[str(scene.second_client)]}/check-in", headers=coach)
+        came = await client.post(f"/v1/attendees/{seat}/attendance", json={"kind": "in"}, headers=coach)
+        assert came.json()["kind"] == "in"
+    declined = seats[str(scene.second_client)]
+    refused = await client.post(f"/v1/attendees/{declined}/attendance", json={"kind": "in"}, headers=coach)
     assert (refused.status_code, refused.json()["code"]) == (409, "seat_state_conflict")
     for verb in ("start", "complete"):
         moved = await client.post(f"/v1/sessions/{session}/{verb}", headers=coach)
@@ -293,8 +294,8 @@ async def test_strangers_get_the_same_answer_as_for_what_does_not_exist(
         ("POST", "/v1/sessions/{session}/leave", {}),
         ("GET", "/v1/attendees/{seat}", None),
         ("PATCH", "/v1/attendees/{seat}", {"price_cents": 0}),
-        ("POST", "/v1/attendees/{seat}/check-in", None),
-        ("POST", "/v1/attendees/{seat}/undo-check-in", None),
+        ("POST", "/v1/attendees/{seat}/attendance", {"kind": "in"}),
+        ("GET", "/v1/attendees/{seat}/attendance", None),
         ("POST", "/v1/attendees/{seat}/cancel", {}),
     ]
     before = owner.execute("select s::text from public.sessions s where id = %s", [session]).fetchone()

@@ -79,9 +79,10 @@ async def test_seats_are_priced_given_up_taken_away_and_checked_in_by_mistake(
     assert (priced.json()["price_cents"], priced.json()["notes"], priced.json()["name"]) == (80, "Bring a mat", "Dana")
     not_mine = await client.patch(f"/v1/attendees/{seats[0]}", json={"price_cents": 0}, headers=bearer(scene.client))
     assert not_mine.status_code == 404
-    for verb, status in (("check-in", "checked_in"), ("check-in", "checked_in"), ("undo-check-in", "invited")):
-        answer = await client.post(f"/v1/attendees/{seats[0]}/{verb}", headers=coach)
-        assert (answer.status_code, answer.json()["status"]) == (200, status)
+    for kind, number, status in (("in", 1, "checked_in"), ("in", 1, "checked_in"), ("undo", 2, "invited")):
+        answer = await client.post(f"/v1/attendees/{seats[0]}/attendance", json={"kind": kind}, headers=coach)
+        assert (answer.status_code, answer.json()["number"]) == (200, number)
+        assert (await client.get(f"/v1/attendees/{seats[0]}", headers=coach)).json()["status"] == status
     left = await client.post(f"/v1/sessions/{group}/leave", json={"reason": "moved"}, headers=bearer(scene.client))
     assert (left.status_code, left.json()["cancellation_reason"]) == (200, "moved")
     assert (await client.get(f"/v1/sessions/{group}", headers=bearer(scene.client))).status_code == 404

@@ -221,35 +221,6 @@ def test_api_roles_neither_issue_nor_read_links(as_role: Any, scene: Scene, role
             conn.execute(statement)
 
 
-def test_check_in_is_the_coachs_needs_a_living_seat_and_can_be_taken_back(
-    owner: Owner, as_user: AsUser, scene: Scene, group: UUID
-) -> None:
-    confirmed, invited = invite(as_user, scene, group, scene.client), invite(as_user, scene, group, scene.second_client)
-    declined = invite_guest(as_user, scene, group)
-    with as_user(scene.client) as conn:
-        one(conn, RESPOND, [group, "confirmed"])
-    owner.execute("update public.session_attendees set status = 'declined' where id = %s", [declined])
-    check_in = "select public.check_in_attendee(%s, %s)"
-    for who in (scene.client, scene.other_coach):
-        with as_user(who) as conn, pytest.raises(psycopg.Error) as foreign:
-            one(conn, check_in, [confirmed, False])
-        assert refusal(foreign.value) == (404, "not_found")
-    for seat, before in ((confirmed, "confirmed"), (invited, "invited")):
-        with as_user(scene.coach) as conn:
-            one(conn, check_in, [seat, False])
-            first = one(conn, "select checked_in_at from public.session_attendees where id = %s", [seat])
-        with as_user(scene.coach) as conn:
-            one(conn, check_in, [seat, False])
-            assert one(conn, "select checked_in_at from public.session_attendees where id = %s", [seat]) == first
-            one(conn, check_in, [seat, True])
-        row = owner.execute(SEAT, [seat]).fetchone()
-        assert row is not None
-        assert (row["status"], row["checked_in_at"]) == (before, None)
-    with as_user(scene.coach) as conn, pytest.raises(psycopg.Error) as refused:
-        one(conn, check_in, [declined, False])
-    assert refusal(refused.value) == (409, "seat_state_conflict")
-
-
 def test_status_and_time_of_a_check_in_never_contradict_one_another(owner: Owner, scene: Scene) -> None:
     session = add_session(owner, scene.coach, None, at(4))
     seat = one(

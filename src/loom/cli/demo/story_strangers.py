@@ -35,7 +35,7 @@ _READS = (
 _WRITES: tuple[tuple[str, str, Mapping[str, object]], ...] = (
     ("/v1/sessions/{}/cancel", "group_session", {"reason": "not mine to cancel"}),
     ("/v1/sessions/{}/respond", "group_session", {"answer": "confirmed"}),
-    ("/v1/attendees/{}/check-in", "sarah_seat", {}),
+    ("/v1/attendees/{}/attendance", "sarah_seat", {"kind": "in"}),
     ("/v1/invoices/{}/void", "invoice", {"reason": "not mine to void"}),
     ("/v1/invoices/{}/payment-intents", "invoice", {}),
     ("/v1/payments/{}/refunds", "payment", {"amount_cents": 100}),

@@ -5,6 +5,10 @@ from __future__ import annotations
 ERROR_CODES: dict[str, str] = {
     "already_invited": "That person has a seat in the session already.",
     "answer_unknown": "The answer to an invitation is confirmed or declined.",
+    "attendance_append_only": "Attendance is recorded, never changed; an undo takes a record back.",
+    "attendance_conflict": "The seat's attendance or answer does not allow this record.",
+    "attendance_in_future": "Only what has happened is recorded.",
+    "attendance_unknown": "Attendance is in, out, no_show or undo.",
     "attendee_unclear": "Either a client or an e-mail address is named, not both and not neither.",
     "billing_status_derived": "A group's billing status follows from its seats and is not set.",
     "buffer_out_of_range": "A buffer is 0 to 240 minutes.",
@@ -15,6 +19,9 @@ ERROR_CODES: dict[str, str] = {
     "duration_out_of_range": "A session lasts 5 minutes to 24 hours.",
     "email_invalid": "That is not an e-mail address.",
     "link_expired": "The link was good and no longer is.",
+    "grace_out_of_range": "The grace before a no-show is 0 to 10080 minutes.",
+    "nonce_invalid": "A nonce has 1 to 200 characters.",
+    "nonce_reused": "That nonce stands for another record of the seat.",
     "price_out_of_range": "A price is 0 or more minor units.",
     "range_invalid": "The end of the range does not lie after its start, or it lies too far ahead.",
     "range_too_long": "Free slots are given for at most 62 days at a time.",
@@ -45,6 +52,7 @@ _BUFFER = (422, "buffer_out_of_range", "A buffer is 0 to 240 minutes.")
 _CAPACITY = (422, "capacity_out_of_range", "A group has 1 to 1000 seats.")
 _CURRENCY = (422, "currency_unknown", "There is no such currency. Use an ISO 4217 code such as ILS.")
 _DURATION = (422, "duration_out_of_range", "A session lasts 5 minutes to 24 hours.")
+_GRACE = (422, "grace_out_of_range", "The grace before a no-show is 0 to 10080 minutes.")
 _INVITED = (409, "already_invited", "That person has a seat in the session already.")
 _PRICE = (422, "price_out_of_range", "A price is 0 or more minor units.")
 _TEXT = (422, "text_too_long", "A title, description, name or note is empty or too long.")
@@ -79,6 +87,8 @@ CONSTRAINT_ERRORS: dict[str, tuple[int, str, str]] = {
     "sessions_capacity_range": _CAPACITY,
     "sessions_buffer_range": _BUFFER,
     "sessions_positive_duration": _DURATION,
+    "session_templates_grace_range": _GRACE,
+    "sessions_grace_range": _GRACE,
     "sessions_ends_after_start": _DURATION,
     "sessions_different_users": (422, "client_required", "A coach does not book themselves."),
 }

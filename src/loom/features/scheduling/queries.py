@@ -9,6 +9,7 @@ from loom.db.executor import Executor
 from loom.db.sql import load_queries
 from loom.features.scheduling.schemas import (
     Answer,
+    AttendanceRecord,
     Attendee,
     BookIndividual,
     CreateGroup,
@@ -17,6 +18,7 @@ from loom.features.scheduling.schemas import (
     Invitation,
     InvitationLetter,
     Invite,
+    RecordAttendance,
     Reschedule,
     RosterEntry,
     Session,
@@ -205,9 +207,20 @@ async def respond_to_invitation(q: Executor, session_id: UUID, answer: Answer) -
     return await q.fetch_value(SQL["respond_to_invitation"], {"session_id": session_id, "answer": answer})
 
 
-async def check_in_attendee(q: Executor, attendee_id: UUID, *, undo: bool) -> None:
-    """409 seat_state_conflict, session_not_open."""
-    await q.execute(SQL["check_in_attendee"], {"id": attendee_id, "undo": undo})
+async def record_attendance(q: Executor, attendee_id: UUID, new: RecordAttendance) -> UUID:
+    """The record's id; 409 attendance_conflict, nonce_reused, seat_state_conflict, session_not_open."""
+    return await q.fetch_value(SQL["record_attendance"], {"attendee_id": attendee_id, **new.model_dump()})
+
+
+async def get_attendance(q: Executor, record_id: UUID) -> AttendanceRecord:
+    """One record; NotFound."""
+    return await q.fetch_one(SQL["get_attendance"], {"id": record_id}, AttendanceRecord)
+
+
+async def list_attendance(q: Executor, attendee_id: UUID, after_number: int, limit: int) -> list[AttendanceRecord]:
+    """The attendance of a seat, oldest first."""
+    params = {"attendee_id": attendee_id, "after_number": after_number, "limit": limit}
+    return await q.fetch_all(SQL["list_attendance"], params, AttendanceRecord)
 
 
 async def leave_session(q: Executor, session_id: UUID, reason: str | None) -> UUID:
@@ -243,3 +256,8 @@ async def issue_invitation_link(q: Executor, attendee_id: UUID) -> InvitationLet
 async def clear_expired_holds(q: Executor) -> int:
     """How many there were. Only for the service role."""
     return await q.fetch_value(SQL["clear_expired_holds"], {})
+
+
+async def derive_no_shows(q: Executor) -> int:
+    """How many were recorded. Only for the service role."""
+    return await q.fetch_value(SQL["derive_no_shows"], {})

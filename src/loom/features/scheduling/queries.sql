@@ -4,12 +4,13 @@ select id, name from public.active_coaches(%(after_name)s, %(after_id)s, %(limit
 -- name: create_template
 insert into public.session_templates (
   coach_id, title, description, session_type, default_duration_minutes, default_price_cents, currency, default_capacity,
-  buffer_before_minutes, buffer_after_minutes, slot_step_minutes, roster_visible, location
+  buffer_before_minutes, buffer_after_minutes, slot_step_minutes, roster_visible, location,
+  no_show_grace_minutes
 )
 values (
   %(coach_id)s, %(title)s, %(description)s, %(session_type)s, %(default_duration_minutes)s, %(default_price_cents)s,
   %(currency)s, %(default_capacity)s, %(buffer_before_minutes)s, %(buffer_after_minutes)s, %(slot_step_minutes)s,
-  %(roster_visible)s, %(location)s
+  %(roster_visible)s, %(location)s, %(no_show_grace_minutes)s
 )
 returning *
 
@@ -29,11 +30,12 @@ select * from public.session_templates where id = %(id)s
 update public.session_templates as t
 set (
   title, description, default_duration_minutes, default_price_cents, currency, default_capacity, buffer_before_minutes,
-  buffer_after_minutes, slot_step_minutes, roster_visible, location, is_active
+  buffer_after_minutes, slot_step_minutes, roster_visible, location, no_show_grace_minutes, is_active
 ) = (
   select
     n.title, n.description, n.default_duration_minutes, n.default_price_cents, n.currency, n.default_capacity,
-    n.buffer_before_minutes, n.buffer_after_minutes, n.slot_step_minutes, n.roster_visible, n.location, n.is_active
+    n.buffer_before_minutes, n.buffer_after_minutes, n.slot_step_minutes, n.roster_visible, n.location,
+    n.no_show_grace_minutes, n.is_active
   from jsonb_populate_record(t, %(changes)s::jsonb) as n
 )
 where t.id = %(id)s
@@ -151,11 +153,11 @@ limit %(limit)s
 update public.sessions as s
 set (
   title, description, location, meeting_url, notes, price_cents, currency, capacity, timezone, roster_visible,
-  buffer_before_minutes, buffer_after_minutes
+  buffer_before_minutes, buffer_after_minutes, no_show_grace_minutes
 ) = (
   select
     n.title, n.description, n.location, n.meeting_url, n.notes, n.price_cents, n.currency, n.capacity, n.timezone,
-    n.roster_visible, n.buffer_before_minutes, n.buffer_after_minutes
+    n.roster_visible, n.buffer_before_minutes, n.buffer_after_minutes, n.no_show_grace_minutes
   from jsonb_populate_record(s, %(changes)s::jsonb) as n
 )
 where s.id = %(id)s
@@ -214,8 +216,20 @@ where a.id = %(id)s
 -- name: respond_to_invitation
 select public.respond_to_invitation(%(session_id)s, %(answer)s)
 
--- name: check_in_attendee
-select public.check_in_attendee(%(id)s, %(undo)s)
+-- name: record_attendance
+select public.record_attendance(%(attendee_id)s, %(kind)s, %(nonce)s, %(at)s)
+
+-- name: get_attendance
+select id, attendee_id, number, kind, nonce, happened_at, actor_id, undoes, created_at
+from public.attendance_events
+where id = %(id)s
+
+-- name: list_attendance
+select id, attendee_id, number, kind, nonce, happened_at, actor_id, undoes, created_at
+from public.attendance_events
+where attendee_id = %(attendee_id)s and number > %(after_number)s
+order by number
+limit %(limit)s
 
 -- name: leave_session
 select public.cancel_attendance(p_session_id => %(session_id)s, p_reason => %(reason)s)
@@ -245,3 +259,7 @@ select * from private.issue_invitation_link(%(attendee_id)s)
 -- name: clear_expired_holds
 -- role: service_role
 select private.clear_expired_holds()
+
+-- name: derive_no_shows
+-- role: service_role
+select private.derive_no_shows()

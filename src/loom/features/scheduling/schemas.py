@@ -16,6 +16,8 @@ BillingStatus = Literal["unbilled", "awaiting_payment", "paid", "written_off"]
 AttendeeRole = Literal["client", "coach", "guest"]
 AttendeeStatus = Literal["invited", "confirmed", "declined", "checked_in"]
 Answer = Literal["confirmed", "declined"]
+Attendance = Literal["in", "out", "no_show"]
+AttendanceKind = Literal["in", "out", "no_show", "undo"]
 
 Title = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S", examples=["Single session"])]
 Text = Annotated[str, Field(max_length=5000)]
@@ -25,6 +27,10 @@ Price = Annotated[int, Field(ge=0, le=2_147_483_647, description="Minor units of
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217.", examples=["ILS"])]
 Minutes = Annotated[int, Field(ge=5, le=1440, examples=[60])]
 Buffer = Annotated[int, Field(ge=0, le=240)]
+Grace = Annotated[
+    int,
+    Field(ge=0, le=10080, description="Minutes after the end at which who confirmed and did not come is a no-show."),
+]
 Capacity = Annotated[int, Field(ge=1, le=1000)]
 Zone = Annotated[str, Field(min_length=1, max_length=64, description="An IANA time zone.", examples=["Asia/Jerusalem"])]
 Link = Annotated[str, Field(max_length=2000, pattern=r"^https?://\S+$", examples=["https://meet.example.com/abc"])]
@@ -55,6 +61,7 @@ class Template(BaseModel):
     slot_step_minutes: int | None
     roster_visible: bool
     location: str | None
+    no_show_grace_minutes: int | None
     is_active: bool
     created_at: datetime
     updated_at: datetime
@@ -75,6 +82,7 @@ class CreateTemplate(Input):
     slot_step_minutes: Minutes | None = None
     roster_visible: bool = False
     location: Annotated[str, Field(max_length=500)] | None = None
+    no_show_grace_minutes: Grace | None = None
 
 
 class UpdateTemplate(Input):
@@ -91,6 +99,7 @@ class UpdateTemplate(Input):
     slot_step_minutes: Minutes | None = None
     roster_visible: bool | None = None
     location: Annotated[str, Field(max_length=500)] | None = None
+    no_show_grace_minutes: Grace | None = None
     is_active: bool | None = None
 
 
@@ -128,6 +137,7 @@ class Session(BaseModel):
     roster_visible: bool
     buffer_before_minutes: int
     buffer_after_minutes: int
+    no_show_grace_minutes: int | None
     started_at: datetime | None
     completed_at: datetime | None
     cancelled_at: datetime | None
@@ -191,6 +201,7 @@ class UpdateSession(Input):
     roster_visible: bool | None = None
     buffer_before_minutes: Buffer | None = None
     buffer_after_minutes: Buffer | None = None
+    no_show_grace_minutes: Grace | None = None
 
 
 class Reschedule(Input):
@@ -237,6 +248,7 @@ class Attendee(BaseModel):
     coach_client_id: UUID | None
     invited_by: UUID | None
     responded_at: datetime | None
+    attendance: Attendance | None = Field(description="Who came: apart from the answer, which `status` keeps.")
     checked_in_at: datetime | None
     cancelled_at: datetime | None
     cancelled_by: UUID | None
@@ -266,6 +278,30 @@ class Respond(Input):
     """The answer to an invitation."""
 
     answer: Answer
+
+
+class RecordAttendance(Input):
+    """Somebody came (`in`), left (`out`), did not come (`no_show`), or the last of these is taken back (`undo`)."""
+
+    kind: AttendanceKind
+    nonce: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        None, description="Chosen by the device: the same tap sent again is one record."
+    )
+    at: Instant | None = Field(None, description="When it happened, for a device that was offline; else now.")
+
+
+class AttendanceRecord(BaseModel):
+    """One line of a seat's attendance: what, when, by whom (null: derived or imported), and what it takes back."""
+
+    id: UUID
+    attendee_id: UUID
+    number: int
+    kind: AttendanceKind
+    nonce: str
+    happened_at: datetime
+    actor_id: UUID | None
+    undoes: UUID | None
+    created_at: datetime
 
 
 class RosterEntry(BaseModel):

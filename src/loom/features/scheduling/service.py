@@ -10,10 +10,12 @@ from loom.db.executor import Executor
 from loom.features.scheduling import queries
 from loom.features.scheduling.schemas import (
     Answer,
+    AttendanceRecord,
     Attendee,
     BookIndividual,
     CreateGroup,
     Invite,
+    RecordAttendance,
     Session,
     SessionEvent,
     UpdateAttendee,
@@ -69,10 +71,17 @@ async def respond(q: Executor, session_id: UUID, answer: Answer) -> Attendee:
     return await queries.get_attendee(q, await queries.respond_to_invitation(q, session_id, answer))
 
 
-async def check_in(q: Executor, attendee_id: UUID, *, undo: bool) -> Attendee:
-    """The seat after the check-in, or after taking it back."""
-    await queries.check_in_attendee(q, attendee_id, undo=undo)
-    return await queries.get_attendee(q, attendee_id)
+async def record_attendance(q: Executor, attendee_id: UUID, new: RecordAttendance) -> AttendanceRecord:
+    """The record, or the one that said so before."""
+    return await queries.get_attendance(q, await queries.record_attendance(q, attendee_id, new))
+
+
+async def list_attendance(q: Executor, attendee_id: UUID, after_number: int, limit: int) -> list[AttendanceRecord]:
+    """The attendance of a seat; NotFound for one that is none of the caller's."""
+    rows = await queries.list_attendance(q, attendee_id, after_number, limit)
+    if not rows and not after_number:
+        await queries.get_attendee(q, attendee_id)
+    return rows
 
 
 async def leave(q: Executor, session_id: UUID, reason: str | None) -> Attendee:

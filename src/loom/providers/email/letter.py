@@ -77,6 +77,15 @@ class Link:
 Part = Paragraph | Fact | Quote | Link
 
 
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that the mail carries."""
+
+    name: str
+    media_type: str
+    content: bytes
+
+
 def compose(
     *,
     sender: str,
@@ -87,6 +96,7 @@ def compose(
     language: Language,
     parts: Sequence[Part],
     thread: str | None = None,
+    attachments: Sequence[Attachment] = (),
 ) -> EmailMessage:
     """A mail of its parts.
 
@@ -109,6 +119,9 @@ def compose(
         f'<body style="font-family: sans-serif; line-height: 1.5">{body}</body></html>\n',
         subtype="html",
     )
+    for file in attachments:
+        maintype, _, subtype = file.media_type.partition("/")
+        mail.add_attachment(file.content, maintype=maintype, subtype=subtype, filename=file.name)
     # Last, since becoming multipart moves whatever begins with Content- into the first part.
     mail["Content-Language"] = language
     return mail

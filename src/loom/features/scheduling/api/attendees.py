@@ -8,7 +8,17 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from loom.features.scheduling import queries, service
-from loom.features.scheduling.schemas import Attendee, Invite, Respond, RosterEntry, UpdateAttendee, WithReason
+from loom.features.scheduling.api.cursors import after_number
+from loom.features.scheduling.schemas import (
+    AttendanceRecord,
+    Attendee,
+    Invite,
+    RecordAttendance,
+    Respond,
+    RosterEntry,
+    UpdateAttendee,
+    WithReason,
+)
 from loom.http import Cursor, Limit, Page, Read, Write, page_of, problems
 from loom.http.cursors import decode_after
 
@@ -62,16 +72,23 @@ async def update_attendee(attendee_id: UUID, body: UpdateAttendee, write: Write)
     return await write.run(lambda tx: service.update_attendee(tx, attendee_id, body))
 
 
-@router.post("/attendees/{attendee_id}/check-in", response_model=Attendee, responses=problems(404, 409))
-async def check_in_attendee(attendee_id: UUID, write: Write) -> Response:
-    """They came. Only the coach; a second time changes nothing more."""
-    return await write.run(lambda tx: service.check_in(tx, attendee_id, undo=False))
+@router.post("/attendees/{attendee_id}/attendance", response_model=AttendanceRecord, responses=problems(404, 409))
+async def record_attendance(attendee_id: UUID, body: RecordAttendance, write: Write) -> Response:
+    """They came, left, did not come, or the last of these is taken back. Only the coach.
+
+    The answer to the invitation stays as it is; an undo restores what was before. The same `nonce` again, or what is in
+    force already, gives the record that is there.
+    """
+    return await write.run(lambda tx: service.record_attendance(tx, attendee_id, body))
 
 
-@router.post("/attendees/{attendee_id}/undo-check-in", response_model=Attendee, responses=problems(404, 409))
-async def undo_check_in(attendee_id: UUID, write: Write) -> Response:
-    """They did not come after all: back to what they had answered. Only the coach."""
-    return await write.run(lambda tx: service.check_in(tx, attendee_id, undo=True))
+@router.get("/attendees/{attendee_id}/attendance", responses=problems(404))
+async def list_attendance(
+    attendee_id: UUID, read: Read, limit: Limit = 50, cursor: Cursor = None
+) -> Page[AttendanceRecord]:
+    """Who recorded what about a seat, oldest first: for the coach, and for the seat's own person."""
+    rows = await service.list_attendance(read, attendee_id, after_number(cursor), limit + 1)
+    return page_of(rows, limit, "number")
 
 
 @router.post("/attendees/{attendee_id}/cancel", response_model=Attendee, responses=problems(404, 409))

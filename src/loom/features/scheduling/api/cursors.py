@@ -1,4 +1,4 @@
-"""The cursor of lists that are ordered by a name, with the id behind it."""
+"""The cursors of lists that are not ordered by time: by a name with the id behind it, or by a number."""
 
 from __future__ import annotations
 
@@ -17,3 +17,12 @@ def after_name(cursor: str | None) -> tuple[str, UUID] | None:
         return str(keys[0]), UUID(str(keys[1]))
     except ValueError as bad:
         raise AppError("invalid_cursor", 422, "The cursor is not one that this list has given.") from bad
+
+
+def after_number(cursor: str | None) -> int:
+    """The number that a cursor stands for; 0 for the first page. Raises 422 `invalid_cursor`."""
+    keys = decode_cursor(cursor, 1)
+    number = 0 if keys is None else keys[0]
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**31:
+        raise AppError("invalid_cursor", 422, "The cursor is not one that this list has given.")
+    return number

@@ -1,0 +1,47 @@
+-- Tables beside the three domains that anybody could write: policies whose condition is simply true, and ratings without any.
+do $$
+declare
+  beside_tables constant text[] := array[
+    'coach_profiles', 'session_requests', 'session_ratings', 'session_feedback', 'session_files', 'file_uploads', 'file_shares',
+    'message_analytics_events', 'message_analytics_daily', 'notification_templates', 'notification_delivery_logs'
+  ];
+  item record;
+begin
+  for item in
+    select p.polname, p.polrelid::regclass as tbl
+    from pg_policy as p
+    join pg_class as c on c.oid = p.polrelid
+    where c.relnamespace = 'public'::regnamespace and c.relname = any (beside_tables) and p.polpermissive and p.polcmd <> 'r'
+      and pg_has_role(current_user, c.relowner, 'member')
+      and coalesce(pg_get_expr(p.polqual, p.polrelid), 'true') = 'true'
+      and coalesce(pg_get_expr(p.polwithcheck, p.polrelid), 'true') = 'true'
+  loop
+    execute format('drop policy %I on %s', item.polname, item.tbl);
+  end loop;
+
+  -- Who delivers writes this log, and that is the service.
+  if to_regclass('public.notification_delivery_logs') is not null then
+    revoke insert, update, delete, truncate on public.notification_delivery_logs from public, anon, authenticated;
+  end if;
+
+  for item in
+    select c.oid::regclass as tbl, c.relname,
+      (select count(*) from pg_attribute as a where a.attrelid = c.oid and a.attname in ('coach_id', 'client_id', 'session_id')) as known
+    from pg_class as c
+    where c.relnamespace = 'public'::regnamespace and c.relname = any (beside_tables) and c.relkind = 'r'
+      and not c.relrowsecurity and pg_has_role(current_user, c.relowner, 'member')
+  loop
+    execute format('alter table %s enable row level security', item.tbl);
+    execute format('revoke all on %s from public, anon', item.tbl);
+    if item.relname = 'session_ratings' and item.known = 3 then
+      create policy session_ratings_client on public.session_ratings for all to authenticated
+        using (client_id = (select private.me()))
+        with check (
+          client_id = (select private.me()) and session_id = any ((select private.my_seat_session_ids())::uuid[])
+          and coach_id = any ((select private.my_coach_ids())::uuid[]));
+      create policy session_ratings_coach on public.session_ratings for select to authenticated
+        using (coach_id = (select private.me()) or (select private.i_am_admin()));
+    end if;
+  end loop;
+end;
+$$;
