@@ -58,7 +58,7 @@ FOUND = [
     ("a cafe", "CAFÉ"),
     ("to be or not", "not"),
     # the beginning of a word, several words, both languages at once
-    ("Thursday at nine", "thur"),
+    ("Thursday at nine", "thursd"),
     ("הזמנה לסדנה", "סדנ"),
     ("send the contract tomorrow", "tomorrow contr"),
     ("see you at the פגישה", "פגישה see"),
@@ -73,7 +73,7 @@ FORGIVEN = [
     ("ההתקדמות שלך מרשימה", "התקדמט"),
     ("נקבעה פגישה", "פגיששה"),
     ("האימון הקודם", "אימוןן"),
-    ("your schedule for may", "shedule"),
+    ("your schedule for may", "schedulle"),
 ]
 NOT_FOUND = [
     ("the invoice is late", "receipt"),
@@ -152,7 +152,7 @@ def test_only_what_one_may_read_is_found(as_user: AsUser, world: World, group: U
 
 def test_pages_lead_through_everything_once_exactly_and_nearly(as_user: AsUser, world: World, group: UUID) -> None:
     sent = [str(post(as_user, world.dana, group, f"sentence number {n}")["id"]) for n in range(7)]
-    for query, fuzzy in (("sentence", False), ("sentense", True)):
+    for query, fuzzy in (("sentence", False), ("sentenze", True)):
         seen: list[str] = []
         cursor = None
         while True:
