@@ -201,6 +201,9 @@ insert into public.push_subscriptions (id, user_id, endpoint, p256dh, auth) valu
   (@phone, @client, 'https://push.example.test/1', repeat('a', 87), repeat('b', 22)),
   (@phone-coach, @coach, 'https://push.example.test/2', repeat('a', 87), repeat('b', 22));
 
+insert into public.suppressed_addresses (id, address, reason) values
+  (@dead-address, 'group-member@example.test', 'bounced'), (@dead-stranger, 'nobody@example.test', 'by_hand');
+
 -- One statement each, so that they are numbered in this order.
 insert into public.messages (id, conversation_id, sender_id, content) values (@hello, @direct, @coach, 'Hello');
 insert into public.messages (id, conversation_id, sender_id, content) values (@answer, @direct, @client, 'Hello to you');

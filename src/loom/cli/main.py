@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from loom.cli import db, users
+from loom.cli.bounces import bounces
 from loom.cli.demo.command import demo
 from loom.cli.sandbox import sandbox
 from loom.cli.serve import serve, worker
@@ -34,6 +35,7 @@ app.add_typer(users.app, name="users")
 app.command()(serve)
 app.command()(worker)
 app.command()(sandbox)
+app.command()(bounces)
 app.command()(settings)
 
 

@@ -71,6 +71,11 @@ class Settings(BaseSettings):
         None, description="Mail server: smtp://user:password@host:587 (STARTTLS) or smtps://…:465. Empty: local outbox."
     )
     mail_from: str = Field("Loom <loom@localhost>", description="Sender of mail.")
+    bounce_address: str | None = Field(
+        None,
+        description="Sender on the envelope of mail, where servers report what they could not deliver; pipe what "
+        "arrives there into `loom bounces`. Empty: the address of mail_from.",
+    )
     push_contact: str = Field("mailto:loom@localhost", description="Contact that push services are told (VAPID).")
     push_allow_private: bool = Field(
         False, description="Whether push endpoints on loopback and private addresses are allowed (demo and tests)."

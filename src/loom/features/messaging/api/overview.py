@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
+from pydantic import AwareDatetime
 from starlette.responses import Response
 
+from loom.core import clock
 from loom.features.messaging import queries, service
 from loom.features.messaging.schemas import (
     ChangeMessagingPreferences,
     ConversationList,
     Deletion,
+    DeliveryStatistics,
     FoundMessages,
     MessagingPreferences,
+    Suppression,
     Unread,
 )
 from loom.http import AppServices, Cursor, Limit, Page, Read, SignedIn, Write, page_of, problems
@@ -24,6 +29,8 @@ router = APIRouter()
 
 Words = Annotated[str, Query(min_length=1, max_length=200, pattern=r"^[^\x00]*$", description="What to look for.")]
 
+Since = Annotated[AwareDatetime | None, Query(description="Deliveries planned at or after this instant.")]
+Until = Annotated[AwareDatetime | None, Query(description="Deliveries planned before this instant.")]
 OfConversation = Annotated[UUID | None, Query(description="Only those of this conversation.")]
 
 
@@ -68,6 +75,29 @@ async def search_messages(
     """
     found = await app.database.fetch_json(actor, "public.search_messages_json", [q, conversation_id, cursor, limit])
     return Response(found, media_type="application/json")
+
+
+@router.get("/delivery-statistics", tags=["messages"])
+async def get_delivery_statistics(read: Read, since: Since = None, until: Until = None) -> DeliveryStatistics:
+    """How messages reached people: counts, reasons and rates per channel, of the last seven days unless you say.
+
+    Over all conversations for an admin; over those that you lead or wrote in otherwise.
+    """
+    end = until or clock.now()
+    return await service.delivery_statistics(read, since or end - timedelta(days=7), end)
+
+
+@router.get("/suppressed-addresses", tags=["messages"])
+async def list_suppressed_addresses(read: Read, limit: Limit = 50, cursor: Cursor = None) -> Page[Suppression]:
+    """Addresses that mail does not reach: your own; as an admin, all."""
+    rows = await queries.list_suppressions(read, decode_after(cursor), limit)
+    return page_of(rows, limit, "created_at", "id")
+
+
+@router.post("/suppressed-addresses/{suppression_id}/lift", status_code=204, tags=["messages"], responses=problems(404))
+async def lift_suppression(suppression_id: UUID, write: Write) -> Response:
+    """Let mail be tried again: for your own address, or as an admin."""
+    return await write.run(lambda tx: queries.lift_suppression(tx, suppression_id))
 
 
 @router.get("/message-deletions", tags=["messages"])

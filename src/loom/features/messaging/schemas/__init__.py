@@ -34,11 +34,16 @@ from loom.features.messaging.schemas.conversations import (
     UnreadConversation,
 )
 from loom.features.messaging.schemas.deliveries import (
+    ChannelRate,
     ChannelState,
     Deliveries,
     Delivery,
+    DeliveryCount,
+    DeliveryStatistics,
     PushKey,
     PushSubscription,
+    Reach,
+    Suppression,
 )
 from loom.features.messaging.schemas.messages import (
     Deletion,
@@ -64,6 +69,7 @@ from loom.features.messaging.schemas.words import (
     DeliveryState,
     Language,
     MessageType,
+    Reached,
     RollUp,
 )
 
@@ -74,6 +80,7 @@ __all__ = [
     "ChangeConversation",
     "ChangeMessagingPreferences",
     "Channel",
+    "ChannelRate",
     "ChannelState",
     "ContextType",
     "Conversation",
@@ -83,7 +90,9 @@ __all__ = [
     "Deletion",
     "Deliveries",
     "Delivery",
+    "DeliveryCount",
     "DeliveryState",
+    "DeliveryStatistics",
     "EditMessage",
     "FoundMessage",
     "FoundMessages",
@@ -104,6 +113,8 @@ __all__ = [
     "PushKey",
     "PushKeys",
     "PushSubscription",
+    "Reach",
+    "Reached",
     "React",
     "Reaction",
     "ReactionCount",
@@ -118,6 +129,7 @@ __all__ = [
     "SetTyping",
     "SnippetPiece",
     "StartDirect",
+    "Suppression",
     "Timeline",
     "Typist",
     "Unread",
