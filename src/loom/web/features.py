@@ -15,6 +15,8 @@ from loom.features.documents import api as documents_api
 from loom.features.documents import errors as documents_errors
 from loom.features.identity import api as identity_api
 from loom.features.identity import errors as identity_errors
+from loom.features.live import api as live_api
+from loom.features.live import errors as live_errors
 from loom.features.messaging import api as messaging_api
 from loom.features.messaging import errors as messaging_errors
 from loom.features.notifications import api as notifications_api
@@ -32,6 +34,7 @@ ROUTERS: list[APIRouter] = [
     scheduling_api.router,
     booking_api.router,
     messaging_api.router,
+    live_api.router,
     billing_api.router,
     documents_api.router,
 ]
@@ -43,6 +46,7 @@ CONSTRAINT_ERRORS: list[Mapping[str, tuple[int, str, str]]] = [
     scheduling_errors.CONSTRAINT_ERRORS,
     booking_errors.CONSTRAINT_ERRORS,
     messaging_errors.CONSTRAINT_ERRORS,
+    live_errors.CONSTRAINT_ERRORS,
     billing_errors.CONSTRAINT_ERRORS,
     documents_errors.CONSTRAINT_ERRORS,
 ]
@@ -56,6 +60,7 @@ ERROR_CODES: list[Mapping[str, str]] = [
     scheduling_errors.ERROR_CODES,
     booking_errors.ERROR_CODES,
     messaging_errors.ERROR_CODES,
+    live_errors.ERROR_CODES,
     billing_errors.ERROR_CODES,
     documents_errors.ERROR_CODES,
 ]

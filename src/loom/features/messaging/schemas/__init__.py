@@ -14,7 +14,6 @@ from loom.features.messaging.schemas.bodies import (
     PushKeys,
     React,
     SendMessage,
-    SetTyping,
     StartDirect,
 )
 from loom.features.messaging.schemas.conversations import (
@@ -29,7 +28,6 @@ from loom.features.messaging.schemas.conversations import (
     MessagingPreferences,
     Person,
     ReadPosition,
-    Typist,
     Unread,
     UnreadConversation,
 )
@@ -126,12 +124,10 @@ __all__ = [
     "Revision",
     "RollUp",
     "SendMessage",
-    "SetTyping",
     "SnippetPiece",
     "StartDirect",
     "Suppression",
     "Timeline",
-    "Typist",
     "Unread",
     "UnreadConversation",
 ]
