@@ -85,6 +85,9 @@ class Settings(BaseSettings):
     sandbox_url: str | None = Field(
         None, description="Address of a sandbox gateway (`loom sandbox`). Empty: practices can't open sandbox accounts."
     )
+    stripe_url: str | None = Field(
+        None, description="Address of Stripe's API, for tests against a stand-in. Empty: Stripe's own."
+    )
     gateway_timeout_seconds: float = Field(
         10.0, gt=0, description="How long an answer of a payment gateway is waited for; then it is looked up later."
     )
