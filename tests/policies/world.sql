@@ -226,6 +226,10 @@ insert into public.message_reactions (id, message_id, user_id, emoji) values
   (@smile-late, @notice, @group_member, '🙂'),
   (@smile-left, @notice, @former_member, '🙂'),
   (@smile-foreign, @far, @foreign_client, '🙂');
+insert into public.message_uploads (id, user_id, conversation_id, file_name, declared_type, declared_size) values
+  (@upload, @client, @direct, 'plan.pdf', 'application/pdf', 10),
+  (@upload-former, @former_member, @circle, 'plan.pdf', 'application/pdf', 10),
+  (@upload-coach, @coach, @circle, 'plan.pdf', 'application/pdf', 10);
 insert into public.message_attachments (id, message_id, file_name, file_size, file_type, url) values
   (@file, @hello, 'plan.pdf', 1000, 'application/pdf', '/files/1'),
   (@file-early, @welcome, 'plan.pdf', 1000, 'application/pdf', '/files/2'),

@@ -81,6 +81,21 @@ class Settings(BaseSettings):
         False, description="Whether push endpoints on loopback and private addresses are allowed (demo and tests)."
     )
 
+    # files
+    storage_url: str | None = Field(
+        None,
+        description="Bucket for attachments: s3://bucket/prefix?endpoint=https://s3.example.com&region=name. "
+        "Empty: the data folder.",
+    )
+    storage_access_key: SecretStr | None = Field(None, description="Access key of the bucket.")
+    storage_secret_key: SecretStr | None = Field(None, description="Secret key of the bucket.")
+    max_upload_bytes: int = Field(26_214_400, ge=1024, le=536_870_912, description="Largest attachment.")
+    scan_command: list[str] = Field(
+        [],
+        description="Scanner of attachments, as a JSON list: gets the file's path as its last argument and ends with 0 "
+        "(clean) or 1 (infected); anything else is tried again. Empty: nothing is scanned, and uploads say so.",
+    )
+
     # payments
     sandbox_url: str | None = Field(
         None, description="Address of a sandbox gateway (`loom sandbox`). Empty: practices can't open sandbox accounts."

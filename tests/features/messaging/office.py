@@ -12,7 +12,7 @@ from uuid import UUID
 from loom.core.settings import Settings
 from loom.db.database import Database
 from loom.features.messaging.delivery import DeliveryWorker, Pace
-from loom.providers.email import OutboxMailer
+from loom.providers.email import OutboxMailer, SmtpMailer
 from loom.providers.push import WebPushSender
 from tests.features.messaging.world import Connection, rows
 
@@ -54,6 +54,10 @@ class Office:
 
     def with_mailer(self, mailer: Any, pace: Pace | None = None) -> DeliveryWorker:
         return DeliveryWorker(self.db, self.settings, mailer, self.push, pace)
+
+    def smtp(self, url: str) -> SmtpMailer:
+        """A mailer to a real server."""
+        return SmtpMailer(url)
 
     async def drain(self) -> None:
         while await self.worker.work_once():

@@ -62,7 +62,8 @@ select public.leave_conversation(%(id)s)
 -- name: post_message
 select id
 from public.post_message(
-  %(conversation_id)s, %(content)s, %(client_message_id)s::uuid, %(mentions)s::uuid[], %(reply_to_id)s::uuid)
+  %(conversation_id)s, %(content)s, %(client_message_id)s::uuid, %(mentions)s::uuid[], %(reply_to_id)s::uuid,
+  %(attachments)s::uuid[])
 
 -- name: edit_message
 select id from public.edit_message(%(id)s, %(content)s, %(mentions)s::uuid[])
@@ -279,3 +280,52 @@ where id = any (%(ids)s::uuid[]) and retired_at is null
 -- name: touch_devices
 -- role: service_role
 update public.push_subscriptions set last_sent_at = now() where id = any (%(ids)s::uuid[])
+
+-- name: begin_upload
+select id from public.begin_upload(%(conversation_id)s, %(file_name)s, %(file_size)s, %(file_type)s)
+
+-- name: finish_upload
+select id from public.finish_upload(%(id)s)
+
+-- name: get_upload
+select
+  id, conversation_id, file_name, coalesce(file_type, declared_type) as file_type, coalesce(file_size, declared_size) as file_size,
+  state, refusal, scanned, expires_at
+from public.message_uploads
+where id = %(id)s
+
+-- name: get_file
+select f.id, f.file_name, f.file_type, f.file_size, f.url, f.url = '/v1/attachments/' || f.id || '/link' as is_ours
+from public.message_attachments as f
+where f.id = %(id)s
+
+-- name: expected_size
+-- role: service_role
+select declared_size from public.message_uploads where id = %(id)s and state = 'waiting' and expires_at > now()
+
+-- name: open_upload
+-- role: service_role
+select id, file_name, declared_type, declared_size from public.message_uploads where id = %(id)s and state = 'checking'
+
+-- name: accept_upload
+-- role: service_role
+update public.message_uploads
+set
+  state = 'clean', file_type = %(file_type)s, file_size = %(file_size)s, attachment_type = %(kind)s::public.attachment_type,
+  sha256 = %(sha256)s, scanned = %(scanned)s
+where id = %(id)s and state = 'checking'
+
+-- name: refuse_upload
+-- role: service_role
+update public.message_uploads set state = 'refused', refusal = %(reason)s where id = %(id)s and state = 'checking'
+
+-- name: take_expired_uploads
+-- role: service_role
+with gone as (
+  delete from public.message_uploads
+  where id in (
+    select id from public.message_uploads where expires_at < now() and state <> 'attached' limit 500 for update skip locked
+  )
+  returning id
+)
+select array_agg(id) from gone

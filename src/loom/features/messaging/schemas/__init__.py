@@ -5,6 +5,7 @@ from __future__ import annotations
 from loom.features.messaging.schemas.bodies import (
     AddPeople,
     AddPushSubscription,
+    BeginUpload,
     ChangeConversation,
     ChangeMessagingPreferences,
     CreateGroupConversation,
@@ -45,6 +46,7 @@ from loom.features.messaging.schemas.deliveries import (
 )
 from loom.features.messaging.schemas.messages import (
     Deletion,
+    FileLink,
     FoundMessage,
     FoundMessages,
     Message,
@@ -58,6 +60,8 @@ from loom.features.messaging.schemas.messages import (
     Revision,
     SnippetPiece,
     Timeline,
+    Upload,
+    UploadTarget,
 )
 from loom.features.messaging.schemas.words import (
     AttachmentKind,
@@ -69,12 +73,14 @@ from loom.features.messaging.schemas.words import (
     MessageType,
     Reached,
     RollUp,
+    UploadState,
 )
 
 __all__ = [
     "AddPeople",
     "AddPushSubscription",
     "AttachmentKind",
+    "BeginUpload",
     "ChangeConversation",
     "ChangeMessagingPreferences",
     "Channel",
@@ -92,6 +98,7 @@ __all__ = [
     "DeliveryState",
     "DeliveryStatistics",
     "EditMessage",
+    "FileLink",
     "FoundMessage",
     "FoundMessages",
     "Inbox",
@@ -130,4 +137,7 @@ __all__ = [
     "Timeline",
     "Unread",
     "UnreadConversation",
+    "Upload",
+    "UploadState",
+    "UploadTarget",
 ]
