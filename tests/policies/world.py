@@ -41,6 +41,10 @@ MADE = {
     " where a.id = t.attendee_id)",
     "public.invoice_series": "'series-' || (select matrix.label(m.user_id) from public.practice_members m"
     " where m.practice_id = t.practice_id)",
+    "public.client_balances": "concat_ws('-', 'balance', matrix.label(t.coach_client_id), t.currency)",
+    "public.journal_transactions": "'book-' || matrix.label(t.subject_id)",
+    "public.journal_entries": "(select 'book-' || matrix.label(j.subject_id) || '-' || t.account"
+    " from public.journal_transactions j where j.id = t.transaction_id)",
     "private.logos": "'logo-of-' || (select matrix.label(m.user_id) from public.practice_members m"
     " where m.practice_id = t.practice_id)",
     "public.practice_letterheads": "'letterhead-' || (select matrix.label(m.user_id) from public.practice_members m"
@@ -56,6 +60,7 @@ MADE = {
     "public.message_delivery_states": "matrix.label(t.message_id) || '-' || t.channel",
     "public.message_deliveries": "concat_ws('-', matrix.label(t.message_id), t.channel, matrix.label(t.recipient_id))",
     "public.message_deletions": "'deletion-' || matrix.label(t.message_id)",
+    "public.session_reminders": "'reminder-' || matrix.label(t.user_id)",
     "public.live_events": "t.detail ->> 'label'",
     "public.live_feed": "(select e.detail ->> 'label' from public.live_events e where e.id = t.id)",
     "private.credentials": "'credentials-' || matrix.label(t.user_id)",

@@ -76,6 +76,10 @@ class Settings(BaseSettings):
         description="Sender on the envelope of mail, where servers report what they could not deliver; pipe what "
         "arrives there into `loom bounces`. Empty: the address of mail_from.",
     )
+    templates_dir: Path | None = Field(
+        None,
+        description="Folder with mails in words of your own, such as `notice.en.txt`. Empty: Loom's words.",
+    )
     push_contact: str = Field("mailto:loom@localhost", description="Contact that push services are told (VAPID).")
     push_allow_private: bool = Field(
         False, description="Whether push endpoints on loopback and private addresses are allowed (demo and tests)."

@@ -54,12 +54,6 @@ async def test_a_conversation_from_its_start_to_its_end(caller: Callers, world: 
     await dana.refused("DELETE", f"/messages/{reply['id']}/reactions/🎉", 404, "not_found")
     await coach("DELETE", f"/messages/{reply['id']}/reactions/🎉", 204)
 
-    await dana("POST", f"{path}/typing", 204, typing=True)
-    assert [t["user_id"] for t in (await coach("GET", f"{path}/typing"))["items"]] == [str(world.dana)]
-    assert (await dana("GET", f"{path}/typing"))["items"] == []
-    await dana("POST", f"{path}/typing", 204, typing=False)
-    assert (await coach("GET", f"{path}/typing"))["items"] == []
-
     edited = await dana("PATCH", f"/messages/{reply['id']}", content="very good", mentions=[str(world.coach)])
     assert (edited["content"], edited["is_edited"], edited["mentions"]) == ("very good", True, [str(world.coach)])
     gone = await dana("DELETE", f"/messages/{reply['id']}?reason=typo")

@@ -8,7 +8,8 @@ select private.relate(%(coach_id)s, %(client_id)s, 'manual')
 
 -- name: set_practice
 update public.practices
-set name = %(name)s, legal_name = %(name)s, currency = %(currency)s, timezone = %(timezone)s, tax_rate_bp = %(tax_rate_bp)s
+set name = %(name)s, legal_name = %(name)s, currency = %(currency)s, timezone = %(timezone)s, tax_rate_bp = %(tax_rate_bp)s,
+  country = %(country)s, tax_scheme = %(tax_scheme)s
 returning id
 
 -- name: set_hours

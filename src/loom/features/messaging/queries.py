@@ -120,9 +120,9 @@ async def leave(q: Executor, conversation_id: UUID) -> None:
     await q.execute(SQL["leave"], {"id": conversation_id})
 
 
-async def post_message(q: Executor, conversation_id: UUID, body: SendMessage) -> UUID:
-    """The id of the message, also where it was sent before."""
-    return await q.fetch_value(SQL["post_message"], {"conversation_id": conversation_id, **body.model_dump()})
+async def send_message(q: Executor, conversation_id: UUID, body: SendMessage) -> str:
+    """The message as JSON, also where it was sent before."""
+    return await q.fetch_value(SQL["send_message"], {"conversation_id": conversation_id, **dict(body)})
 
 
 async def edit_message(q: Executor, message_id: UUID, body: EditMessage) -> None:

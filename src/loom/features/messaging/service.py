@@ -83,9 +83,9 @@ async def list_people(q: Executor, conversation_id: UUID) -> Page[Person]:
     return Page(items=await queries.list_people(q, conversation_id), next_cursor=None)
 
 
-async def send(q: Executor, conversation_id: UUID, body: SendMessage) -> Message:
-    """The message, or the one that was sent first with this key."""
-    return await queries.get_message(q, await queries.post_message(q, conversation_id, body))
+async def send(q: Executor, conversation_id: UUID, body: SendMessage) -> bytes:
+    """The message as the database wrote it, or the one that was sent first with this key."""
+    return (await queries.send_message(q, conversation_id, body)).encode()
 
 
 def with_html(timeline: bytes | None) -> bytes | None:

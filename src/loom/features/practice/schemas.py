@@ -235,8 +235,16 @@ class ChangeReflection(Patch):
     goals_for_next_session: ShortText | None = None
 
 
+TaxScheme = Literal["own_rate", "registered", "exempt"]
+
+
 class Practice(BaseModel):
-    """The legal entity that issues documents and receives money. `tax_rate_bp` is in basis points: 1800 is 18 %."""
+    """The legal entity that issues documents and receives money. `tax_rate_bp` is in basis points: 1800 is 18 %.
+
+    `tax_scheme`: own_rate puts `tax_rate_bp` on plain invoices, receipts and credit notes; registered the rate of the
+    country and day, and its tax documents; exempt no tax, with receipts only. Loom is no registered bookkeeping
+    software: with `documents_elsewhere` another system issues, and Loom only notes its numbers.
+    """
 
     id: UUID
     name: str
@@ -251,6 +259,9 @@ class Practice(BaseModel):
     currency: str
     tax_rate_bp: int
     invoice_due_days: int
+    tax_scheme: TaxScheme
+    prices_include_tax: bool
+    documents_elsewhere: bool
     created_at: datetime
     updated_at: datetime
 
@@ -270,3 +281,6 @@ class ChangePractice(Patch):
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = optional()
     tax_rate_bp: Annotated[int, Field(ge=0, le=10_000, strict=True)] = optional()
     invoice_due_days: Annotated[int, Field(ge=0, le=365, strict=True)] = optional()
+    tax_scheme: TaxScheme = optional()
+    prices_include_tax: bool = optional()
+    documents_elsewhere: bool = optional()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from loom.http import Input
 
@@ -72,6 +73,12 @@ class SendMessage(Input):
     mentions: Mentions = Field(default_factory=list[UUID])
     reply_to_id: UUID | None = None
     attachments: Annotated[list[UUID], Field(max_length=10)] = Field(default_factory=list[UUID])
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.content is None and not self.attachments:
+            raise PydanticCustomError("missing", "A message has content, attachments, or both")
+        return self
 
 
 class EditMessage(Input):
