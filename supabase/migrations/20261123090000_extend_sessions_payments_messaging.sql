@@ -35,6 +35,20 @@ begin
     end if;
   end if;
 
+  -- Run statement by statement, the review's own SQL leaves tables without Loom's columns, and base tables without the review's.
+  select array_agg(tbl order by tbl) into missing
+  from (values
+    ('session_templates', 'session_type'), ('session_attendees', 'coach_id'), ('invoice_line_items', 'line_total_cents'),
+    ('payment_methods', 'detached_at'), ('payment_intents', 'provider'), ('message_mentions', 'conversation_id')
+  ) as by_hand (tbl, col)
+  where to_regclass(format('public.%I', tbl)) is not null and not exists (
+    select from pg_attribute as a where a.attrelid = to_regclass(format('public.%I', tbl)) and a.attname = col and not a.attisdropped);
+  if missing is not null then
+    problems := problems || format(
+      'tables of the review were made by hand, without what Loom adds (%s): drop those that hold nothing, rename the others, and run this again',
+      array_to_string(missing, ', '));
+  end if;
+
   if to_regclass('public.users') is not null then
     select array_agg(format('%s (%s times)', address, times)) into missing
     from (
@@ -309,7 +323,8 @@ create table if not exists private.adoption_decisions (
 );
 comment on table private.adoption_decisions is
   'What a person decided about old data when Loom took over their database, and values that had to be replaced. Read by migrations.';
-comment on column private.adoption_decisions.kind is 'payments.status: what an unknown status means. users.timezone: the unknown zone a profile had.';
+comment on column private.adoption_decisions.kind is
+  'Decided: payments.status, what an unknown status means; coach.currency, from a profile somebody touched. Remembered: users.timezone, the unknown zone a profile had; payments.session, what a payment names without a session of the payer''s; sessions.unbilled, why; sessions.overlap, until when the coach was taken. step: done in batches.';
 
 revoke all on private.adoption_decisions from public, anon, authenticated, service_role;
 grant select on private.adoption_decisions to service_role;
@@ -350,18 +365,17 @@ declare
     'coach_profiles', 'session_requests', 'session_ratings', 'session_feedback', 'session_files', 'file_uploads', 'file_shares',
     'message_analytics_events', 'message_analytics_daily', 'notification_templates', 'notification_delivery_logs'
   ];
-  -- Functions that answered for any user's id or wrote without asking. What policies elsewhere build on stays (is_admin and the
-  -- like), and so does what belongs to other domains.
+  -- Functions that answered for any user's id or wrote without asking, and that only the service has a reason to call. What
+  -- policies elsewhere build on stays (is_admin and the like), and so does what belongs to other domains; what a person may call
+  -- runs as that person from now on (cures/50_callers.sql).
   old_functions constant text[] := array[
-    'is_time_slot_available', 'get_available_time_slots', 'create_session', 'get_upcoming_sessions',
-    'validate_session_availability_with_timezone', 'send_notification', 'mark_notifications_read', 'mark_notification_read',
-    'mark_all_notifications_read', 'get_unread_notification_count', 'create_notification_from_template',
+    'is_time_slot_available', 'get_available_time_slots', 'send_notification', 'create_notification_from_template',
     'schedule_session_reminders', 'cleanup_old_notifications', 'get_or_create_direct_conversation',
-    'mark_conversation_as_read', 'get_unread_message_count', 'get_last_messages_for_conversations', 'can_user_message_user',
-    'archive_old_messages', 'delete_archived_messages', 'comprehensive_database_cleanup', 'update_user_auth_metadata',
-    'cleanup_expired_typing_indicators', 'get_user_invoices', 'get_invoice_details', 'create_invoice_from_payment',
-    'mark_invoice_paid', 'get_user_subscription_tier', 'can_send_notification', 'validate_user_role', 'validate_user_access',
-    'validate_session_access', 'check_suspicious_activity', 'get_system_overview_metrics'
+    'mark_conversation_as_read', 'archive_old_messages', 'delete_archived_messages', 'comprehensive_database_cleanup',
+    'update_user_auth_metadata', 'cleanup_expired_typing_indicators', 'get_user_invoices', 'get_invoice_details',
+    'create_invoice_from_payment', 'mark_invoice_paid', 'get_user_subscription_tier', 'can_send_notification',
+    'validate_user_role', 'validate_user_access', 'validate_session_access', 'check_suspicious_activity',
+    'get_system_overview_metrics'
   ];
   item record;
 begin
@@ -465,7 +479,7 @@ select set_config(
   'loom.first_time',
   (not exists (
     select from pg_attribute as a
-    where a.attrelid = 'public.sessions'::regclass and a.attname = 'billing_status' and not a.attisdropped
+    where a.attrelid = 'public.sessions'::regclass and a.attname = 'ends_at' and not a.attisdropped
   ))::text,
   true);
 
@@ -511,7 +525,8 @@ alter table public.payments
   add column if not exists paid_at timestamptz,
   add column if not exists failure_code text,
   add column if not exists failure_message text,
-  add column if not exists provider_status text;
+  add column if not exists provider_status text,
+  add column if not exists coach_client_id uuid;
 -- template_id gets its foreign key with the table that it points to, invoice_id likewise.
 alter table public.sessions
   alter column client_id drop not null,
@@ -764,6 +779,65 @@ begin
       having count(distinct p.currency) = 1
     ) as paid
     where paid.session_id = s.id and s.billing_status = 'unbilled' and private.is_currency(paid.currency) and /*within s.id*/ true;
+  end if;
+end;
+$$;
+do $$
+begin
+  if not exists (select from private.adoption_decisions where kind = 'step' and key = 'payments_unlinked') and current_setting('loom.first_time')::boolean then
+    -- A payment that names a session which is not there, or not the payer's, keeps its word in its metadata, and is remembered for a
+    -- person to look at.
+    insert into private.adoption_decisions (kind, key, value)
+    select 'payments.session', p.id::text, coalesce(p.metadata ->> 'session_id', p.metadata ->> 'sessionId')
+    from public.payments as p
+    where p.session_id is null and (p.metadata ? 'session_id' or p.metadata ? 'sessionId')
+      and coalesce(p.metadata ->> 'session_id', p.metadata ->> 'sessionId') is not null and /*within p.id*/ true
+    on conflict (kind, key) do nothing;
+  end if;
+end;
+$$;
+do $$
+begin
+  if not exists (select from private.adoption_decisions where kind = 'step' and key = 'sessions_unbilled') and current_setting('loom.first_time')::boolean then
+    -- Why an old session counts as unbilled: what the data says, in words for the person who has to bill it or write it off.
+    insert into private.adoption_decisions (kind, key, value)
+    select
+      'sessions.unbilled', s.id::text,
+      case
+        when s.status in ('cancelled', 'rescheduled', 'no_show') then 'it was not held'
+        when named.paid and named.currencies > 1 then 'it was paid in more than one currency'
+        when named.session_id is not null then 'payments name it, and none of them is paid'
+        when s.status in ('scheduled', 'in_progress') then 'nobody closed it, and no payment names it'
+        else 'no payment names it'
+      end
+    from public.sessions as s
+    left join (
+      select p.session_id, bool_or(p.status = 'paid') as paid, count(distinct p.currency) filter (where p.status = 'paid') as currencies
+      from public.payments as p
+      where p.session_id is not null and /*within p.session_id*/ true
+      group by p.session_id
+    ) as named on named.session_id = s.id
+    where s.billing_status = 'unbilled' and s.scheduled_at < now() and /*within s.id*/ true
+    on conflict (kind, key) do update set value = excluded.value;
+  end if;
+end;
+$$;
+do $$
+begin
+  if not exists (select from private.adoption_decisions where kind = 'step' and key = 'sessions_overlap') and current_setting('loom.first_time')::boolean then
+    -- Past sessions of one coach that overlap stay as they are: who was where is for people to know. Each is remembered, with when the
+    -- coach was taken by an earlier one.
+    insert into private.adoption_decisions (kind, key, value)
+    select 'sessions.overlap', o.id::text, to_char(o.busy_until at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+    from (
+      select s.id, s.scheduled_at, max(s.scheduled_at + make_interval(mins => s.duration_minutes)) over (
+        partition by s.coach_id order by s.scheduled_at, s.id rows between unbounded preceding and 1 preceding) as busy_until
+      from public.sessions as s
+      where s.status not in ('cancelled', 'rescheduled')
+        and s.scheduled_at + make_interval(mins => s.duration_minutes) <= now() and /*within s.coach_id*/ true
+    ) as o
+    where o.scheduled_at < o.busy_until
+    on conflict (kind, key) do nothing;
   end if;
 end;
 $$;
@@ -1617,7 +1691,8 @@ create table if not exists private.adoption_decisions (
 );
 comment on table private.adoption_decisions is
   'What a person decided about old data when Loom took over their database, and values that had to be replaced. Read by migrations.';
-comment on column private.adoption_decisions.kind is 'payments.status: what an unknown status means. users.timezone: the unknown zone a profile had.';
+comment on column private.adoption_decisions.kind is
+  'Decided: payments.status, what an unknown status means; coach.currency, from a profile somebody touched. Remembered: users.timezone, the unknown zone a profile had; payments.session, what a payment names without a session of the payer''s; sessions.unbilled, why; sessions.overlap, until when the coach was taken. step: done in batches.';
 
 revoke all on private.adoption_decisions from public, anon, authenticated, service_role;
 grant select on private.adoption_decisions to service_role;
@@ -2218,6 +2293,9 @@ create table if not exists public.practices (
   currency text not null default 'ILS',
   tax_rate_bp integer not null default 0,
   invoice_due_days integer not null default 14,
+  tax_scheme text not null default 'own_rate',
+  prices_include_tax boolean not null default false,
+  documents_elsewhere boolean not null default false,
   metadata jsonb not null default '{}',
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -2227,6 +2305,7 @@ create table if not exists public.practices (
   constraint practices_currency_check check (private.is_currency(currency)),
   constraint practices_tax_rate_bp_check check (tax_rate_bp between 0 and 10000),
   constraint practices_invoice_due_days_check check (invoice_due_days between 0 and 365),
+  constraint practices_tax_scheme_check check (tax_scheme in ('own_rate', 'registered', 'exempt')),
   constraint practices_text_lengths_check check (
     coalesce(char_length(legal_name), 0) <= 200 and coalesce(char_length(tax_id), 0) <= 40
     and coalesce(char_length(email), 0) <= 320 and coalesce(char_length(phone), 0) <= 40
@@ -2236,11 +2315,17 @@ create table if not exists public.practices (
 );
 comment on table public.practices is 'The legal entity that issues documents and receives money. Made with each coach; coaches may share one.';
 comment on column public.practices.tax_rate_bp is 'Tax put on new documents, in basis points (1800 is 18 %). A document keeps the rate it was made with.';
+comment on column public.practices.tax_scheme is
+  'own_rate: plain invoices, receipts and credit notes at tax_rate_bp. registered: the dated rate of the country, and its tax documents. exempt: no tax, receipts only.';
+comment on column public.practices.prices_include_tax is 'Whether the prices on new documents have the tax in them already.';
+comment on column public.practices.documents_elsewhere is
+  'The legal documents are made in another system: Loom gives no numbers and makes no receipts, only notes the numbers of others.';
 
 revoke all on public.practices from public, anon, authenticated, service_role;
 grant select on public.practices to authenticated;
 grant update (
-  name, legal_name, tax_id, email, phone, address, country, timezone, language, currency, tax_rate_bp, invoice_due_days
+  name, legal_name, tax_id, email, phone, address, country, timezone, language, currency, tax_rate_bp, invoice_due_days,
+  tax_scheme, prices_include_tax, documents_elsewhere
 ) on public.practices to authenticated;
 grant select, insert, update, delete on public.practices to service_role;
 alter table public.practices enable row level security;
@@ -5998,6 +6083,83 @@ drop trigger if exists webhook_events_keep on public.webhook_events;
 create trigger webhook_events_keep before delete on public.webhook_events
   for each row execute function private.refuse_money_delete();
 
+-- schemas/40_billing/16_tax_rules.sql
+-- Rates and thresholds that the law moves: dated data, so that a document is judged by the rule of its own day.
+create table if not exists public.tax_rules (
+  country text not null,
+  rule text not null,
+  valid_from date not null,
+  value bigint not null,
+  source text not null,
+  primary key (country, rule, valid_from),
+  constraint tax_rules_country_form check (country ~ '^[A-Z]{2}$'),
+  constraint tax_rules_rule_known check (rule in ('vat_rate_bp', 'allocation_threshold_cents', 'cash_ceiling_cents', 'exempt_ceiling_cents')),
+  constraint tax_rules_value_not_negative check (value >= 0)
+);
+comment on table public.tax_rules is
+  'Tax rates and thresholds by country and day. Facts that people looked up, not advice: whoever answers for a practice checks them.';
+comment on column public.tax_rules.rule is
+  'vat_rate_bp: the ordinary rate. allocation_threshold_cents: from above this net amount a tax invoice to a registered buyer needs an allocation number. cash_ceiling_cents: cash in a deal of businesses. exempt_ceiling_cents: turnover of a year for exempt dealers.';
+
+insert into public.tax_rules (country, rule, valid_from, value, source) values
+  ('IL', 'vat_rate_bp', '2013-06-02', 1800, 'VAT order 2013'),
+  ('IL', 'vat_rate_bp', '2015-10-01', 1700, 'VAT order 2015'),
+  ('IL', 'vat_rate_bp', '2025-01-01', 1800, 'VAT order 2024'),
+  ('IL', 'allocation_threshold_cents', '2024-05-05', 2500000, 'Israel invoices reform'),
+  ('IL', 'allocation_threshold_cents', '2025-01-01', 2000000, 'Israel invoices reform'),
+  ('IL', 'allocation_threshold_cents', '2026-01-01', 1000000, 'VAT order 01/2025'),
+  ('IL', 'allocation_threshold_cents', '2026-06-01', 500000, 'VAT order 01/2025'),
+  ('IL', 'cash_ceiling_cents', '2022-08-01', 600000, 'Reduction of the use of cash law'),
+  ('IL', 'exempt_ceiling_cents', '2025-01-01', 12000000, 'VAT regulations, yearly')
+on conflict (country, rule, valid_from) do nothing;
+
+revoke all on public.tax_rules from public, anon, authenticated, service_role;
+grant select, insert, update, delete on public.tax_rules to service_role;
+grant select on public.tax_rules to authenticated;
+
+alter table public.tax_rules enable row level security;
+drop policy if exists tax_rules_select_all on public.tax_rules;
+create policy tax_rules_select_all on public.tax_rules for select to authenticated
+  using ((select private.me()) is not null);
+comment on policy tax_rules_select_all on public.tax_rules is 'The law is for everybody with an account to read.';
+
+create or replace function private.tax_rule(p_country text, p_rule text, p_on date) returns bigint
+  language sql stable set search_path = '' as $$
+  select r.value from public.tax_rules r
+  where r.country = p_country and r.rule = p_rule and r.valid_from <= p_on order by r.valid_from desc limit 1
+$$;
+comment on function private.tax_rule(text, text, date) is 'What a rule of a country says on a day; null where nothing is known.';
+revoke execute on function private.tax_rule(text, text, date) from public, anon, authenticated, service_role;
+grant execute on function private.tax_rule(text, text, date) to authenticated, service_role;
+
+create or replace function private.rate_of(p_practice public.practices, p_on date) returns integer
+  language sql stable set search_path = '' as $$
+  select case p_practice.tax_scheme
+    when 'exempt' then 0
+    when 'registered' then coalesce(private.tax_rule(p_practice.country, 'vat_rate_bp', p_on)::integer, p_practice.tax_rate_bp)
+    else p_practice.tax_rate_bp end
+$$;
+comment on function private.rate_of(public.practices, date) is 'The tax rate that a practice puts on a document of that day, in basis points.';
+revoke execute on function private.rate_of(public.practices, date) from public, anon, authenticated, service_role;
+
+create or replace function private.check_rate(p_practice public.practices, p_rate_bp integer, p_on date) returns void
+  language plpgsql stable set search_path = '' as $$
+begin
+  if coalesce(p_rate_bp, 0) = 0 then return; end if;
+  if p_practice.tax_scheme = 'exempt' then
+    perform private.fail(422, 'tax_not_allowed', 'An exempt practice puts no tax on its documents.');
+  elsif p_practice.tax_scheme = 'registered' and p_rate_bp <> private.rate_of(p_practice, p_on) then
+    perform private.fail(422, 'tax_rate_unknown', format('On %s the rate is %s basis points.', p_on, private.rate_of(p_practice, p_on)),
+      'Use that rate, or 0 for what is not taxed.');
+  elsif not exists (select from public.tax_rules r where r.country = p_practice.country and r.rule = 'vat_rate_bp' and r.value = p_rate_bp)
+     and exists (select from public.tax_rules r where r.country = p_practice.country and r.rule = 'vat_rate_bp') then
+    perform private.fail(422, 'tax_rate_unknown', format('There never was a rate of %s basis points in %s.', p_rate_bp, p_practice.country));
+  end if;
+end $$;
+comment on function private.check_rate(public.practices, integer, date) is
+  'Refuses a tax rate that the practice''s scheme or its country does not know. Countries without data take any.';
+revoke execute on function private.check_rate(public.practices, integer, date) from public, anon, authenticated, service_role;
+
 -- schemas/40_billing/20_invoice_series.sql
 -- The last number given, per practice, kind of document and year. The row lock of the update makes numbers gap-less.
 create table if not exists public.invoice_series (
@@ -6007,12 +6169,15 @@ create table if not exists public.invoice_series (
   last_number bigint not null default 0,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
+  first_number bigint not null,
   primary key (practice_id, document_kind, year),
-  constraint invoice_series_number_not_negative check (last_number >= 0),
+  constraint invoice_series_first_before_next check (first_number between 1 and last_number + 1),
   constraint invoice_series_year_sane check (year between 2000 and 2200)
 );
 comment on table public.invoice_series is
   'Counters of document numbers. Moved only inside the transaction that finalises the document, so a rollback leaves no hole.';
+comment on column public.invoice_series.first_number is
+  'The first number that Loom gives: 1, or the next of the series that another system began this year.';
 
 revoke all on public.invoice_series from public, anon, authenticated, service_role;
 grant select, insert, update on public.invoice_series to service_role;
@@ -6031,20 +6196,63 @@ comment on policy invoice_series_select_admin on public.invoice_series is 'An ad
 create or replace function private.keep_invoice_series() returns trigger
   language plpgsql set search_path = '' as $$
 begin
+  if tg_op = 'INSERT' then
+    new.first_number := coalesce(new.first_number, new.last_number + 1);
+    return new;
+  end if;
   if tg_op = 'DELETE' or new.last_number < old.last_number
      or (new.practice_id, new.document_kind, new.year) is distinct from (old.practice_id, old.document_kind, old.year) then
     perform private.fail(409, 'series_only_rises', 'The counter of a document series never falls and is never deleted.');
   end if;
+  -- Nothing may be jumped over once a number was given: that would be a hole.
+  if (new.first_number <> old.first_number or new.last_number > old.last_number + 1)
+     and (old.last_number >= old.first_number or new.first_number <> new.last_number + 1) then
+    perform private.fail(409, 'series_begun', 'The series of this year has begun; a jump would leave a hole in it.');
+  end if;
   return new;
 end $$;
-comment on function private.keep_invoice_series() is 'Trigger: counters only rise.';
+comment on function private.keep_invoice_series() is 'Trigger: counters rise one by one, from the first number that Loom gives.';
 revoke execute on function private.keep_invoice_series() from public, anon, authenticated, service_role;
 drop trigger if exists invoice_series_keep on public.invoice_series;
-create trigger invoice_series_keep before update or delete on public.invoice_series
+create trigger invoice_series_keep before insert or update or delete on public.invoice_series
   for each row execute function private.keep_invoice_series();
+drop trigger if exists invoice_series_whole on public.invoice_series;
+create trigger invoice_series_whole before truncate on public.invoice_series
+  for each statement execute function private.refuse_money_delete();
 drop trigger if exists invoice_series_touch on public.invoice_series;
 create trigger invoice_series_touch before update on public.invoice_series
   for each row execute function private.touch_updated_at();
+
+create or replace function public.continue_series(p_document_kind text, p_last_number bigint, p_year integer default null) returns bigint
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_practice public.practices;
+  v_year integer;
+begin
+  select * into v_practice from public.practices p where p.id = any ((select private.my_owned_practice_ids())::uuid[]);
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  if p_document_kind is null or private.document_prefix(p_document_kind) is null then
+    perform private.fail(422, 'kind_unknown', 'There is no such kind of document.');
+  end if;
+  if p_last_number is null or p_last_number not between 0 and 999999999 then
+    perform private.fail(422, 'amount_out_of_range', 'The last number is between 0 and 999999999.');
+  end if;
+  v_year := coalesce(p_year, extract(year from now() at time zone v_practice.timezone));
+  if v_year not between extract(year from now() at time zone v_practice.timezone)::integer
+     and extract(year from now() at time zone v_practice.timezone)::integer + 1 then
+    perform private.fail(422, 'series_year', 'A series is continued in this year or prepared for the next.');
+  end if;
+  insert into public.invoice_series (practice_id, document_kind, year, last_number)
+  values (v_practice.id, p_document_kind, v_year, p_last_number)
+  on conflict (practice_id, document_kind, year) do update
+    set last_number = excluded.last_number, first_number = excluded.last_number + 1
+    where public.invoice_series.last_number <> excluded.last_number;
+  return p_last_number + 1;
+end $$;
+comment on function public.continue_series(text, bigint, integer) is
+  'security definer: nobody may write series. An owner of a practice says the last number that another system gave; Loom goes on from there. Returns the next number.';
+revoke execute on function public.continue_series(text, bigint, integer) from public, anon, authenticated, service_role;
+grant execute on function public.continue_series(text, bigint, integer) to authenticated;
 
 -- schemas/40_billing/22_invoices.sql
 -- Documents that ask for money. A draft until finalized_at is set; from then on only money and endings move.
@@ -6084,6 +6292,21 @@ create table if not exists public.invoices (
   written_off_at timestamptz,
   written_off_by uuid references public.users (id) on delete set null,
   write_off_reason text,
+  tax_inclusive boolean not null default false,
+  tax_on_payment boolean not null default false,
+  tax_point_at timestamptz,
+  allocation_number text,
+  buyer_tax_id text,
+  buyer_address text,
+  seller_tax_id text,
+  seller_address text,
+  seller_country text,
+  is_history boolean not null default false,
+  credit_of_invoice_id uuid references public.invoices (id) on delete restrict,
+  credited_cents bigint not null default 0,
+  refund_covered_cents bigint not null default 0,
+  credited_open_cents bigint not null default 0,
+  payment_id uuid,
   constraint invoices_never_failed check (status <> 'failed'),
   constraint invoices_currency_known check (private.is_currency(currency)),
   constraint invoices_metadata_object check (jsonb_typeof(metadata) = 'object'),
@@ -6097,7 +6320,15 @@ create table if not exists public.invoices (
     check (finalized_at is not null or (status not in ('paid', 'refunded') and amount_paid_cents = 0 and paid_at is null)),
   constraint invoices_void_is_canceled check ((voided_at is not null) = (status = 'canceled')),
   constraint invoices_tax_rate_sane check (tax_rate_bp between 0 and 10000),
-  constraint invoices_amounts_not_negative check (least(subtotal_cents, tax_cents, amount_paid_cents, amount_refunded_cents) >= 0),
+  constraint invoices_amounts_not_negative check (least(subtotal_cents, tax_cents, amount_paid_cents, amount_refunded_cents,
+    refund_covered_cents, credited_open_cents) >= 0),
+  constraint invoices_credited_within check (credited_cents between 0 and greatest(total_amount_cents, 0)),
+  constraint invoices_kind_has_its_source check (finalized_at is null or is_history
+    or ((document_kind = 'credit_note') = (credit_of_invoice_id is not null)
+        and (document_kind in ('receipt', 'tax_invoice_receipt')) = (payment_id is not null))),
+  constraint invoices_allocation_number_form check (allocation_number ~ '^[0-9]{9}$'),
+  constraint invoices_text_lengths check (greatest(char_length(buyer_name), char_length(buyer_address), char_length(notes)) <= 4000
+    and greatest(char_length(buyer_tax_id), char_length(document_number)) <= 60),
   constraint invoices_not_overpaid check (finalized_at is null or amount_paid_cents + amount_refunded_cents <= total_amount_cents)
 );
 -- Sessions stand before invoices, so their half of the tie comes here.
@@ -6106,19 +6337,34 @@ select private.ensure_constraints(
   'sessions_invoice_id_fkey foreign key (invoice_id) references public.invoices (id) on delete set null');
 
 comment on table public.invoices is
-  'Documents of a practice that ask for money. Draft while finalized_at is null; final ones never change but for payments and endings.';
+  'Documents of a practice: what asks for money (invoice, tax_invoice), takes it back (credit_note) or says that it came (receipt, tax_invoice_receipt). Draft while finalized_at is null; final ones never change but for payments and endings.';
 comment on column public.invoices.user_id is 'Who pays. Null while the client has not signed up.';
 comment on column public.invoices.status is 'pending = draft or open, paid, canceled = void, refunded = all of it went back. Never failed.';
 comment on column public.invoices.practice_id is 'The issuer: the legal entity that asks for the money.';
 comment on column public.invoices.issued_at is 'Means something once finalized_at is set; until then when the draft was made.';
 comment on column public.invoices.issued_elsewhere is 'Imported from another system: may have no number of ours and no lines.';
 comment on column public.invoices.amount_paid_cents is 'Sum of allocations, kept by trigger.';
-comment on column public.invoices.amount_refunded_cents is 'What was paid and went back, kept by trigger. Open balance = total - paid - refunded.';
+comment on column public.invoices.amount_refunded_cents is 'What was paid and went back, kept by trigger. Not owed again; see private.invoice_balance.';
+comment on column public.invoices.tax_inclusive is 'The lines have the tax in them; otherwise it comes on top.';
+comment on column public.invoices.tax_on_payment is
+  'The tax falls due when it is paid, by the document made then. Fixed when it is issued.';
+comment on column public.invoices.tax_point_at is 'The moment whose rate holds.';
+comment on column public.invoices.allocation_number is 'Of the tax authority, nine digits. May be filled once after issuing.';
+comment on column public.invoices.buyer_tax_id is 'Set for a buyer who is registered for tax.';
+comment on column public.invoices.is_history is 'Came in paid from another system: keeps its own truth and stands in no books here.';
+comment on column public.invoices.credit_of_invoice_id is 'The document that this credit note takes back.';
+comment on column public.invoices.credited_cents is 'What credit notes took back of it, kept by trigger.';
+comment on column public.invoices.refund_covered_cents is
+  'How much of its credit notes stands for money that went back; on a credit note, how much of itself.';
+comment on column public.invoices.credited_open_cents is 'On a credit note: how much of it took back what was not paid yet.';
+comment on column public.invoices.payment_id is 'The payment that a receipt is for.';
 comment on column public.invoices.number is 'Without holes per practice, kind and year (series_year, by the practice''s time zone).';
 
 create unique index if not exists invoices_number_key on public.invoices (practice_id, document_kind, series_year, number);
 create unique index if not exists invoices_document_number_key
   on public.invoices (practice_id, document_number) where not issued_elsewhere;
+create unique index if not exists invoices_one_receipt_per_payment on public.invoices (payment_id);
+create index if not exists invoices_credit_of_idx on public.invoices (credit_of_invoice_id);
 create index if not exists invoices_practice_idx on public.invoices (practice_id, created_at desc, id desc);
 create index if not exists invoices_user_idx on public.invoices (user_id, created_at desc, id desc);
 create index if not exists invoices_coach_idx on public.invoices (coach_id);
@@ -6156,8 +6402,8 @@ grant execute on function private.my_invoice_ids() to authenticated;
 
 create or replace function private.invoice_balance(i public.invoices) returns bigint
   language sql immutable set search_path = '' as $$
-  select case when i.finalized_at is null or i.status = 'canceled' then 0
-              else i.total_amount_cents - i.amount_paid_cents - i.amount_refunded_cents end
+  select case when i.finalized_at is null or i.status = 'canceled' or i.document_kind not in ('invoice', 'tax_invoice') then 0
+              else i.total_amount_cents - i.amount_paid_cents - i.amount_refunded_cents - i.credited_cents + i.refund_covered_cents end
 $$;
 comment on function private.invoice_balance(public.invoices) is 'What is still to be paid on an invoice, in minor units.';
 revoke execute on function private.invoice_balance(public.invoices) from public, anon, authenticated, service_role;
@@ -6167,7 +6413,8 @@ create or replace function private.invoice_display_status(i public.invoices) ret
   language sql stable set search_path = '' as $$
   -- What the enum of the review cannot say, out of amounts and times.
   select case
-    when i.status = 'canceled' then 'void'
+    when i.document_kind not in ('invoice', 'tax_invoice') and i.finalized_at is not null then 'issued'
+    when i.status = 'canceled' then case when i.credited_cents > 0 then 'credited' else 'void' end
     when i.finalized_at is null then 'draft'
     when i.status in ('paid', 'refunded') then i.status::text
     when i.written_off_at is not null then 'written_off'
@@ -6176,7 +6423,7 @@ create or replace function private.invoice_display_status(i public.invoices) ret
     else 'open' end
 $$;
 comment on function private.invoice_display_status(public.invoices) is
-  'The state of an invoice for people: draft, open, partially_paid, overdue, paid, refunded, void or written_off.';
+  'The state of a document for people: draft, open, partially_paid, overdue, paid, refunded, credited, void or written_off; issued for receipts and credit notes.';
 revoke execute on function private.invoice_display_status(public.invoices) from public, anon, authenticated, service_role;
 grant execute on function private.invoice_display_status(public.invoices) to authenticated, service_role;
 
@@ -6196,17 +6443,21 @@ begin
   -- A paid or refunded row that was never finalised here is history from elsewhere: it keeps its own truth.
   if new.finalized_at is null and new.status in ('paid', 'refunded') then
     new.issued_elsewhere := true;
+    new.is_history := true;
     new.finalized_at := new.issued_at;
     new.amount_paid_cents := case when new.status = 'paid' then new.total_amount_cents else 0 end;
     new.amount_refunded_cents := case when new.status = 'refunded' then new.total_amount_cents else 0 end;
     new.paid_at := coalesce(new.paid_at, new.issued_at);
+  end if;
+  if new.coach_client_id is null then
+    new.coach_client_id := (select c.id from public.coach_clients c where c.coach_id = new.coach_id and c.client_id = new.user_id);
   end if;
   if new.status = 'canceled' then new.voided_at := coalesce(new.voided_at, now()); end if;
   if new.subtotal_cents = 0 and new.tax_rate_bp = 0 then new.subtotal_cents := new.total_amount_cents; end if;
   return new;
 end $$;
 comment on function private.fill_invoice() is
-  'security definer: a plain insert of the review''s columns by the service reads the coach''s practice.';
+  'security definer: a plain insert of the review''s columns by the service reads the coach''s practice and clients.';
 revoke execute on function private.fill_invoice() from public, anon, authenticated, service_role;
 drop trigger if exists invoices_fill on public.invoices;
 create trigger invoices_fill before insert on public.invoices for each row execute function private.fill_invoice();
@@ -6216,7 +6467,8 @@ create or replace function private.keep_invoice() returns trigger
 declare
   -- What may still move on a final document. user_id may be filled once, when the client signs up.
   v_movable text[] := array['status', 'paid_at', 'amount_paid_cents', 'amount_refunded_cents', 'voided_at', 'voided_by',
-    'void_reason', 'written_off_at', 'written_off_by', 'write_off_reason', 'metadata', 'updated_at'];
+    'void_reason', 'written_off_at', 'written_off_by', 'write_off_reason', 'credited_cents', 'refund_covered_cents',
+    'metadata', 'updated_at'];
 begin
   if tg_op = 'DELETE' then
     if old.finalized_at is not null then
@@ -6226,8 +6478,11 @@ begin
   end if;
   if old.finalized_at is not null then
     if old.user_id is null then v_movable := v_movable || array['user_id']; end if;
+    -- Given by others, and perhaps later than the document.
+    if old.allocation_number is null then v_movable := v_movable || array['allocation_number']; end if;
+    if old.issued_elsewhere and old.document_number is null then v_movable := v_movable || array['document_number']; end if;
     if (to_jsonb(new) - v_movable) is distinct from (to_jsonb(old) - v_movable) then
-      perform private.fail(409, 'invoice_final', 'A finalised invoice never changes.', 'Void it and make another.');
+      perform private.fail(409, 'invoice_final', 'A finalised document never changes.', 'Void it, or make a credit note for it.');
     end if;
     if old.status = 'canceled' and new.status <> 'canceled' then
       perform private.fail(409, 'invoice_voided', 'A void invoice stays void.');
@@ -6252,6 +6507,9 @@ comment on function private.keep_invoice() is
 revoke execute on function private.keep_invoice() from public, anon, authenticated, service_role;
 drop trigger if exists invoices_keep on public.invoices;
 create trigger invoices_keep before update or delete on public.invoices for each row execute function private.keep_invoice();
+drop trigger if exists invoices_whole on public.invoices;
+create trigger invoices_whole before truncate on public.invoices
+  for each statement execute function private.refuse_money_delete();
 
 create or replace function private.recompute_draft(p_invoice_id uuid) returns void
   language plpgsql security definer set search_path = '' as $$
@@ -6261,7 +6519,7 @@ declare
 begin
   select * into v_invoice from public.invoices i where i.id = p_invoice_id for no key update;
   if not found or v_invoice.finalized_at is not null then return; end if;
-  select * into v_sums from private.invoice_sums(p_invoice_id, v_invoice.tax_rate_bp);
+  select * into v_sums from private.invoice_sums(p_invoice_id, v_invoice.tax_rate_bp, v_invoice.tax_inclusive);
   if v_sums.subtotal + v_sums.tax > 2147483647 then
     perform private.fail(422, 'amount_out_of_range', 'The total is larger than an invoice can hold.', 'Split it into several.');
   end if;
@@ -6281,8 +6539,8 @@ end $$;
 comment on function private.recompute_draft_on_rate() is 'security definer: a changed tax rate changes the totals of a draft.';
 revoke execute on function private.recompute_draft_on_rate() from public, anon, authenticated, service_role;
 drop trigger if exists invoices_recompute on public.invoices;
-create trigger invoices_recompute after update of tax_rate_bp on public.invoices
-  for each row when (old.tax_rate_bp <> new.tax_rate_bp) execute function private.recompute_draft_on_rate();
+create trigger invoices_recompute after update of tax_rate_bp, tax_inclusive on public.invoices
+  for each row when ((old.tax_rate_bp, old.tax_inclusive) <> (new.tax_rate_bp, new.tax_inclusive)) execute function private.recompute_draft_on_rate();
 
 create or replace function private.check_invoice_totals() returns trigger
   language plpgsql security definer set search_path = '' as $$
@@ -6297,10 +6555,19 @@ begin
     if v_invoice.issued_elsewhere then return null; end if;
     perform private.fail(409, 'invoice_without_lines', 'A finalised invoice needs a line.');
   end if;
-  select * into v_sums from private.invoice_sums(v_invoice.id, v_invoice.tax_rate_bp);
+  select * into v_sums from private.invoice_sums(v_invoice.id, v_invoice.tax_rate_bp, v_invoice.tax_inclusive);
+  -- Receipts and credit notes carry the tax of the documents that they are for, to the last unit.
+  if v_invoice.document_kind not in ('invoice', 'tax_invoice') then
+    v_sums.tax := v_invoice.tax_cents;
+    v_sums.subtotal := v_sums.gross - v_invoice.tax_cents;
+  end if;
   if (v_invoice.subtotal_cents, v_invoice.tax_cents, v_invoice.total_amount_cents::bigint)
      is distinct from (v_sums.subtotal, v_sums.tax, v_sums.subtotal + v_sums.tax) then
     perform private.fail(409, 'invoice_total_wrong', 'The total of a finalised invoice must equal its lines.');
+  end if;
+  if v_invoice.amount_paid_cents + v_invoice.amount_refunded_cents + v_invoice.credited_cents - v_invoice.refund_covered_cents
+     > v_invoice.total_amount_cents then
+    perform private.fail(409, 'allocation_exceeds_invoice', 'The invoice would be paid more than once.');
   end if;
   return null;
 end $$;
@@ -6343,6 +6610,9 @@ create table if not exists public.invoice_line_items (
   line_total_cents bigint generated always as (quantity::bigint * amount_cents - discount_cents) stored,
   position integer not null,
   released_at timestamptz,
+  settled_invoice_id uuid references public.invoices (id) on delete restrict,
+  settled_tax_cents bigint not null default 0,
+  outcome_id uuid references public.seat_outcomes (id) on delete restrict,
   constraint invoice_line_items_discount_within check (discount_cents >= 0 and discount_cents <= quantity::bigint * amount_cents),
   constraint invoice_line_items_description_length check (char_length(description) between 1 and 500),
   constraint invoice_line_items_metadata_object check (jsonb_typeof(metadata) = 'object')
@@ -6352,12 +6622,20 @@ comment on column public.invoice_line_items.amount_cents is 'Price of one, in mi
 comment on column public.invoice_line_items.line_total_cents is 'quantity times price less discount, in bigint.';
 comment on column public.invoice_line_items.attendee_id is 'The seat that this line bills. A seat is on at most one line that is not released.';
 comment on column public.invoice_line_items.released_at is 'Set when the invoice was voided: the seat may be billed again.';
+comment on column public.invoice_line_items.outcome_id is
+  'The seat given up, moved late or missed whose fee this line bills. On at most one line that is not released.';
+comment on column public.invoice_line_items.settled_invoice_id is 'On a receipt: the invoice that this part of the payment went to.';
+comment on column public.invoice_line_items.settled_tax_cents is 'On a receipt: how much of that invoice''s tax fell due with it.';
 
 create unique index if not exists invoice_line_items_seat_once
   on public.invoice_line_items (attendee_id) where attendee_id is not null and released_at is null;
 create index if not exists invoice_line_items_invoice_idx on public.invoice_line_items (invoice_id, position, id);
 create index if not exists invoice_line_items_session_idx on public.invoice_line_items (session_id);
 create index if not exists invoice_line_items_attendee_idx on public.invoice_line_items (attendee_id);
+create unique index if not exists invoice_line_items_fee_once
+  on public.invoice_line_items (outcome_id) where outcome_id is not null and released_at is null;
+create index if not exists invoice_line_items_outcome_idx on public.invoice_line_items (outcome_id);
+create index if not exists invoice_line_items_settled_idx on public.invoice_line_items (settled_invoice_id);
 create index if not exists invoice_line_items_practice_idx on public.invoice_line_items (practice_id);
 
 revoke all on public.invoice_line_items from public, anon, authenticated, service_role;
@@ -6378,14 +6656,24 @@ create policy invoice_line_items_select_admin on public.invoice_line_items for s
   using ((select private.i_am_admin()));
 comment on policy invoice_line_items_select_admin on public.invoice_line_items is 'An admin sees every line.';
 
-create or replace function private.invoice_sums(p_invoice_id uuid, p_tax_rate_bp integer, out subtotal bigint, out tax bigint)
-  language sql stable set search_path = '' as $$
-  select coalesce(sum(l.line_total_cents), 0)::bigint,
-         round(coalesce(sum(l.line_total_cents), 0) * p_tax_rate_bp / 10000.0)::bigint
-  from public.invoice_line_items l where l.invoice_id = p_invoice_id
+create or replace function private.tax_in(p_amount_cents bigint, p_tax_rate_bp integer, p_inclusive boolean) returns bigint
+  language sql immutable set search_path = '' as $$
+  -- Numeric, so exact; half away from zero.
+  select round(p_amount_cents::numeric * p_tax_rate_bp / case when p_inclusive then 10000 + p_tax_rate_bp else 10000 end)::bigint
 $$;
-comment on function private.invoice_sums(uuid, integer) is 'Net of all lines and its tax, rounded once per document, half away from zero.';
-revoke execute on function private.invoice_sums(uuid, integer) from public, anon, authenticated, service_role;
+comment on function private.tax_in(bigint, integer, boolean) is 'The tax within an amount, or on top of it, rounded once.';
+revoke execute on function private.tax_in(bigint, integer, boolean) from public, anon, authenticated, service_role;
+
+create or replace function private.invoice_sums(p_invoice_id uuid, p_tax_rate_bp integer, p_inclusive boolean,
+  out subtotal bigint, out tax bigint, out gross bigint)
+  language sql stable set search_path = '' as $$
+  select s.lines - case when p_inclusive then t.tax else 0 end, t.tax, s.lines + case when p_inclusive then 0 else t.tax end
+  from (select coalesce(sum(l.line_total_cents), 0)::bigint as lines from public.invoice_line_items l where l.invoice_id = p_invoice_id) s,
+    private.tax_in(s.lines, p_tax_rate_bp, p_inclusive) t (tax)
+$$;
+comment on function private.invoice_sums(uuid, integer, boolean) is
+  'Net, tax and gross of all lines; the tax is rounded once per document and the parts make up the whole.';
+revoke execute on function private.invoice_sums(uuid, integer, boolean) from public, anon, authenticated, service_role;
 
 create or replace function private.keep_invoice_line() returns trigger
   language plpgsql security definer set search_path = '' as $$
@@ -6413,7 +6701,8 @@ begin
   if new.currency <> v_invoice.currency then
     perform private.fail(422, 'currency_mismatch', format('The invoice is in %s, the line in %s.', v_invoice.currency, new.currency));
   end if;
-  if new.attendee_id is null and tg_op = 'INSERT' then
+  -- A fee names its session but is no seat.
+  if new.attendee_id is null and new.outcome_id is null and tg_op = 'INSERT' then
     new.attendee_id := private.seat_for_line(v_invoice, new.session_id);
   elsif new.attendee_id is not null then
     new.session_id := (select a.session_id from public.session_attendees a where a.id = new.attendee_id);
@@ -6451,6 +6740,9 @@ revoke execute on function private.recompute_draft_on_line() from public, anon, 
 drop trigger if exists invoice_line_items_keep on public.invoice_line_items;
 create trigger invoice_line_items_keep before insert or update or delete on public.invoice_line_items
   for each row execute function private.keep_invoice_line();
+drop trigger if exists invoice_line_items_whole on public.invoice_line_items;
+create trigger invoice_line_items_whole before truncate on public.invoice_line_items
+  for each statement execute function private.refuse_money_delete();
 drop trigger if exists invoice_line_items_recompute on public.invoice_line_items;
 create trigger invoice_line_items_recompute after insert or update or delete on public.invoice_line_items
   for each row execute function private.recompute_draft_on_line();
@@ -6460,6 +6752,124 @@ create constraint trigger invoice_line_items_totals after insert or update on pu
 drop trigger if exists invoice_line_items_touch on public.invoice_line_items;
 create trigger invoice_line_items_touch before update on public.invoice_line_items
   for each row execute function private.touch_updated_at();
+
+-- schemas/40_billing/34_journal.sql
+-- The books: double entry, append-only. Debits are positive, credits negative; balances are sums, never stored.
+create table if not exists public.journal_transactions (
+  id uuid primary key default gen_random_uuid(),
+  practice_id uuid not null references public.practices (id) on delete restrict,
+  currency text not null,
+  kind text not null,
+  subject text not null,
+  subject_id uuid not null,
+  coach_client_id uuid references public.coach_clients (id) on delete restrict,
+  memo text,
+  actor_id uuid references public.users (id) on delete set null,
+  occurred_at timestamptz not null default now(),
+  created_at timestamptz not null default now(),
+  constraint journal_transactions_subject_known check (subject in ('document', 'payment', 'credit', 'gateway')),
+  constraint journal_transactions_kind_form check (kind ~ '^[a-z_]{3,40}$'),
+  constraint journal_transactions_currency_known check (private.is_currency(currency)),
+  constraint journal_transactions_currency_key unique (id, currency, practice_id)
+);
+comment on table public.journal_transactions is
+  'What moved money or claims, one row per movement and subject. Written by triggers; corrected by further rows, never changed.';
+comment on column public.journal_transactions.subject is
+  'What it follows from: a document, a payment, a movement of credits and packages, or a report of a gateway.';
+comment on column public.journal_transactions.occurred_at is 'The day that it counts for; created_at is when it was written.';
+comment on column public.journal_transactions.actor_id is 'Who did it; null for the service.';
+
+create table if not exists public.journal_entries (
+  transaction_id uuid not null,
+  account text not null,
+  amount_cents bigint not null,
+  currency text not null,
+  practice_id uuid not null references public.practices (id) on delete restrict,
+  primary key (transaction_id, account),
+  constraint journal_entries_transaction_fkey foreign key (transaction_id, currency, practice_id)
+    references public.journal_transactions (id, currency, practice_id) on delete restrict,
+  constraint journal_entries_moves check (amount_cents <> 0),
+  constraint journal_entries_account_known check (account ~ '^(receivable|cash|bank|vouchers|other|revenue|tax|tax_deferred|credits|refunds|fees|write_offs|disputes|clearing:[a-z]{1,30})$')
+);
+comment on table public.journal_entries is 'The two or more sides of a movement; together they are zero, in one currency.';
+comment on column public.journal_entries.account is
+  'receivable: what clients owe. clearing:<gateway>, cash, bank, vouchers, other: where money is. credits: money of clients that no invoice has. revenue, tax, tax_deferred (due when paid), refunds (given back, no credit note yet), fees, write_offs, disputes.';
+comment on column public.journal_entries.amount_cents is 'Debit above zero, credit below.';
+
+create index if not exists journal_transactions_subject_idx on public.journal_transactions (subject_id, subject);
+create index if not exists journal_transactions_practice_idx on public.journal_transactions (practice_id, created_at desc, id desc);
+create index if not exists journal_transactions_client_idx on public.journal_transactions (coach_client_id);
+create index if not exists journal_transactions_actor_idx on public.journal_transactions (actor_id);
+create index if not exists journal_entries_transaction_idx on public.journal_entries (transaction_id, currency, practice_id);
+create index if not exists journal_entries_practice_idx on public.journal_entries (practice_id, account);
+
+-- No role may change or delete, and only the functions of the owner write.
+revoke all on public.journal_transactions, public.journal_entries from public, anon, authenticated, service_role;
+grant select on public.journal_transactions, public.journal_entries to authenticated, service_role;
+
+alter table public.journal_transactions enable row level security;
+alter table public.journal_entries enable row level security;
+drop policy if exists journal_transactions_select_practice on public.journal_transactions;
+create policy journal_transactions_select_practice on public.journal_transactions for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]));
+comment on policy journal_transactions_select_practice on public.journal_transactions is 'The people of a practice read its books.';
+drop policy if exists journal_transactions_select_admin on public.journal_transactions;
+create policy journal_transactions_select_admin on public.journal_transactions for select to authenticated
+  using ((select private.i_am_admin()));
+comment on policy journal_transactions_select_admin on public.journal_transactions is 'An admin reads every book.';
+drop policy if exists journal_entries_select_practice on public.journal_entries;
+create policy journal_entries_select_practice on public.journal_entries for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]));
+comment on policy journal_entries_select_practice on public.journal_entries is 'The people of a practice read its books.';
+drop policy if exists journal_entries_select_admin on public.journal_entries;
+create policy journal_entries_select_admin on public.journal_entries for select to authenticated
+  using ((select private.i_am_admin()));
+comment on policy journal_entries_select_admin on public.journal_entries is 'An admin reads every book.';
+
+create or replace function private.keep_journal() returns trigger
+  language plpgsql set search_path = '' as $$
+begin
+  -- Whoever did it may be forgotten; what was done stays.
+  if tg_op = 'UPDATE' and tg_table_name = 'journal_transactions'
+     and to_jsonb(new) - 'actor_id' = to_jsonb(old) - 'actor_id'
+     and to_jsonb(old) ->> 'actor_id' is not null and to_jsonb(new) ->> 'actor_id' is null then
+    return new;
+  end if;
+  perform private.fail(409, 'journal_append_only', 'The journal is never changed.', 'A further entry puts right what an earlier one said.');
+  return null;
+end $$;
+comment on function private.keep_journal() is 'Trigger: the journal is append-only, for the owner of its tables too.';
+revoke execute on function private.keep_journal() from public, anon, authenticated, service_role;
+drop trigger if exists journal_transactions_keep on public.journal_transactions;
+create trigger journal_transactions_keep before update or delete on public.journal_transactions
+  for each row execute function private.keep_journal();
+drop trigger if exists journal_transactions_whole on public.journal_transactions;
+create trigger journal_transactions_whole before truncate on public.journal_transactions
+  for each statement execute function private.keep_journal();
+drop trigger if exists journal_entries_keep on public.journal_entries;
+create trigger journal_entries_keep before update or delete on public.journal_entries
+  for each row execute function private.keep_journal();
+drop trigger if exists journal_entries_whole on public.journal_entries;
+create trigger journal_entries_whole before truncate on public.journal_entries
+  for each statement execute function private.keep_journal();
+
+create or replace function private.check_journal_balance() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  if coalesce((select sum(e.amount_cents) from public.journal_entries e where e.transaction_id = (to_jsonb(new) ->> tg_argv[0])::uuid), 1) <> 0 then
+    perform private.fail(409, 'journal_unbalanced', 'The sides of a movement must be equal.');
+  end if;
+  return null;
+end $$;
+comment on function private.check_journal_balance() is
+  'security definer: constraint trigger, sums at commit what the writer may not read. Every transaction has entries, and they are zero together.';
+revoke execute on function private.check_journal_balance() from public, anon, authenticated, service_role;
+drop trigger if exists journal_entries_balance on public.journal_entries;
+create constraint trigger journal_entries_balance after insert on public.journal_entries deferrable initially deferred
+  for each row execute function private.check_journal_balance('transaction_id');
+drop trigger if exists journal_transactions_balance on public.journal_transactions;
+create constraint trigger journal_transactions_balance after insert on public.journal_transactions deferrable initially deferred
+  for each row execute function private.check_journal_balance('id');
 
 -- schemas/40_billing/40_payment_methods.sql
 -- Ways to pay that a person saved. Card numbers are never here: only what the gateway calls the card.
@@ -6575,7 +6985,6 @@ create table if not exists public.payment_intents (
   requested_by uuid references public.users (id) on delete set null,
   next_action jsonb,
   provider_status text,
-  provider_version bigint,
   last_error_code text,
   last_error_message text,
   outcome_unknown_since timestamptz,
@@ -6583,6 +6992,15 @@ create table if not exists public.payment_intents (
   check_attempts integer not null default 0,
   succeeded_at timestamptz,
   canceled_at timestamptz,
+  channel text not null default 'direct',
+  capture_method text not null default 'automatic',
+  amount_capturable_cents integer not null default 0,
+  provider_checkout_id text,
+  page_url text,
+  page_expires_at timestamptz,
+  last_charge_id text,
+  constraint payment_intents_channel_known check (channel in ('direct', 'hosted')),
+  constraint payment_intents_capture_known check (capture_method in ('automatic', 'manual')),
   constraint payment_intents_currency_known check (private.is_currency(currency)),
   constraint payment_intents_metadata_object check (jsonb_typeof(metadata) = 'object'),
   constraint payment_intents_secret_dies check (client_secret is null or status not in ('succeeded', 'canceled')),
@@ -6594,8 +7012,11 @@ comment on column public.payment_intents.client_secret is
   'Lets its holder pay. No API role can read the column; payment_intent_secret() tells the payer only. Emptied at the end.';
 comment on column public.payment_intents.status is
   'requires_confirmation covers the gateway''s requires_action (next_action is then set), processing its requires_capture and any unknown outcome.';
-comment on column public.payment_intents.provider_status is 'What the gateway itself calls the state.';
-comment on column public.payment_intents.provider_version is 'Grows with each change at the gateway, where it tells; older news is not believed.';
+comment on column public.payment_intents.provider_status is 'What the gateway itself calls the state; null while an attempt is on its way and it has said nothing.';
+comment on column public.payment_intents.channel is 'direct = charged by a call of ours; hosted = paid by a person on a page of the gateway''s.';
+comment on column public.payment_intents.amount_capturable_cents is 'Held at the card''s issuer and not ours yet: to be captured or let go.';
+comment on column public.payment_intents.page_url is 'Lets its holder pay, so no API role can read it. Emptied at the end.';
+comment on column public.payment_intents.last_charge_id is 'The newest attempt that the gateway told of. Another one there is news; the same is not.';
 comment on column public.payment_intents.outcome_unknown_since is 'A call was sent and its answer lost. Never retried blindly: looked up at next_check_at.';
 
 create unique index if not exists payment_intents_one_open_per_invoice on public.payment_intents (invoice_id)
@@ -6611,7 +7032,8 @@ create index if not exists payment_intents_due_idx on public.payment_intents (ne
 revoke all on public.payment_intents from public, anon, authenticated, service_role;
 grant select, insert, update on public.payment_intents to service_role;
 grant select (id, user_id, amount_cents, currency, status, payment_method_id, created_at, updated_at, practice_id, invoice_id,
-  gateway_account_id, provider, next_action, last_error_code, last_error_message, outcome_unknown_since, succeeded_at, canceled_at)
+  gateway_account_id, provider, next_action, last_error_code, last_error_message, outcome_unknown_since, succeeded_at, canceled_at,
+  channel, capture_method, amount_capturable_cents, page_expires_at)
   on public.payment_intents to authenticated;
 
 alter table public.payment_intents enable row level security;
@@ -6654,7 +7076,9 @@ begin
   end if;
   if new.status in ('succeeded', 'canceled') then
     new.client_secret := null;
+    new.page_url := null;
     new.next_action := null;
+    new.amount_capturable_cents := 0;
     new.outcome_unknown_since := null;
     new.next_check_at := null;
     if new.status = 'succeeded' then new.succeeded_at := coalesce(new.succeeded_at, now());
@@ -6703,7 +7127,8 @@ create table if not exists public.payments (
   paid_at timestamptz,
   failure_code text,
   failure_message text,
-  provider_status text
+  provider_status text,
+  coach_client_id uuid
 );
 
 do $$
@@ -6731,6 +7156,7 @@ select private.ensure_constraints(
   'payments_method_id_fkey foreign key (method_id) references public.payment_methods (id) on delete set null',
   'payments_practice_id_fkey foreign key (practice_id) references public.practices (id) on delete restrict',
   'payments_gateway_account_id_fkey foreign key (gateway_account_id) references public.gateway_accounts (id) on delete restrict',
+  'payments_coach_client_id_fkey foreign key (coach_client_id) references public.coach_clients (id) on delete restrict',
   'payments_currency_known check (private.is_currency(currency))',
   'payments_metadata_object check (jsonb_typeof(metadata) = ''object'')',
   'payments_refunds_within check (refunded_cents >= 0 and refund_reserved_cents between refunded_cents and amount_cents)',
@@ -6738,6 +7164,9 @@ select private.ensure_constraints(
   'payments_refunded_is_all check ((status = ''refunded'') = (refunded_cents = amount_cents))',
   'payments_refunds_need_money check (refunded_cents = 0 or status in (''paid'', ''refunded''))',
   'payments_reference_length check (char_length(reference) between 1 and 200)');
+-- Receipts point at payments, which stand after invoices.
+select private.ensure_constraints(
+  'public.invoices', 'invoices_payment_id_fkey foreign key (payment_id) references public.payments (id) on delete restrict');
 
 comment on table public.payments is 'Movements of money in, one row per attempt. A payment that was partly refunded stays paid.';
 comment on column public.payments.status is 'pending = attempt under way or unknown, paid, failed, canceled, refunded = all of it went back.';
@@ -6747,6 +7176,8 @@ comment on column public.payments.refund_reserved_cents is
 comment on column public.payments.allocated_cents is 'Sum of what invoices have of it now; the rest is the client''s credit.';
 comment on column public.payments.raw_payload is 'What the gateway sent. API roles cannot read it.';
 comment on column public.payments.practice_id is 'Who received it. Null on payments from before practices whose receiver the data does not tell.';
+comment on column public.payments.coach_client_id is
+  'Whose money it is, also of a client without an account. Null on payments from before practices.';
 comment on column public.payments.reference is 'For transfers, vouchers and the like: what names them in the world outside.';
 
 -- Both were partial before; whole ones still allow many nulls, and an upsert can name them.
@@ -6760,13 +7191,17 @@ create index if not exists payments_intent_idx on public.payments (intent_id);
 create index if not exists payments_method_idx on public.payments (method_id);
 create index if not exists payments_practice_idx on public.payments (practice_id, created_at desc, id desc);
 create index if not exists payments_gateway_account_idx on public.payments (gateway_account_id);
+create index if not exists payments_coach_client_idx on public.payments (coach_client_id) where coach_client_id is not null;
+-- The same voucher is taken once; one that was undone may come again.
+create unique index if not exists payments_voucher_once on public.payments (practice_id, lower(reference))
+  where method_type = 'voucher' and status = 'paid';
 create index if not exists payments_recorded_by_idx on public.payments (recorded_by);
 
 revoke all on public.payments from public, anon, authenticated, service_role;
 grant select, insert, update on public.payments to service_role;
 grant select (id, user_id, amount_cents, currency, description, status, provider, provider_transaction_id, created_at, updated_at,
   session_id, invoice_id, intent_id, method_id, practice_id, gateway_account_id, method_type, reference, recorded_by, refunded_cents,
-  refund_reserved_cents, allocated_cents, paid_at, failure_code, failure_message) on public.payments to authenticated;
+  refund_reserved_cents, allocated_cents, paid_at, failure_code, failure_message, coach_client_id) on public.payments to authenticated;
 
 alter table public.payments enable row level security;
 drop policy if exists payments_select_payer on public.payments;
@@ -6816,16 +7251,21 @@ begin
     p.method_id := coalesce(p.method_id, v.payment_method_id);
   end if;
   if p.invoice_id is not null then
-    select i.practice_id, i.user_id, i.currency into v from public.invoices i where i.id = p.invoice_id;
+    select i.practice_id, i.user_id, i.currency, i.coach_client_id into v from public.invoices i where i.id = p.invoice_id;
     if p.currency <> v.currency then
       perform private.fail(422, 'currency_mismatch', format('The invoice is in %s, the payment in %s.', v.currency, p.currency));
     end if;
     p.practice_id := coalesce(p.practice_id, v.practice_id);
     p.user_id := coalesce(p.user_id, v.user_id);
+    p.coach_client_id := coalesce(p.coach_client_id, v.coach_client_id);
   end if;
   if p.session_id is not null and p.practice_id is null then
     p.practice_id := (select m.practice_id from public.sessions s join public.practice_members m on m.user_id = s.coach_id
                       where s.id = p.session_id);
+  end if;
+  if p.coach_client_id is null and p.practice_id is not null then
+    p.coach_client_id := (select c.id from public.coach_clients c join public.practice_members m on m.user_id = c.coach_id
+      where c.client_id = p.user_id and m.practice_id = p.practice_id order by c.created_at, c.id limit 1);
   end if;
   if p.method_id is not null and p.method_type is null then
     p.method_type := (select m.type from public.payment_methods m where m.id = p.method_id);
@@ -6861,8 +7301,9 @@ begin
        or (old.status = 'refunded' and new.status = 'paid' and new.refunded_cents < new.amount_cents)) then
     perform private.fail(409, 'illegal_transition', format('A payment does not go from %s to %s.', old.status, new.status));
   end if;
-  if old.status in ('paid', 'refunded') and (new.amount_cents, new.currency, new.provider, new.practice_id)
-       is distinct from (old.amount_cents, old.currency, old.provider, coalesce(old.practice_id, new.practice_id)) then
+  if old.status in ('paid', 'refunded') and (new.amount_cents, new.currency, new.provider, new.practice_id, new.coach_client_id)
+       is distinct from (old.amount_cents, old.currency, old.provider, coalesce(old.practice_id, new.practice_id),
+         coalesce(old.coach_client_id, new.coach_client_id)) then
     perform private.fail(409, 'payment_final', 'The amount of a payment that was made never changes.', 'Refund it instead.');
   end if;
   if old.user_id is not null and new.user_id is null and new.status in ('paid', 'refunded', 'pending') then
@@ -6878,6 +7319,9 @@ end $$;
 comment on function private.keep_payment() is
   'security definer: fills what follows from intent, invoice or session, whoever writes; holds payments to their legal moves.';
 revoke execute on function private.keep_payment() from public, anon, authenticated, service_role;
+drop trigger if exists payments_whole on public.payments;
+create trigger payments_whole before truncate on public.payments
+  for each statement execute function private.refuse_money_delete();
 drop trigger if exists payments_keep on public.payments;
 create trigger payments_keep before insert or update or delete on public.payments
   for each row execute function private.keep_payment();
@@ -6960,12 +7404,11 @@ create table if not exists public.payment_allocations (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint payment_allocations_pair_key unique (payment_id, invoice_id),
-  constraint payment_allocations_not_negative check (amount_cents >= 0 and refunded_cents >= 0),
-  constraint payment_allocations_not_empty check (amount_cents::bigint + refunded_cents > 0)
+  constraint payment_allocations_not_negative check (amount_cents >= 0 and refunded_cents >= 0)
 );
 comment on table public.payment_allocations is
   'Parts of payments given to invoices. Their sum never exceeds the payment less its refunds, nor the invoice; kept under row locks.';
-comment on column public.payment_allocations.amount_cents is 'Net: falls when the payment is refunded, by what moves to refunded_cents.';
+comment on column public.payment_allocations.amount_cents is 'Net: falls when the payment is refunded, by what moves to refunded_cents, and when it is taken back; the journal says when.';
 create index if not exists payment_allocations_invoice_idx on public.payment_allocations (invoice_id);
 create index if not exists payment_allocations_practice_idx on public.payment_allocations (practice_id);
 
@@ -7008,11 +7451,18 @@ begin
   if v_payment.practice_id is distinct from v_invoice.practice_id then
     perform private.fail(409, 'other_practice', 'The payment was made to another practice than the one that issued the invoice.');
   end if;
-  if v_invoice.finalized_at is null or v_invoice.status = 'canceled' then
+  if v_invoice.finalized_at is null or v_invoice.document_kind not in ('invoice', 'tax_invoice')
+     or (v_invoice.status = 'canceled' and new.amount_cents > 0) then
     perform private.fail(409, 'invoice_not_open', 'Only an issued invoice that is not void takes money.');
   end if;
   if v_payment.status not in ('paid', 'refunded') then
     perform private.fail(409, 'payment_not_made', 'Only money that came in can pay an invoice.');
+  end if;
+  if v_payment.coach_client_id <> v_invoice.coach_client_id then
+    perform private.fail(409, 'other_client', 'The payment is one client''s, the invoice another''s.');
+  end if;
+  if tg_op = 'INSERT' and new.amount_cents::bigint + new.refunded_cents = 0 then
+    perform private.fail(422, 'amount_out_of_range', 'The amount must be larger than 0.');
   end if;
   select coalesce(sum(a.amount_cents), 0) into v_others from public.payment_allocations a
     where a.payment_id = new.payment_id and a.id <> new.id;
@@ -7021,7 +7471,10 @@ begin
   end if;
   select coalesce(sum(a.amount_cents::bigint + a.refunded_cents), 0) into v_others from public.payment_allocations a
     where a.invoice_id = new.invoice_id and a.id <> new.id;
-  if v_others + new.amount_cents + new.refunded_cents > v_invoice.total_amount_cents then
+  -- What falls is always right: a refund that fails after all gives back before the invoice can be put in order.
+  if (tg_op = 'INSERT' or new.amount_cents::bigint + new.refunded_cents > old.amount_cents::bigint + old.refunded_cents)
+     and v_others + new.amount_cents + new.refunded_cents
+       > v_invoice.total_amount_cents - v_invoice.credited_cents + v_invoice.refund_covered_cents then
     perform private.fail(409, 'allocation_exceeds_invoice', 'The invoice would be paid more than once.');
   end if;
   return new;
@@ -7048,6 +7501,9 @@ create trigger payment_allocations_keep before insert or update on public.paymen
 drop trigger if exists payment_allocations_kept on public.payment_allocations;
 create trigger payment_allocations_kept before delete on public.payment_allocations
   for each row execute function private.refuse_money_delete();
+drop trigger if exists payment_allocations_whole on public.payment_allocations;
+create trigger payment_allocations_whole before truncate on public.payment_allocations
+  for each statement execute function private.refuse_money_delete();
 drop trigger if exists payment_allocations_settle on public.payment_allocations;
 create trigger payment_allocations_settle after insert or update on public.payment_allocations
   for each row execute function private.allocation_moves_invoice();
@@ -7074,7 +7530,6 @@ create table if not exists public.payment_refunds (
   requested_by uuid references public.users (id) on delete set null,
   failure_reason text,
   provider_status text,
-  provider_version bigint,
   outcome_unknown_since timestamptz,
   next_check_at timestamptz,
   check_attempts integer not null default 0,
@@ -7148,12 +7603,17 @@ begin
     end if;
     if new.status <> old.status and not (
          (old.status = 'pending') or (old.status = 'processing' and new.status in ('succeeded', 'failed'))
-         or (old.status = 'succeeded' and new.status = 'failed') or (old.status = 'failed' and new.status = 'succeeded')) then
+         -- Only a gateway can find out later that money did not arrive; what was handed over by hand was handed over.
+         or (v_payment.provider <> 'manual' and ((old.status = 'succeeded' and new.status = 'failed')
+           or (old.status = 'failed' and new.status = 'succeeded')))) then
       perform private.fail(409, 'illegal_transition', format('A refund does not go from %s to %s.', old.status, new.status));
     end if;
   end if;
   new.practice_id := v_payment.practice_id;
   new.currency := coalesce(new.currency, v_payment.currency);
+  if v_payment.provider = 'manual' and nullif(btrim(new.reason), '') is null then
+    perform private.fail(422, 'reason_needed', 'Say how and why the money went back; no gateway has a record of it.');
+  end if;
   if new.currency <> v_payment.currency then
     perform private.fail(422, 'currency_mismatch', format('The payment is in %s, the refund in %s.', v_payment.currency, new.currency));
   end if;
@@ -7236,6 +7696,9 @@ revoke execute on function private.set_refunded(uuid, bigint, bigint) from publi
 drop trigger if exists payment_refunds_keep on public.payment_refunds;
 create trigger payment_refunds_keep before insert or update or delete on public.payment_refunds
   for each row execute function private.keep_refund();
+drop trigger if exists payment_refunds_whole on public.payment_refunds;
+create trigger payment_refunds_whole before truncate on public.payment_refunds
+  for each statement execute function private.refuse_money_delete();
 drop trigger if exists payment_refunds_settle on public.payment_refunds;
 create trigger payment_refunds_settle after insert or update of status on public.payment_refunds
   for each row execute function private.refund_moves_payment();
@@ -7259,7 +7722,7 @@ declare
   v_seat record;
 begin
   select * into v_invoice from public.invoices i where i.id = p_invoice_id;
-  if v_invoice.finalized_at is null then return; end if;
+  if v_invoice.finalized_at is null or v_invoice.document_kind not in ('invoice', 'tax_invoice') then return; end if;
   v_wanted := case
     when v_invoice.status = 'canceled' then 'unbilled'
     when v_invoice.status = 'paid' then 'paid'
@@ -7297,22 +7760,77 @@ declare
   v_status public.payment_status;
 begin
   select * into v_invoice from public.invoices i where i.id = p_invoice_id for no key update;
-  if v_invoice.finalized_at is null then return; end if;
+  if v_invoice.finalized_at is null or v_invoice.is_history or v_invoice.document_kind not in ('invoice', 'tax_invoice') then return; end if;
   select coalesce(sum(a.amount_cents), 0), coalesce(sum(a.refunded_cents), 0) into v_paid, v_refunded
     from public.payment_allocations a where a.invoice_id = p_invoice_id;
+  if v_refunded < v_invoice.refund_covered_cents then
+    -- A refund failed after all, and a credit note stands for it: what it takes back is now money of the client's.
+    perform private.uncover_refunds(p_invoice_id, v_invoice.refund_covered_cents - v_refunded);
+    perform private.release_surplus(p_invoice_id);
+    return; -- releasing has settled the invoice anew
+  end if;
   v_status := case
     when v_invoice.status = 'canceled' then 'canceled'
-    when v_paid + v_refunded < v_invoice.total_amount_cents then 'pending'
+    -- Taken back whole by credit notes, with nothing paid: as if it had been void, and its seats are free.
+    when v_invoice.credited_cents = v_invoice.total_amount_cents and v_invoice.credited_cents > 0 and v_paid + v_refunded = 0 then 'canceled'
+    when v_paid + v_refunded + v_invoice.credited_cents - v_invoice.refund_covered_cents < v_invoice.total_amount_cents then 'pending'
     when v_paid = 0 and v_refunded > 0 then 'refunded'
     else 'paid' end;
   update public.invoices set status = v_status, amount_paid_cents = v_paid, amount_refunded_cents = v_refunded,
-    paid_at = case when v_status in ('paid', 'refunded') then coalesce(paid_at, now()) end
+    paid_at = case when v_status in ('paid', 'refunded') then coalesce(paid_at, now()) end,
+    voided_at = case when v_status = 'canceled' then coalesce(voided_at, now()) end,
+    void_reason = case when v_status = 'canceled' then coalesce(void_reason, 'Credited in full.') end
   where id = p_invoice_id and (status, amount_paid_cents, amount_refunded_cents) is distinct from (v_status, v_paid, v_refunded);
+  if v_status = 'canceled' and v_invoice.status <> 'canceled' then
+    update public.invoice_line_items set released_at = now() where invoice_id = p_invoice_id and released_at is null;
+  end if;
   perform private.sync_seats(p_invoice_id);
 end $$;
 comment on function private.settle_invoice(uuid) is
-  'security definer: an invoice is open, paid or refunded by the sums of its allocations alone. Idempotent.';
+  'security definer: an invoice is open, paid, refunded or taken back by the sums of its allocations and credit notes alone. Idempotent.';
 revoke execute on function private.settle_invoice(uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.uncover_refunds(p_invoice_id uuid, p_amount bigint) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_left bigint := p_amount;
+  v_note record;
+begin
+  for v_note in select i.id, i.refund_covered_cents from public.invoices i
+                where i.credit_of_invoice_id = p_invoice_id and i.refund_covered_cents > 0 order by i.finalized_at desc, i.id desc loop
+    exit when v_left = 0;
+    update public.invoices set refund_covered_cents = refund_covered_cents - least(v_left, v_note.refund_covered_cents) where id = v_note.id;
+    v_left := v_left - least(v_left, v_note.refund_covered_cents);
+  end loop;
+  update public.invoices set refund_covered_cents = refund_covered_cents - p_amount where id = p_invoice_id;
+end $$;
+comment on function private.uncover_refunds(uuid, bigint) is
+  'security definer: credit notes no longer stand for money that went back, the last ones first.';
+revoke execute on function private.uncover_refunds(uuid, bigint) from public, anon, authenticated, service_role;
+
+create or replace function private.release_surplus(p_invoice_id uuid) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_left bigint;
+  v_row record;
+begin
+  -- Two invoices may share payments: whoever releases takes them in one order.
+  perform from public.payments p where p.id in (select a.payment_id from public.payment_allocations a where a.invoice_id = p_invoice_id)
+    order by p.id for no key update;
+  select (select coalesce(sum(a.amount_cents::bigint + a.refunded_cents), 0) from public.payment_allocations a where a.invoice_id = i.id)
+      + i.credited_cents - i.refund_covered_cents - i.total_amount_cents
+    into v_left from public.invoices i where i.id = p_invoice_id for no key update;
+  for v_row in select a.id, a.amount_cents from public.payment_allocations a
+               where a.invoice_id = p_invoice_id and a.amount_cents > 0 order by a.created_at desc, a.id desc loop
+    exit when v_left <= 0;
+    update public.payment_allocations set amount_cents = amount_cents - least(v_left, v_row.amount_cents) where id = v_row.id;
+    v_left := v_left - least(v_left, v_row.amount_cents);
+  end loop;
+  perform private.settle_invoice(p_invoice_id);
+end $$;
+comment on function private.release_surplus(uuid) is
+  'security definer: what an invoice no longer needs goes back to the payments that it came from, as the client''s credit, the last ones first.';
+revoke execute on function private.release_surplus(uuid) from public, anon, authenticated, service_role;
 
 create or replace function private.allocate_payment(p_payment_id uuid) returns void
   language plpgsql security definer set search_path = '' as $$
@@ -7325,12 +7843,12 @@ begin
   if v_payment.invoice_id is null then return; end if;
   select * into v_invoice from public.invoices i where i.id = v_payment.invoice_id for no key update;
   select * into v_payment from public.payments p where p.id = p_payment_id for no key update;
-  if v_payment.status <> 'paid' or v_invoice.finalized_at is null or v_invoice.status = 'canceled'
+  if v_payment.status <> 'paid' or v_invoice.finalized_at is null or v_invoice.status = 'canceled' or v_invoice.is_history
      or exists (select from public.payment_allocations a where a.payment_id = p_payment_id and a.invoice_id = v_invoice.id) then
     return;
   end if;
   v_amount := least(v_payment.amount_cents - v_payment.refunded_cents - v_payment.allocated_cents,
-    v_invoice.total_amount_cents - v_invoice.amount_paid_cents - v_invoice.amount_refunded_cents);
+    private.invoice_balance(v_invoice));
   -- What the invoice no longer needs stays with the payment, as the client's credit.
   if v_amount <= 0 then return; end if;
   insert into public.payment_allocations (payment_id, invoice_id, amount_cents, currency)
@@ -7341,6 +7859,170 @@ end $$;
 comment on function private.allocate_payment(uuid) is
   'security definer: gives a payment that was made to the invoice it was meant for, at most its open balance. Idempotent.';
 revoke execute on function private.allocate_payment(uuid) from public, anon, authenticated, service_role;
+
+-- schemas/40_billing/56_book.sql
+-- How the books follow: for each document and payment the accounts are worked out as they should stand now, and the difference
+-- to what the journal says is posted. So it does not matter in which order things were heard of, nor how often.
+
+create or replace function private.post(p_practice_id uuid, p_currency text, p_subject text, p_subject_id uuid, p_entries jsonb,
+  p_kind text, p_coach_client_id uuid default null, p_memo text default null, p_occurred_at timestamptz default null) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_id constant uuid := gen_random_uuid();
+begin
+  if not exists (select from jsonb_each_text(p_entries) e where e.value::bigint <> 0) then return null; end if;
+  -- One statement, so that the two are never seen without one another, however early constraints are checked.
+  with t as (
+    insert into public.journal_transactions (id, practice_id, currency, kind, subject, subject_id, coach_client_id, memo, actor_id, occurred_at)
+    values (v_id, p_practice_id, p_currency, p_kind, p_subject, p_subject_id, p_coach_client_id, p_memo, private.me(),
+      coalesce(p_occurred_at, now()))
+  )
+  insert into public.journal_entries (transaction_id, account, amount_cents, currency, practice_id)
+  select v_id, e.key, e.value::bigint, p_currency, p_practice_id from jsonb_each_text(p_entries) e where e.value::bigint <> 0;
+  return v_id;
+end $$;
+comment on function private.post(uuid, text, text, uuid, jsonb, text, uuid, text, timestamptz) is
+  'security definer: the only writer of the journal. Posts {account: amount}, debits above zero; nothing when all are zero. Returns the transaction.';
+revoke execute on function private.post(uuid, text, text, uuid, jsonb, text, uuid, text, timestamptz)
+  from public, anon, authenticated, service_role;
+
+create or replace function private.unposted(p_subject text, p_subject_id uuid, p_should jsonb) returns jsonb
+  language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_object_agg(coalesce(s.account, b.account), coalesce(s.amount, 0) - coalesce(b.amount, 0))
+    filter (where coalesce(s.amount, 0) <> coalesce(b.amount, 0)), '{}')
+  from (select e.key as account, e.value::bigint as amount from jsonb_each_text(p_should) e) s
+  full join (select e.account, sum(e.amount_cents) as amount from public.journal_transactions t
+    join public.journal_entries e on e.transaction_id = t.id
+    where t.subject = p_subject and t.subject_id = p_subject_id group by e.account) b on b.account = s.account
+$$;
+comment on function private.unposted(text, uuid, jsonb) is
+  'security definer: what is missing in the journal for a subject to stand as it should, by account.';
+revoke execute on function private.unposted(text, uuid, jsonb) from public, anon, authenticated, service_role;
+
+create or replace function private.books_of_document(i public.invoices) returns jsonb
+  language sql stable security definer set search_path = '' as $$
+  select case
+    when i.finalized_at is null or i.is_history then '{}'
+    when i.document_kind in ('invoice', 'tax_invoice') then case when i.status = 'canceled' and i.credited_cents = 0 then '{}' else
+      jsonb_build_object('receivable', i.total_amount_cents - w.amount, 'write_offs', w.amount,
+        'revenue', i.tax_cents - i.total_amount_cents, case when i.tax_on_payment then 'tax_deferred' else 'tax' end, -i.tax_cents) end
+    when i.document_kind = 'credit_note' and o.payment_id is not null then
+      -- A receipt taken back: its tax is not due after all.
+      jsonb_build_object('tax', o.tax_cents, 'tax_deferred', -d.tax, 'revenue', d.tax - o.tax_cents)
+    when i.document_kind = 'credit_note' then
+      jsonb_build_object('receivable', i.refund_covered_cents - i.total_amount_cents, 'refunds', -i.refund_covered_cents,
+        'revenue', i.total_amount_cents - i.tax_cents, 'tax_deferred', n.deferred, 'tax', i.tax_cents - n.deferred)
+    else jsonb_build_object('tax', -i.tax_cents, 'tax_deferred', d.tax, 'revenue', i.tax_cents - d.tax) end
+  from (select case when i.written_off_at is null then 0 else private.invoice_balance(i) end as amount) w
+  left join public.invoices o on o.id = i.credit_of_invoice_id
+  cross join lateral (select coalesce(sum(l.settled_tax_cents), 0)::bigint as tax from public.invoice_line_items l
+    where l.invoice_id = coalesce(o.id, i.id)) d
+  -- Tax that is due when paid was not due yet on what was open.
+  cross join lateral (select case when coalesce(o.tax_on_payment, false) and i.total_amount_cents > 0
+    then round(i.tax_cents::numeric * i.credited_open_cents / i.total_amount_cents)::bigint else 0 end as deferred) n
+$$;
+comment on function private.books_of_document(public.invoices) is
+  'security definer: what a document means for the books, by account, as it stands now.';
+revoke execute on function private.books_of_document(public.invoices) from public, anon, authenticated, service_role;
+
+create or replace function private.money_account(p public.payments) returns text
+  language sql immutable set search_path = '' as $$
+  select case when p.provider <> 'manual'
+      then 'clearing:' || coalesce(nullif(left(regexp_replace(lower(p.provider), '[^a-z]', '', 'g'), 30), ''), 'unnamed')
+    else case p.method_type when 'cash' then 'cash' when 'bank_transfer' then 'bank' when 'voucher' then 'vouchers' else 'other' end end
+$$;
+comment on function private.money_account(public.payments) is 'The account where the money of a payment lies.';
+revoke execute on function private.money_account(public.payments) from public, anon, authenticated, service_role;
+
+create or replace function private.books_of_payment(p public.payments) returns jsonb
+  language sql stable security definer set search_path = '' as $$
+  select case when p.practice_id is null or p.status not in ('paid', 'refunded') then '{}' else
+    jsonb_build_object(private.money_account(p), p.amount_cents - p.refunded_cents, 'receivable', -(a.kept + a.back), 'refunds', a.back,
+      'credits', a.kept - p.amount_cents + p.refunded_cents) end
+  from (select coalesce(sum(x.amount_cents), 0)::bigint as kept, coalesce(sum(x.refunded_cents), 0)::bigint as back
+    from public.payment_allocations x where x.payment_id = p.id) a
+$$;
+comment on function private.books_of_payment(public.payments) is
+  'security definer: what a payment means for the books, by account, as it stands now.';
+revoke execute on function private.books_of_payment(public.payments) from public, anon, authenticated, service_role;
+
+create or replace function private.book_document() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v public.invoices;
+  v_missing jsonb;
+begin
+  select * into v from public.invoices i where i.id = new.id;
+  if not found then return null; end if;
+  v_missing := private.unposted('document', v.id, private.books_of_document(v));
+  perform private.post(v.practice_id, v.currency, 'document', v.id, v_missing,
+    case when not exists (select from public.journal_transactions t where t.subject = 'document' and t.subject_id = v.id) then
+        v.document_kind || '_issued'
+      when v.status = 'canceled' and v.credited_cents = 0 then 'invoice_voided'
+      when v_missing ? 'write_offs' then case when v.written_off_at is null then 'write_off_undone' else 'written_off' end
+      else 'document_moved' end,
+    v.coach_client_id, v.document_number);
+  return null;
+end $$;
+comment on function private.book_document() is
+  'security definer: constraint trigger, at commit: the journal says of a document what the document says.';
+revoke execute on function private.book_document() from public, anon, authenticated, service_role;
+drop trigger if exists invoices_book on public.invoices;
+create constraint trigger invoices_book after insert or update on public.invoices deferrable initially deferred
+  for each row when (new.finalized_at is not null and not new.is_history) execute function private.book_document();
+
+create or replace function private.book_payment() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v public.payments;
+  v_missing jsonb;
+  v_money bigint;
+begin
+  select * into v from public.payments p where p.id = new.id;
+  v_missing := private.unposted('payment', v.id, private.books_of_payment(v));
+  v_money := coalesce((v_missing ->> private.money_account(v))::bigint, 0);
+  perform private.post(v.practice_id, v.currency, 'payment', v.id, v_missing,
+    case when v_money > 0 then case when exists (select from public.journal_transactions t where t.subject = 'payment' and t.subject_id = v.id)
+        then 'refund_failed' else 'payment_received' end
+      when v_money < 0 then 'refund_made' else 'payment_allocated' end,
+    v.coach_client_id, coalesce(v.reference, v.description), case when v_money > 0 then v.paid_at end);
+  return null;
+end $$;
+comment on function private.book_payment() is
+  'security definer: constraint trigger, at commit: the journal says of a payment what payment, refunds and allocations say, whatever brought it.';
+revoke execute on function private.book_payment() from public, anon, authenticated, service_role;
+-- What was paid before there was a practice is history: it is booked when something is done with it here.
+drop trigger if exists payments_book on public.payments;
+create constraint trigger payments_book after insert or update of status, refunded_cents, allocated_cents on public.payments
+  deferrable initially deferred
+  for each row when (new.practice_id is not null and new.status in ('paid', 'refunded')) execute function private.book_payment();
+
+-- schemas/40_billing/57_client_balances.sql
+create or replace view public.client_balances with (security_invoker = true) as
+  select b.coach_client_id, b.practice_id, b.currency, sum(b.billed)::bigint as billed_cents, sum(b.open)::bigint as open_cents,
+    sum(b.overdue)::bigint as overdue_cents, min(b.due) as overdue_since, sum(b.credit)::bigint as credit_cents,
+    sum(b.written_off)::bigint as written_off_cents, sum(b.open - b.credit)::bigint as balance_cents
+  from (
+    select i.practice_id, i.coach_client_id, i.currency,
+      case when i.status = 'canceled' then 0 else i.total_amount_cents - i.credited_cents end as billed,
+      case when i.written_off_at is null then o.amount else 0 end as open,
+      case when i.written_off_at is null and i.due_date < now() then o.amount else 0 end as overdue,
+      case when i.written_off_at is null and i.due_date < now() and o.amount > 0 then i.due_date end as due,
+      0::bigint as credit, case when i.written_off_at is null then 0 else o.amount end as written_off
+    from public.invoices i
+    -- As private.invoice_balance has it, written out so that it is no call per row.
+    cross join lateral (select case when i.status = 'canceled' then 0::bigint else i.total_amount_cents - i.amount_paid_cents
+      - i.amount_refunded_cents - i.credited_cents + i.refund_covered_cents end as amount) o
+    where i.finalized_at is not null and not i.is_history and i.document_kind in ('invoice', 'tax_invoice')
+    union all
+    select p.practice_id, p.coach_client_id, p.currency, 0, 0, 0, null, p.amount_cents - p.refunded_cents - p.allocated_cents, 0
+    from public.payments p where p.status in ('paid', 'refunded') and p.coach_client_id is not null
+  ) b
+  group by b.practice_id, b.coach_client_id, b.currency;
+comment on view public.client_balances is
+  'Per client and currency: billed, open, overdue, money on account (credit), written off, and the balance, open less credit. Reads as its reader: a client sees the client''s own, a coach those of the practice.';
+revoke all on public.client_balances from public, anon, authenticated, service_role;
+grant select on public.client_balances to authenticated, service_role;
 
 -- schemas/40_billing/60_draft_invoice.sql
 -- The coach bundles seats and add-ons of one client into a draft.
@@ -7369,6 +8051,7 @@ create or replace function private.put_line(p_invoice public.invoices, p_line js
 declare
   v_line record;
   v_seat record;
+  v_fee record;
   v_id uuid;
   v_key text;
 begin
@@ -7376,11 +8059,22 @@ begin
     perform private.fail(422, 'invalid_line', 'A line is an object.');
   end if;
   select k into v_key from jsonb_object_keys(p_line) k
-    where k not in ('attendee_id', 'session_id', 'description', 'quantity', 'amount_cents', 'discount_cents') limit 1;
+    where k not in ('attendee_id', 'session_id', 'outcome_id', 'description', 'quantity', 'amount_cents', 'discount_cents') limit 1;
   if v_key is not null then perform private.fail(422, 'invalid_line', format('A line has no %L.', v_key)); end if;
   select * into v_line from jsonb_to_record(p_line) as x
-    (attendee_id uuid, session_id uuid, description text, quantity integer, amount_cents integer, discount_cents integer);
-  if num_nonnulls(v_line.attendee_id, v_line.session_id) > 0 then
+    (attendee_id uuid, session_id uuid, outcome_id uuid, description text, quantity integer, amount_cents integer, discount_cents integer);
+  if v_line.outcome_id is not null then
+    if num_nonnulls(v_line.attendee_id, v_line.session_id) > 0 or coalesce(v_line.quantity, 1) <> 1 then
+      perform private.fail(422, 'invalid_line', 'A fee is billed once, on a line of its own.');
+    end if;
+    v_fee := private.fee_to_bill(p_invoice, v_line.outcome_id);
+    v_line.session_id := v_fee.session_id;
+    v_line.amount_cents := coalesce(v_line.amount_cents, v_fee.amount_cents);
+    v_line.description := coalesce(v_line.description, v_fee.description);
+    if v_fee.currency <> p_invoice.currency then
+      perform private.fail(422, 'currency_mismatch', format('The invoice is in %s, the fee in %s.', p_invoice.currency, v_fee.currency));
+    end if;
+  elsif num_nonnulls(v_line.attendee_id, v_line.session_id) > 0 then
     v_seat := private.seat_to_bill(p_invoice, v_line.attendee_id, v_line.session_id);
     if coalesce(v_line.quantity, 1) <> 1 then
       perform private.fail(422, 'invalid_line', 'A seat is billed once.');
@@ -7401,8 +8095,8 @@ begin
   if (select count(*) from public.invoice_line_items l where l.invoice_id = p_invoice.id) >= 200 then
     perform private.fail(422, 'too_many_lines', 'An invoice has at most 200 lines.', 'Make another.');
   end if;
-  insert into public.invoice_line_items (invoice_id, session_id, attendee_id, description, quantity, amount_cents, discount_cents)
-  values (p_invoice.id, v_line.session_id, v_line.attendee_id, v_line.description, coalesce(v_line.quantity, 1), v_line.amount_cents,
+  insert into public.invoice_line_items (invoice_id, session_id, attendee_id, outcome_id, description, quantity, amount_cents, discount_cents)
+  values (p_invoice.id, v_line.session_id, v_line.attendee_id, v_line.outcome_id, v_line.description, coalesce(v_line.quantity, 1), v_line.amount_cents,
     coalesce(v_line.discount_cents, 0))
   returning id into v_id;
   return v_id;
@@ -7445,9 +8139,22 @@ comment on function private.seat_to_bill(public.invoices, uuid, uuid) is
   'security definer: finds and locks the seat of a client at a session of the issuing practice, and refuses one that is billed.';
 revoke execute on function private.seat_to_bill(public.invoices, uuid, uuid) from public, anon, authenticated, service_role;
 
+create or replace function private.check_kind(p_practice public.practices, p_kind text) returns void
+  language plpgsql stable set search_path = '' as $$
+begin
+  if p_kind not in ('invoice', 'tax_invoice') then
+    perform private.fail(422, 'kind_not_drafted', 'Drafts become invoices or tax invoices; receipts and credit notes come of payments and invoices.');
+  elsif p_kind = 'tax_invoice' and p_practice.tax_scheme <> 'registered' then
+    perform private.fail(422, 'kind_not_allowed', 'Only a practice that is registered for tax issues tax invoices.');
+  end if;
+end $$;
+comment on function private.check_kind(public.practices, text) is 'Refuses kinds of documents that a practice may not draft.';
+revoke execute on function private.check_kind(public.practices, text) from public, anon, authenticated, service_role;
+
 create or replace function public.draft_invoice(p_client_id uuid default null, p_coach_client_id uuid default null,
   p_lines jsonb default '[]', p_due_date timestamptz default null, p_currency text default null,
-  p_tax_rate_bp integer default null, p_notes text default null) returns uuid
+  p_tax_rate_bp integer default null, p_notes text default null, p_document_kind text default null,
+  p_tax_inclusive boolean default null) returns uuid
   language plpgsql security definer set search_path = '' as $$
 declare
   v_me constant uuid := private.me();
@@ -7465,11 +8172,14 @@ begin
     where c.coach_id = v_me and (c.id = p_coach_client_id or c.client_id = p_client_id);
   if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
   if jsonb_typeof(p_lines) <> 'array' then perform private.fail(422, 'invalid_line', 'Lines are a list.'); end if;
+  perform private.check_kind(v_practice, coalesce(p_document_kind, 'invoice'));
+  perform private.check_rate(v_practice, p_tax_rate_bp, (now() at time zone v_practice.timezone)::date);
   insert into public.invoices (practice_id, coach_id, coach_client_id, user_id, total_amount_cents, due_date, currency, tax_rate_bp,
-    notes, buyer_name, buyer_email)
+    notes, buyer_name, buyer_email, document_kind, tax_inclusive)
   select v_practice.id, v_me, v_client.id, v_client.client_id, 0, p_due_date,
-    coalesce(p_currency, private.currency_of_lines(p_lines), v_practice.currency), coalesce(p_tax_rate_bp, v_practice.tax_rate_bp),
-    p_notes, b.name, b.email
+    coalesce(p_currency, private.currency_of_lines(p_lines), v_practice.currency),
+    coalesce(p_tax_rate_bp, private.rate_of(v_practice, (now() at time zone v_practice.timezone)::date)),
+    p_notes, b.name, b.email, coalesce(p_document_kind, 'invoice'), coalesce(p_tax_inclusive, v_practice.prices_include_tax)
   from private.buyer_of(v_client) b
   returning * into v_invoice;
   for v_line in select value from jsonb_array_elements(p_lines) loop
@@ -7477,10 +8187,10 @@ begin
   end loop;
   return v_invoice.id;
 end $$;
-comment on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text) is
+comment on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text, text, boolean) is
   'security definer: a coach makes a draft for a client of hers, signed up or not, with lines: {attendee_id | session_id} for a seat, or {description, quantity, amount_cents, discount_cents}. Returns its id.';
-revoke execute on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text) from public, anon, authenticated, service_role;
-grant execute on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text) to authenticated;
+revoke execute on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text, text, boolean) from public, anon, authenticated, service_role;
+grant execute on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text, text, boolean) to authenticated;
 
 create or replace function private.buyer_of(p_client public.coach_clients, out name text, out email text)
   language sql stable security definer set search_path = '' as $$
@@ -7504,6 +8214,78 @@ create or replace function private.currency_of_lines(p_lines jsonb) returns text
 $$;
 comment on function private.currency_of_lines(jsonb) is 'security definer: the currency that a new invoice takes from its seats.';
 revoke execute on function private.currency_of_lines(jsonb) from public, anon, authenticated, service_role;
+
+-- schemas/40_billing/61_unbilled.sql
+-- What is owed and on no invoice yet: seats that were held and fees of seats that were not; and one call that bills it all.
+
+create or replace function private.unbilled(p_coach_id uuid, p_from timestamptz, p_until timestamptz)
+  returns table (kind text, attendee_id uuid, outcome_id uuid, coach_client_id uuid, amount_cents integer, currency text, arose_at timestamptz,
+    description text)
+  language sql stable security definer set search_path = '' as $$
+  select 'seat', a.id, null::uuid, a.coach_client_id, coalesce(a.price_cents, s.price_cents), coalesce(a.currency, s.currency), s.scheduled_at, s.title
+  from public.sessions s join public.session_attendees a on a.session_id = s.id
+  where s.coach_id = p_coach_id and s.scheduled_at >= p_from and s.scheduled_at < p_until and s.ends_at <= now()
+    and s.status not in ('cancelled', 'rescheduled', 'no_show') and private.takes_a_place(a.role, a.status, a.cancelled_at)
+    and a.billing_status = 'unbilled' and coalesce(a.price_cents, s.price_cents) is distinct from 0
+    and not exists (select from public.invoice_line_items l where l.attendee_id = a.id and l.released_at is null)
+    -- Who missed it owes what the terms say for that, not the price.
+    and not exists (select from public.seat_outcomes o where o.attendee_id = a.id and o.kind = 'no_show' and o.undone_at is null)
+  union all
+  select 'fee', o.attendee_id, o.id, a.coach_client_id, o.owed_cents, o.currency, o.created_at, s.title
+  from public.seat_outcomes o join public.session_attendees a on a.id = o.attendee_id join public.sessions s on s.id = o.session_id
+  where o.coach_id = p_coach_id and o.created_at >= p_from and o.created_at < p_until and o.owed_cents > 0
+    -- A seat that was billed or settled before it was given up has its money; what is too much is given back by hand.
+    and (o.kind = 'moved' or a.billing_status = 'unbilled')
+    and not exists (select from public.invoice_line_items l where l.outcome_id = o.id and l.released_at is null)
+    and (o.kind = 'moved' or not exists (select from public.invoice_line_items l where l.attendee_id = a.id and l.released_at is null))
+$$;
+comment on function private.unbilled(uuid, timestamptz, timestamptz) is
+  'security definer: what clients of a coach owe from a time and no invoice has. Seats of sessions that are over, and what was written down for seats given up, moved late or missed.';
+revoke execute on function private.unbilled(uuid, timestamptz, timestamptz) from public, anon, authenticated, service_role;
+
+create or replace function public.unbilled_items(p_from timestamptz, p_until timestamptz, p_coach_client_id uuid default null)
+  returns table (kind text, attendee_id uuid, outcome_id uuid, coach_client_id uuid, amount_cents integer, currency text, arose_at timestamptz,
+    description text)
+  language sql stable security definer set search_path = '' as $$
+  select u.* from private.unbilled(private.me(), p_from, p_until) u
+  where p_coach_client_id is null or u.coach_client_id = p_coach_client_id
+  order by u.arose_at, u.attendee_id, u.outcome_id
+$$;
+comment on function public.unbilled_items(timestamptz, timestamptz, uuid) is
+  'security definer: shares private.unbilled with bill_month. What the caller''s clients owe from a time, seats and fees, that no invoice has.';
+revoke execute on function public.unbilled_items(timestamptz, timestamptz, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.unbilled_items(timestamptz, timestamptz, uuid) to authenticated;
+
+create or replace function private.fee_to_bill(p_invoice public.invoices, p_outcome_id uuid,
+  out session_id uuid, out amount_cents integer, out currency text, out description text)
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_fee public.seat_outcomes;
+  v_seat public.session_attendees;
+begin
+  select o.* into v_fee from public.seat_outcomes o join public.practice_members m on m.user_id = o.coach_id
+    where o.id = p_outcome_id and m.practice_id = p_invoice.practice_id for no key update of o;
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  select * into v_seat from public.session_attendees a where a.id = v_fee.attendee_id;
+  if v_seat.user_id is distinct from p_invoice.user_id and v_seat.coach_client_id is distinct from p_invoice.coach_client_id then
+    perform private.fail(422, 'seat_of_other_client', 'That seat is not this client''s.');
+  end if;
+  if coalesce(v_fee.owed_cents, 0) = 0 then
+    perform private.fail(409, 'fee_not_owed', 'Nothing is owed for that: it was waived or undone, or never had a price.');
+  end if;
+  session_id := v_fee.session_id;
+  amount_cents := v_fee.owed_cents;
+  currency := v_fee.currency;
+  select left(concat_ws(', ', case v_fee.kind
+      when 'cancelled' then case when p.language = 'he' then 'ביטול מאוחר' else 'Late cancellation' end
+      when 'moved' then case when p.language = 'he' then 'שינוי מועד מאוחר' else 'Late change' end
+      else case when p.language = 'he' then 'אי הגעה' else 'Missed session' end end,
+    left(s.title, 400), to_char(s.scheduled_at at time zone p.timezone, 'YYYY-MM-DD')), 500) into description
+  from public.sessions s, public.practices p where s.id = v_fee.session_id and p.id = p_invoice.practice_id;
+end $$;
+comment on function private.fee_to_bill(public.invoices, uuid) is
+  'security definer: finds and locks what is owed for a seat given up, moved late or missed, and refuses what is not the client''s or not owed.';
+revoke execute on function private.fee_to_bill(public.invoices, uuid) from public, anon, authenticated, service_role;
 
 -- schemas/40_billing/62_edit_draft.sql
 -- Changes of a draft, line by line.
@@ -7531,15 +8313,21 @@ create or replace function public.edit_draft_invoice(p_invoice_id uuid, p_change
 declare
   v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, true);
   v_new record;
+  v_practice public.practices;
 begin
   -- Only what is named changes; a name with null empties it.
   select * into v_new from jsonb_populate_record(v_invoice, p_changes);
+  select * into v_practice from public.practices p where p.id = v_invoice.practice_id;
+  perform private.check_kind(v_practice, v_new.document_kind);
+  perform private.check_rate(v_practice, v_new.tax_rate_bp, (now() at time zone v_practice.timezone)::date);
   update public.invoices set due_date = v_new.due_date, notes = v_new.notes, tax_rate_bp = v_new.tax_rate_bp,
-    buyer_name = v_new.buyer_name, buyer_email = v_new.buyer_email
+    tax_inclusive = v_new.tax_inclusive, document_kind = v_new.document_kind,
+    buyer_name = v_new.buyer_name, buyer_email = v_new.buyer_email, buyer_tax_id = v_new.buyer_tax_id,
+    buyer_address = v_new.buyer_address
   where id = p_invoice_id;
 end $$;
 comment on function public.edit_draft_invoice(uuid, jsonb) is
-  'security definer: a coach changes due_date, notes, tax_rate_bp, buyer_name or buyer_email of a draft; other names are ignored.';
+  'security definer: a coach changes due_date, notes, document_kind, tax_rate_bp, tax_inclusive or the buyer (name, email, tax_id, address) of a draft; other names are ignored.';
 
 create or replace function public.delete_draft_invoice(p_invoice_id uuid) returns void
   language plpgsql security definer set search_path = '' as $$
@@ -7573,13 +8361,46 @@ comment on function private.take_number(uuid, text, integer) is
   'security definer: the next number of a series, without holes. Only inside the transaction that uses it.';
 revoke execute on function private.take_number(uuid, text, integer) from public, anon, authenticated, service_role;
 
-create or replace function public.finalize_invoice(p_invoice_id uuid) returns text
+create or replace function private.issue_document(p_invoice public.invoices, p_number_elsewhere text default null) returns text
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_practice public.practices;
+  v_year integer;
+  v_number bigint;
+  v_document text := nullif(btrim(p_number_elsewhere), '');
+begin
+  select * into v_practice from public.practices p where p.id = p_invoice.practice_id;
+  if not v_practice.documents_elsewhere then
+    if v_document is not null then
+      perform private.fail(409, 'documents_here', 'The numbers of this practice are given by Loom.', 'Set documents_elsewhere if another system issues.');
+    end if;
+    v_year := extract(year from now() at time zone v_practice.timezone);
+    v_number := private.take_number(p_invoice.practice_id, p_invoice.document_kind, v_year);
+    v_document := format('%s-%s-%s', private.document_prefix(p_invoice.document_kind), v_year,
+      lpad(v_number::text, greatest(4, length(v_number::text)), '0'));
+  end if;
+  update public.invoices set number = v_number, series_year = v_year, document_number = v_document,
+    issued_elsewhere = v_practice.documents_elsewhere, finalized_at = now(), issued_at = now(),
+    tax_point_at = coalesce(tax_point_at, now()), tax_on_payment = document_kind = 'invoice' and v_practice.tax_scheme = 'registered',
+    seller_name = coalesce(v_practice.legal_name, v_practice.name), seller_tax_id = v_practice.tax_id,
+    seller_address = v_practice.address, seller_country = v_practice.country,
+    due_date = case when document_kind in ('invoice', 'tax_invoice')
+      then coalesce(due_date, now() + make_interval(days => v_practice.invoice_due_days)) end,
+    buyer_name = coalesce(buyer_name, b.name), buyer_email = coalesce(buyer_email, b.email)
+  from (select 1) one left join lateral (select x.name, x.email from public.coach_clients c, private.buyer_of(c) x
+    where c.id = p_invoice.coach_client_id) b on true
+  where id = p_invoice.id;
+  return v_document;
+end $$;
+comment on function private.issue_document(public.invoices, text) is
+  'security definer: takes the number and fixes date, seller and buyer, for functions that have locked a draft. Where documents are made elsewhere, only notes their number.';
+revoke execute on function private.issue_document(public.invoices, text) from public, anon, authenticated, service_role;
+
+create or replace function public.finalize_invoice(p_invoice_id uuid, p_number_elsewhere text default null) returns text
   language plpgsql security definer set search_path = '' as $$
 declare
   v_invoice public.invoices := private.lock_my_invoice(p_invoice_id, true);
   v_practice public.practices;
-  v_year integer;
-  v_number bigint;
   v_document text;
 begin
   if v_invoice.status = 'canceled' then perform private.fail(409, 'invoice_voided', 'A void invoice stays void.'); end if;
@@ -7590,26 +8411,23 @@ begin
              where l.invoice_id = p_invoice_id and a.billing_status <> 'unbilled') then
     perform private.fail(409, 'seat_already_billed', 'A seat on this draft was billed or settled otherwise.', 'Take its line off.');
   end if;
-  perform private.recompute_draft(p_invoice_id);
+  if exists (select from public.invoice_line_items l join public.seat_outcomes o on o.id = l.outcome_id
+             where l.invoice_id = p_invoice_id and coalesce(o.owed_cents, 0) = 0) then
+    perform private.fail(409, 'fee_not_owed', 'A fee on this draft was waived or undone.', 'Take its line off.');
+  end if;
   select * into v_practice from public.practices p where p.id = v_invoice.practice_id;
-  v_year := extract(year from now() at time zone v_practice.timezone);
-  v_number := private.take_number(v_invoice.practice_id, v_invoice.document_kind, v_year);
-  v_document := format('%s-%s-%s', private.document_prefix(v_invoice.document_kind), v_year, lpad(v_number::text, greatest(4, length(v_number::text)), '0'));
-  update public.invoices set number = v_number, series_year = v_year, document_number = v_document,
-    finalized_at = now(), issued_at = now(), seller_name = coalesce(v_practice.legal_name, v_practice.name),
-    due_date = coalesce(due_date, now() + make_interval(days => v_practice.invoice_due_days)),
-    buyer_name = coalesce(buyer_name, b.name), buyer_email = coalesce(buyer_email, b.email)
-  from (select 1) one left join lateral (select x.name, x.email from public.coach_clients c, private.buyer_of(c) x
-    where c.id = v_invoice.coach_client_id) b on true
-  where id = p_invoice_id;
+  perform private.check_kind(v_practice, v_invoice.document_kind);
+  perform private.check_rate(v_practice, v_invoice.tax_rate_bp, (now() at time zone v_practice.timezone)::date);
+  perform private.recompute_draft(p_invoice_id);
+  v_document := private.issue_document(v_invoice, p_number_elsewhere);
   -- A total of 0 is paid as it stands.
   perform private.settle_invoice(p_invoice_id);
   return v_document;
 end $$;
-comment on function public.finalize_invoice(uuid) is
-  'security definer: a coach issues a draft of her practice: it gets its number and never changes again. Returns the document number.';
-revoke execute on function public.finalize_invoice(uuid) from public, anon, authenticated, service_role;
-grant execute on function public.finalize_invoice(uuid) to authenticated, service_role;
+comment on function public.finalize_invoice(uuid, text) is
+  'security definer: a coach issues a draft of her practice: it gets its number and never changes again. Returns the document number; where documents are made elsewhere, the one she gives.';
+revoke execute on function public.finalize_invoice(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.finalize_invoice(uuid, text) to authenticated, service_role;
 
 create or replace function private.drop_open_intent(p_invoice_id uuid) returns void
   language plpgsql security definer set search_path = '' as $$
@@ -7624,7 +8442,7 @@ begin
   end if;
   update public.payments set status = 'canceled' where intent_id = v_intent.id and status = 'pending';
   update public.payment_intents set status = 'canceled' where id = v_intent.id;
-  if v_intent.provider_intent_id is not null then
+  if v_intent.provider_intent_id is not null or v_intent.channel = 'hosted' then
     perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', v_intent.id));
   end if;
 end $$;
@@ -7638,6 +8456,9 @@ declare
   v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, false);
 begin
   if v_invoice.status = 'canceled' then return; end if;
+  if v_invoice.document_kind <> 'invoice' or v_invoice.credited_cents > 0 then
+    perform private.fail(409, 'credit_note_needed', 'This document is not voided.', 'Make a credit note for it.');
+  end if;
   if v_invoice.amount_paid_cents + v_invoice.amount_refunded_cents > 0 then
     perform private.fail(409, 'invoice_paid', 'Money was paid on this invoice.', 'Refund the payment instead.');
   end if;
@@ -7652,12 +8473,15 @@ comment on function public.void_invoice(uuid, text) is
 revoke execute on function public.void_invoice(uuid, text) from public, anon, authenticated, service_role;
 grant execute on function public.void_invoice(uuid, text) to authenticated, service_role;
 
+-- schemas/40_billing/65_after_issue.sql
+-- What may still happen to a document that was issued: given up on, taken up again, numbered by others.
+
 create or replace function public.write_off_invoice(p_invoice_id uuid, p_reason text) returns void
   language plpgsql security definer set search_path = '' as $$
 declare
   v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, false);
 begin
-  if v_invoice.status <> 'pending' then
+  if v_invoice.status <> 'pending' or v_invoice.document_kind not in ('invoice', 'tax_invoice') then
     perform private.fail(409, 'invoice_not_open', 'Only an open invoice is written off.');
   end if;
   if v_invoice.written_off_at is not null then return; end if;
@@ -7673,10 +8497,317 @@ comment on function public.write_off_invoice(uuid, text) is
 revoke execute on function public.write_off_invoice(uuid, text) from public, anon, authenticated, service_role;
 grant execute on function public.write_off_invoice(uuid, text) to authenticated, service_role;
 
+create or replace function public.restore_invoice(p_invoice_id uuid) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, false);
+begin
+  if v_invoice.written_off_at is null then return; end if;
+  update public.invoices set written_off_at = null, written_off_by = null, write_off_reason = null where id = p_invoice_id;
+  perform private.sync_seats(p_invoice_id);
+end $$;
+comment on function public.restore_invoice(uuid) is
+  'security definer: a coach takes a write-off back; the journal keeps both. Repeating it changes nothing.';
+revoke execute on function public.restore_invoice(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.restore_invoice(uuid) to authenticated, service_role;
+
+create or replace function public.note_document_numbers(p_invoice_id uuid, p_allocation_number text default null,
+  p_document_number text default null) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, false);
+begin
+  if p_allocation_number is not null and v_invoice.document_kind not in ('tax_invoice', 'tax_invoice_receipt') then
+    perform private.fail(422, 'kind_not_allowed', 'Only tax documents have an allocation number.');
+  end if;
+  if p_document_number is not null and not v_invoice.issued_elsewhere then
+    perform private.fail(409, 'documents_here', 'The number of this document was given by Loom.');
+  end if;
+  if coalesce(p_allocation_number <> v_invoice.allocation_number, false) or coalesce(p_document_number <> v_invoice.document_number, false) then
+    perform private.fail(409, 'invoice_final', 'That number was noted already.');
+  end if;
+  update public.invoices set allocation_number = coalesce(p_allocation_number, allocation_number),
+    document_number = coalesce(document_number, nullif(btrim(p_document_number), ''))
+  where id = p_invoice_id;
+end $$;
+comment on function public.note_document_numbers(uuid, text, text) is
+  'security definer: a coach notes, once, the tax authority''s allocation number, or the number that another system gave to the document.';
+revoke execute on function public.note_document_numbers(uuid, text, text) from public, anon, authenticated, service_role;
+grant execute on function public.note_document_numbers(uuid, text, text) to authenticated, service_role;
+
+-- schemas/40_billing/66_credit_notes.sql
+-- Corrections of what was issued are documents of their own: a credit note takes back a part or all of another.
+
+create or replace function private.make_credit_note(p_of public.invoices, p_amount bigint, p_tax bigint, p_reason text,
+  p_covered bigint default 0, p_open bigint default 0) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_note public.invoices;
+begin
+  insert into public.invoices (practice_id, coach_id, coach_client_id, user_id, total_amount_cents, currency, tax_rate_bp, tax_inclusive,
+    document_kind, credit_of_invoice_id, buyer_name, buyer_email, buyer_tax_id, buyer_address, notes, tax_point_at,
+    refund_covered_cents, credited_open_cents)
+  values (p_of.practice_id, p_of.coach_id, p_of.coach_client_id, p_of.user_id, 0, p_of.currency, p_of.tax_rate_bp, true,
+    -- The rate is that of the document it corrects, whatever the law says today.
+    'credit_note', p_of.id, p_of.buyer_name, p_of.buyer_email, p_of.buyer_tax_id, p_of.buyer_address, p_reason, p_of.tax_point_at,
+    p_covered, p_open)
+  returning * into v_note;
+  insert into public.invoice_line_items (invoice_id, description, amount_cents)
+  values (v_note.id, left(concat_ws(': ', p_of.document_number, p_reason), 500), p_amount);
+  update public.invoices set subtotal_cents = p_amount - p_tax, tax_cents = p_tax, total_amount_cents = p_amount where id = v_note.id;
+  perform private.issue_document(v_note);
+  return v_note.id;
+end $$;
+comment on function private.make_credit_note(public.invoices, bigint, bigint, text, bigint, bigint) is
+  'security definer: writes and issues a credit note for functions that have locked the document it takes back.';
+revoke execute on function private.make_credit_note(public.invoices, bigint, bigint, text, bigint, bigint) from public, anon, authenticated, service_role;
+
+create or replace function public.credit_invoice(p_invoice_id uuid, p_amount_cents integer default null, p_reason text default null) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice public.invoices := private.lock_my_invoice(p_invoice_id, false);
+  v_left constant bigint := v_invoice.total_amount_cents - v_invoice.credited_cents;
+  v_amount constant bigint := coalesce(p_amount_cents, v_left);
+  v_tax bigint;
+  v_covered bigint;
+  v_open bigint;
+  v_note uuid;
+begin
+  if v_invoice.document_kind not in ('invoice', 'tax_invoice') or v_invoice.is_history or v_invoice.status = 'canceled' then
+    perform private.fail(409, 'invoice_not_open', 'Only an invoice that stands can be taken back.');
+  end if;
+  if nullif(btrim(p_reason), '') is null then
+    perform private.fail(422, 'reason_needed', 'Say why; it stands on the credit note.');
+  end if;
+  if v_amount <= 0 or v_amount > v_left then
+    perform private.fail(case when v_amount <= 0 and v_left > 0 then 422 else 409 end, 'credit_exceeds_invoice',
+      'A credit note takes back what is left of the invoice, at most.', format('%s of %s is left.', v_left, v_invoice.total_amount_cents));
+  end if;
+  perform private.drop_open_intent(p_invoice_id);
+  -- Parts of a tax that was rounded once must make up the whole again, so each is the difference of two shares.
+  v_tax := round(v_invoice.tax_cents::numeric * (v_invoice.credited_cents + v_amount) / v_invoice.total_amount_cents)
+    - round(v_invoice.tax_cents::numeric * v_invoice.credited_cents / v_invoice.total_amount_cents);
+  -- It stands for money that went back first, then for what is not paid yet; the rest becomes the client's credit.
+  v_covered := least(v_amount, v_invoice.amount_refunded_cents - v_invoice.refund_covered_cents);
+  v_open := least(v_amount - v_covered, private.invoice_balance(v_invoice));
+  v_note := private.make_credit_note(v_invoice, v_amount, v_tax, p_reason, v_covered, v_open);
+  update public.invoices set credited_cents = credited_cents + v_amount, refund_covered_cents = refund_covered_cents + v_covered
+    where id = p_invoice_id;
+  perform private.release_surplus(p_invoice_id);
+  return v_note;
+end $$;
+comment on function public.credit_invoice(uuid, integer, text) is
+  'security definer: a coach takes back a part of an issued invoice of her practice, or all that is left, by a credit note. Returns its id.';
+revoke execute on function public.credit_invoice(uuid, integer, text) from public, anon, authenticated, service_role;
+grant execute on function public.credit_invoice(uuid, integer, text) to authenticated, service_role;
+
+-- schemas/40_billing/67_receipts.sql
+-- Documents that say that money came: a receipt, or, where tax falls due with the payment, a tax invoice and receipt in one.
+
+create or replace function private.write_receipt_lines(p_receipt public.invoices, p_payment public.payments, p_rate_bp integer) returns bigint
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_part record;
+  v_rest bigint := p_payment.amount_cents;
+  v_own_tax bigint;
+  v_tax bigint := 0;
+begin
+  for v_part in
+    select a.invoice_id, a.amount_cents + a.refunded_cents as amount, i.document_number, i.tax_cents, i.total_amount_cents as total, i.tax_rate_bp,
+      i.tax_on_payment, coalesce(e.amount, 0) as earlier, coalesce(e.tax, 0) as earlier_tax
+    from public.payment_allocations a join public.invoices i on i.id = a.invoice_id
+    left join lateral (
+      select sum(l.line_total_cents) as amount, sum(l.settled_tax_cents) as tax from public.invoice_line_items l
+      join public.invoices r on r.id = l.invoice_id
+      where l.settled_invoice_id = i.id and r.finalized_at is not null and r.credited_cents = 0) e on true
+    where a.payment_id = p_payment.id and a.amount_cents + a.refunded_cents > 0 order by i.finalized_at, i.id
+  loop
+    -- The shares of an invoice's tax that its payments bring due add up to it, whatever its parts.
+    v_own_tax := case when v_part.tax_on_payment then greatest(0, least(v_part.tax_cents,
+      round(v_part.tax_cents::numeric * (v_part.earlier + v_part.amount) / v_part.total)) - v_part.earlier_tax) else 0 end;
+    insert into public.invoice_line_items (invoice_id, description, amount_cents, settled_invoice_id, settled_tax_cents)
+    values (p_receipt.id, coalesce(v_part.document_number, 'Payment'), v_part.amount, v_part.invoice_id, v_own_tax);
+    -- The rate of the day of the payment holds; where it is another than that of the invoice, the net gives way.
+    v_tax := v_tax + case when not v_part.tax_on_payment or v_part.tax_rate_bp = 0 then 0
+      when v_part.tax_rate_bp = p_rate_bp then v_own_tax else private.tax_in(v_part.amount, p_rate_bp, true) end;
+    v_rest := v_rest - v_part.amount;
+  end loop;
+  if v_rest > 0 then
+    v_own_tax := case when p_receipt.document_kind = 'tax_invoice_receipt' then private.tax_in(v_rest, p_rate_bp, true) else 0 end;
+    insert into public.invoice_line_items (invoice_id, description, amount_cents, settled_tax_cents)
+    values (p_receipt.id, coalesce(nullif(btrim(p_payment.description), ''), 'On account'), v_rest, v_own_tax);
+    v_tax := v_tax + v_own_tax;
+  end if;
+  return v_tax;
+end $$;
+comment on function private.write_receipt_lines(public.invoices, public.payments, integer) is
+  'security definer: one line for each invoice that a payment went to, one for what is on account. Returns the tax that falls due.';
+revoke execute on function private.write_receipt_lines(public.invoices, public.payments, integer) from public, anon, authenticated, service_role;
+
+create or replace function private.make_receipt(p_payment_id uuid) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_payment constant public.payments := private.lock_money_of(p_payment_id);
+  v_practice public.practices;
+  v_receipt public.invoices;
+  v_rate integer;
+  v_tax bigint;
+begin
+  select * into v_receipt from public.invoices i where i.payment_id = p_payment_id;
+  if found then return v_receipt.id; end if;
+  if v_payment.status <> 'paid' or v_payment.practice_id is null then
+    perform private.fail(409, 'payment_not_made', 'A receipt is for money that came in.');
+  end if;
+  select * into v_practice from public.practices p where p.id = v_payment.practice_id;
+  v_rate := private.rate_of(v_practice, (v_payment.paid_at at time zone v_practice.timezone)::date);
+  insert into public.invoices (practice_id, coach_id, coach_client_id, user_id, total_amount_cents, currency, tax_rate_bp, tax_inclusive,
+    document_kind, payment_id, buyer_name, buyer_email, buyer_tax_id, buyer_address, tax_point_at)
+  select v_payment.practice_id, coalesce(i.coach_id, c.coach_id), v_payment.coach_client_id, v_payment.user_id, 0, v_payment.currency,
+    case when k.kind = 'receipt' then 0 else v_rate end, true, k.kind, p_payment_id,
+    coalesce(i.buyer_name, b.name), coalesce(i.buyer_email, b.email), i.buyer_tax_id, i.buyer_address, v_payment.paid_at
+  from (select case when v_practice.tax_scheme = 'registered' and not exists (select from public.payment_allocations a
+          join public.invoices x on x.id = a.invoice_id where a.payment_id = p_payment_id and not x.tax_on_payment)
+        then 'tax_invoice_receipt' else 'receipt' end) k (kind)
+  left join public.invoices i on i.id = coalesce(v_payment.invoice_id, (select a.invoice_id from public.payment_allocations a
+    where a.payment_id = p_payment_id order by a.created_at, a.id limit 1))
+  left join public.coach_clients c on c.id = v_payment.coach_client_id
+  left join lateral private.buyer_of(c) b on c.id is not null
+  returning * into v_receipt;
+  v_tax := private.write_receipt_lines(v_receipt, v_payment, v_rate);
+  update public.invoices set total_amount_cents = v_payment.amount_cents, tax_cents = v_tax, subtotal_cents = v_payment.amount_cents - v_tax,
+    status = 'pending' where id = v_receipt.id;
+  perform private.issue_document(v_receipt);
+  return v_receipt.id;
+end $$;
+comment on function private.make_receipt(uuid) is
+  'security definer: the one receipt of a payment, made when there is none; a tax invoice and receipt where the tax of all it paid falls due with it. Returns its id.';
+revoke execute on function private.make_receipt(uuid) from public, anon, authenticated, service_role;
+
+create or replace function public.issue_receipt(p_payment_id uuid) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+begin
+  perform from public.payments p where p.id = p_payment_id
+    and (not private.acting_as_api() or p.practice_id = any ((select private.my_practice_ids())::uuid[]));
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  return private.make_receipt(p_payment_id);
+end $$;
+comment on function public.issue_receipt(uuid) is
+  'security definer: a coach makes the receipt of a payment that her practice received, or gets the one there is. Returns its id.';
+revoke execute on function public.issue_receipt(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.issue_receipt(uuid) to authenticated, service_role;
+
+create or replace function private.payment_makes_receipt() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  -- Deferred: the invoices that it pays are known by then. An import, which nobody recorded and no gateway brought, makes none.
+  if exists (select from public.payments p join public.practices r on r.id = p.practice_id
+             where p.id = new.id and p.status = 'paid' and num_nonnulls(p.recorded_by, p.intent_id) > 0
+               and r.tax_scheme <> 'own_rate' and not r.documents_elsewhere) then
+    perform private.make_receipt(new.id);
+  end if;
+  return null;
+end $$;
+comment on function private.payment_makes_receipt() is
+  'security definer: constraint trigger, at commit. Where the law asks for a document with each payment, it is there as soon as the payment is.';
+revoke execute on function private.payment_makes_receipt() from public, anon, authenticated, service_role;
+drop trigger if exists payments_receipt on public.payments;
+create constraint trigger payments_receipt after insert or update of status on public.payments deferrable initially deferred
+  for each row when (new.status = 'paid') execute function private.payment_makes_receipt();
+
+-- schemas/40_billing/68_document_warnings.sql
+-- What people should look at before, or after, a document goes out. Warnings, not refusals: whether a rule applies is theirs to say.
+create or replace function private.cash_warning(p_country text, p_deal_cents bigint, p_cash_cents bigint, p_currency text, p_on date) returns boolean
+  language sql stable set search_path = '' as $$
+  -- Up to the ceiling a deal may be paid in cash; above it a tenth of the deal, and never more than the ceiling.
+  select p_country = 'IL' and p_currency = 'ILS' and p_deal_cents > c.ceiling and p_cash_cents > least(p_deal_cents / 10, c.ceiling)
+  from (select private.tax_rule(p_country, 'cash_ceiling_cents', p_on) as ceiling) c where c.ceiling is not null
+$$;
+comment on function private.cash_warning(text, bigint, bigint, text, date) is 'Whether more of a deal was paid in cash than the law of the country allows.';
+revoke execute on function private.cash_warning(text, bigint, bigint, text, date) from public, anon, authenticated, service_role;
+grant execute on function private.cash_warning(text, bigint, bigint, text, date) to authenticated, service_role;
+
+create or replace function private.document_warnings(i public.invoices) returns text[]
+  language sql stable set search_path = '' as $$
+  select array_remove(array[
+    case when p.country = 'IL' and i.currency = 'ILS' and i.document_kind in ('tax_invoice', 'tax_invoice_receipt')
+        and i.buyer_tax_id is not null and i.tax_cents > 0 and i.allocation_number is null
+        and i.subtotal_cents > private.tax_rule('IL', 'allocation_threshold_cents', (coalesce(i.finalized_at, now()) at time zone p.timezone)::date)
+      then 'allocation_number_needed' end,
+    case when i.document_kind in ('invoice', 'tax_invoice') and coalesce(private.cash_warning(p.country, i.total_amount_cents,
+        (select sum(a.amount_cents) from public.payment_allocations a join public.payments m on m.id = a.payment_id
+         where a.invoice_id = i.id and m.method_type = 'cash'), i.currency, (coalesce(i.finalized_at, now()) at time zone p.timezone)::date), false)
+      then 'cash_over_ceiling' end,
+    case when i.amount_refunded_cents > i.refund_covered_cents and i.document_kind in ('invoice', 'tax_invoice') and not i.is_history
+      then 'refund_without_credit_note' end,
+    case when i.issued_elsewhere and not i.is_history and i.document_number is null then 'number_elsewhere_missing' end
+  ], null)
+  from public.practices p where p.id = i.practice_id
+$$;
+comment on function private.document_warnings(public.invoices) is
+  'Codes of what the people of the practice should look at. Reads as its caller: who does not see the practice gets null.';
+revoke execute on function private.document_warnings(public.invoices) from public, anon, authenticated, service_role;
+grant execute on function private.document_warnings(public.invoices) to authenticated, service_role;
+
+-- schemas/40_billing/69_bill_month.sql
+create or replace function public.bill_month(p_month date, p_finalize boolean default false, p_coach_client_ids uuid[] default null)
+  returns table (coach_client_id uuid, currency text, items integer, invoice_id uuid, document_number text, total_cents bigint, error_code text)
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_practice public.practices;
+  v_from timestamptz;
+  v_until timestamptz;
+  v_group record;
+  v_state text;
+begin
+  select p.* into v_practice from public.practices p join public.practice_members m on m.practice_id = p.id where m.user_id = private.me();
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  v_from := date_trunc('month', p_month::timestamp) at time zone v_practice.timezone;
+  v_until := (date_trunc('month', p_month::timestamp) + interval '1 month') at time zone v_practice.timezone;
+  for v_group in
+    select u.coach_client_id, u.currency, count(*)::integer as items, bool_or(u.amount_cents is null) as unpriced,
+      jsonb_agg(case when u.outcome_id is null then jsonb_build_object('attendee_id', u.attendee_id)
+        else jsonb_build_object('outcome_id', u.outcome_id) end order by u.arose_at, u.attendee_id) as lines
+    from private.unbilled(private.me(), v_from, v_until) u
+    where p_coach_client_ids is null or u.coach_client_id = any (p_coach_client_ids)
+    -- Seats without a price are told apart, so that they hold up nobody's invoice.
+    group by u.coach_client_id, u.currency, u.amount_cents is null
+    order by u.coach_client_id, u.currency, u.amount_cents is null
+  loop
+    coach_client_id := v_group.coach_client_id;
+    currency := v_group.currency;
+    items := v_group.items;
+    invoice_id := null;
+    document_number := null;
+    total_cents := null;
+    error_code := case when v_group.unpriced then 'seat_without_price' when v_group.coach_client_id is null then 'seat_without_client' end;
+    if error_code is null then
+      -- All of a client's invoice or nothing of it; the others are not touched by what is wrong with one.
+      begin
+        invoice_id := public.draft_invoice(p_coach_client_id => v_group.coach_client_id, p_lines => v_group.lines, p_currency => v_group.currency);
+        if p_finalize then document_number := public.finalize_invoice(invoice_id); end if;
+        set constraints all immediate;
+        set constraints all deferred;
+        total_cents := (select i.total_amount_cents from public.invoices i where i.id = bill_month.invoice_id);
+      exception when others then
+        get stacked diagnostics v_state = returned_sqlstate, error_code = constraint_name;
+        if v_state !~ '^(PT4|23)' then raise; end if;
+        invoice_id := null;
+        document_number := null;
+      end;
+    end if;
+    return next;
+  end loop;
+end $$;
+comment on function public.bill_month(date, boolean, uuid[]) is
+  'security definer: a coach bills everything unbilled of a month of her practice''s zone, one invoice for each client and currency, as drafts or issued at once. Atomic per client: a row says what came of each, with error_code where nothing did.';
+revoke execute on function public.bill_month(date, boolean, uuid[]) from public, anon, authenticated, service_role;
+grant execute on function public.bill_month(date, boolean, uuid[]) to authenticated;
+
 -- schemas/40_billing/70_begin_payment.sql
 -- The two steps before a gateway is called: the plan, and the attempt. Both are committed before anything is sent.
 
-create or replace function public.begin_payment_intent(p_invoice_id uuid, p_idempotency_key text default null) returns uuid
+create or replace function public.begin_payment_intent(p_invoice_id uuid, p_idempotency_key text default null,
+  p_channel text default 'direct', p_capture text default 'automatic') returns uuid
   language plpgsql security definer set search_path = '' as $$
 declare
   v_me constant uuid := private.me();
@@ -7699,7 +8830,7 @@ begin
   if v_invoice.finalized_at is null then
     perform private.fail(409, 'invoice_draft', 'The invoice is still a draft.', 'Finalise it first.');
   end if;
-  v_balance := v_invoice.total_amount_cents - v_invoice.amount_paid_cents - v_invoice.amount_refunded_cents;
+  v_balance := private.invoice_balance(v_invoice);
   if v_invoice.status <> 'pending' or v_balance <= 0 then
     perform private.fail(409, 'invoice_not_open', 'Nothing is to be paid on this invoice.');
   end if;
@@ -7712,20 +8843,21 @@ begin
   select * into v_open from public.payment_intents i where i.invoice_id = p_invoice_id
     and i.status in ('requires_payment_method', 'requires_confirmation', 'processing');
   if found then
-    if v_open.amount_cents = v_balance and v_open.gateway_account_id = v_account.id then return v_open.id; end if;
+    if (v_open.amount_cents, v_open.gateway_account_id, v_open.channel, v_open.capture_method)
+       = (v_balance, v_account.id, p_channel, p_capture) then return v_open.id; end if;
     perform private.drop_open_intent(p_invoice_id);
   end if;
   insert into public.payment_intents (user_id, amount_cents, currency, practice_id, invoice_id, gateway_account_id, provider,
-    idempotency_key, requested_by, next_check_at)
+    idempotency_key, requested_by, next_check_at, channel, capture_method)
   values (v_invoice.user_id, v_balance, v_invoice.currency, v_invoice.practice_id, p_invoice_id, v_account.id, v_account.provider,
-    p_idempotency_key, v_me, now() + private.check_backoff(0))
+    p_idempotency_key, v_me, now() + private.check_backoff(0), p_channel, p_capture)
   returning id into v_id;
   return v_id;
 end $$;
-comment on function public.begin_payment_intent(uuid, text) is
+comment on function public.begin_payment_intent(uuid, text, text, text) is
   'security definer: payer or coach begins to pay the balance of an issued invoice. Returns the intent: the open one if there is one.';
-revoke execute on function public.begin_payment_intent(uuid, text) from public, anon, authenticated, service_role;
-grant execute on function public.begin_payment_intent(uuid, text) to authenticated, service_role;
+revoke execute on function public.begin_payment_intent(uuid, text, text, text) from public, anon, authenticated, service_role;
+grant execute on function public.begin_payment_intent(uuid, text, text, text) to authenticated, service_role;
 
 create or replace function public.payment_intent_secret(p_intent_id uuid) returns text
   language sql stable security definer set search_path = '' as $$
@@ -7766,6 +8898,8 @@ begin
       perform private.fail(409, 'intent_closed', 'This intent is over.', 'Begin another.');
     when v_intent.next_action is not null then
       perform private.fail(409, 'action_required', 'The payer must first answer the card issuer.', 'Follow next_action.');
+    when v_intent.channel = 'hosted' then
+      perform private.fail(409, 'page_open', 'This intent is paid on a page of the gateway.', 'Open the page, or begin another payment.');
     when v_intent.provider_intent_id is null then
       perform private.fail(409, 'intent_not_ready', 'The gateway has not answered yet.', 'Try again shortly.');
     else
@@ -7775,8 +8909,7 @@ begin
     perform private.fail(404, 'not_found', 'There is no such thing here.');
   end if;
   select * into v_invoice from public.invoices i where i.id = v_intent.invoice_id;
-  if found and (v_invoice.status <> 'pending'
-       or v_invoice.total_amount_cents - v_invoice.amount_paid_cents - v_invoice.amount_refunded_cents < v_intent.amount_cents) then
+  if found and (v_invoice.status <> 'pending' or private.invoice_balance(v_invoice) < v_intent.amount_cents) then
     perform private.fail(409, 'invoice_not_open', 'The invoice no longer needs this amount.', 'Begin another payment.');
   end if;
   -- Each attempt has a key of its own: the same key would give back the answer to the last one.
@@ -7784,7 +8917,7 @@ begin
     method_type)
   values (v_id, v_intent.user_id, v_intent.amount_cents, v_intent.currency, v_invoice.document_number, 'pending', v_intent.provider,
     'attempt:' || v_id, p_intent_id, p_method_id, 'credit_card');
-  update public.payment_intents set status = 'processing', payment_method_id = coalesce(p_method_id, payment_method_id),
+  update public.payment_intents set status = 'processing', provider_status = null, payment_method_id = coalesce(p_method_id, payment_method_id),
     last_error_code = null, last_error_message = null, check_attempts = 0, next_check_at = now() + private.check_backoff(0)
   where id = p_intent_id;
   return v_id;
@@ -7796,10 +8929,10 @@ grant execute on function public.begin_payment_attempt(uuid, uuid) to authentica
 
 -- schemas/40_billing/72_record_intent.sql
 -- What the gateway says about an intent, from an answer, an event or a look-up. Never "the last event wins".
--- A snapshot: {status, provider_status, version, currency, amount_received_cents, charge_id, next_action, error_code, error_message}
+-- A snapshot: {provider_intent_id, status, provider_status, currency, reference, amount_cents, amount_capturable_cents, amount_received_cents, charge_id, next_action, error_code, error_message, answered (set in the answer to the attempt itself)}
 
 create or replace function public.record_intent_sent(p_intent_id uuid, p_provider_intent_id text, p_client_secret text,
-  p_provider_status text, p_provider_version bigint default null) returns void
+  p_provider_status text) returns void
   language plpgsql security definer set search_path = '' as $$
 declare
   v_intent constant public.payment_intents := private.lock_intent(p_intent_id);
@@ -7811,8 +8944,7 @@ begin
   end if;
   update public.payment_intents set provider_intent_id = p_provider_intent_id,
     -- An event may have been faster than the answer.
-    provider_status = coalesce(provider_status, p_provider_status),
-    provider_version = greatest(provider_version, p_provider_version), check_attempts = 0,
+    provider_status = coalesce(provider_status, p_provider_status), check_attempts = 0,
     client_secret = case when not v_over then p_client_secret end,
     next_check_at = case when not v_over then now() + interval '30 minutes' end
   where id = p_intent_id;
@@ -7821,8 +8953,24 @@ begin
     perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', p_intent_id));
   end if;
 end $$;
-comment on function public.record_intent_sent(uuid, text, text, text, bigint) is
+comment on function public.record_intent_sent(uuid, text, text, text) is
   'security definer: moves guarded rows for the service. The gateway has made the intent. Repeating it changes nothing.';
+
+create or replace function public.record_intent_page(p_intent_id uuid, p_checkout_id text, p_url text, p_expires_at timestamptz) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_intent constant public.payment_intents := private.lock_intent(p_intent_id);
+  v_over constant boolean := v_intent.status in ('succeeded', 'canceled');
+begin
+  update public.payment_intents set provider_checkout_id = p_checkout_id, page_url = case when not v_over then p_url end,
+    page_expires_at = p_expires_at, check_attempts = 0, next_check_at = case when not v_over then now() + interval '30 minutes' end
+  where id = p_intent_id;
+  if v_intent.status = 'canceled' then
+    perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', p_intent_id));
+  end if;
+end $$;
+comment on function public.record_intent_page(uuid, text, text, timestamptz) is
+  'security definer: moves guarded rows for the service. The gateway has opened its page for the payer. Repeating it changes nothing.';
 
 create or replace function public.record_intent_unknown(p_intent_id uuid, p_message text) returns void
   language plpgsql security definer set search_path = '' as $$
@@ -7844,18 +8992,35 @@ create or replace function private.intent_news(p_intent public.payment_intents, 
     when p_intent.status = 'succeeded' then 'unchanged'
     when p_snapshot ->> 'status' = 'succeeded' then 'news' -- money that moved is always believed
     when p_intent.status = 'canceled' then 'unchanged'
-    when (p_snapshot ->> 'version')::bigint < p_intent.provider_version then case when p_looked_up then 'unchanged' else 'stale' end
-    when (p_snapshot ->> 'version')::bigint > p_intent.provider_version then 'news'
     when private.intent_rank((p_snapshot ->> 'status')::public.payment_intent_status) > private.intent_rank(p_intent.status) then 'news'
     when (p_snapshot ->> 'status') = p_intent.status::text then
       case when p_looked_up or p_snapshot ->> 'provider_status' is distinct from p_intent.provider_status then 'news' else 'unchanged' end
+    when not p_looked_up then 'stale'
     -- The gateway stands where it stood before the attempt: the call may be still on its way. Believed at the third look.
-    when p_looked_up then case when p_intent.check_attempts >= 2 then 'news' else 'wait' end
-    else 'stale' end
+    when p_intent.status = 'processing' and p_intent.provider_status is null and p_snapshot ->> 'answered' is null
+      and coalesce(p_snapshot ->> 'charge_id', '') is not distinct from coalesce(p_intent.last_charge_id, '')
+      then case when p_intent.check_attempts >= 2 then 'news' else 'wait' end
+    else 'news' end
 $$;
 comment on function private.intent_news(public.payment_intents, jsonb, boolean) is
   'Whether a snapshot is news: news, unchanged, stale (look the object up first) or wait (look again later).';
 revoke execute on function private.intent_news(public.payment_intents, jsonb, boolean) from public, anon, authenticated, service_role;
+
+create or replace function private.intent_differs(p_intent public.payment_intents, p_snapshot jsonb) returns text
+  language sql stable set search_path = '' as $$
+  select case
+    when p_snapshot ->> 'currency' <> p_intent.currency
+      then format('The gateway speaks of %s, the intent is in %s.', p_snapshot ->> 'currency', p_intent.currency)
+    when p_snapshot ->> 'reference' <> p_intent.id::text
+      then format('The gateway speaks of %s, the intent is %s.', p_snapshot ->> 'reference', p_intent.id)
+    when (p_snapshot ->> 'amount_cents')::bigint <> p_intent.amount_cents
+      then format('The gateway was asked for %s, the intent is over %s.', p_snapshot ->> 'amount_cents', p_intent.amount_cents)
+    when (p_snapshot ->> 'amount_received_cents')::bigint > p_intent.amount_cents
+      then format('The gateway took %s, the intent is over %s.', p_snapshot ->> 'amount_received_cents', p_intent.amount_cents) end
+$$;
+comment on function private.intent_differs(public.payment_intents, jsonb) is
+  'What of a snapshot cannot be about this intent, in a sentence; null where all fits. Less than was asked for is no difference.';
+revoke execute on function private.intent_differs(public.payment_intents, jsonb) from public, anon, authenticated, service_role;
 
 create or replace function public.record_intent_outcome(p_intent_id uuid, p_snapshot jsonb, p_looked_up boolean default false) returns text
   language plpgsql security definer set search_path = '' as $$
@@ -7863,17 +9028,20 @@ declare
   v_intent constant public.payment_intents := private.lock_intent(p_intent_id);
   v_status constant public.payment_intent_status := p_snapshot ->> 'status';
   v_news constant text := private.intent_news(v_intent, p_snapshot, p_looked_up);
+  v_differs constant text := private.intent_differs(v_intent, p_snapshot);
 begin
   if v_news = 'wait' then
     perform public.record_intent_unknown(p_intent_id, 'The gateway does not know of the attempt yet.');
   end if;
   if v_news <> 'news' then return v_news; end if;
-  if p_snapshot ->> 'currency' <> v_intent.currency then
-    perform private.fail(409, 'currency_mismatch',
-      format('The gateway speaks of %s, the intent is in %s.', p_snapshot ->> 'currency', v_intent.currency));
+  if v_differs is not null then
+    perform public.record_intent_unknown(p_intent_id, v_differs);
+    return 'incident';
   end if;
   update public.payment_intents set status = v_status, provider_status = p_snapshot ->> 'provider_status',
-    provider_version = greatest(provider_version, (p_snapshot ->> 'version')::bigint),
+    provider_intent_id = coalesce(provider_intent_id, p_snapshot ->> 'provider_intent_id'),
+    amount_capturable_cents = coalesce((p_snapshot ->> 'amount_capturable_cents')::integer, 0),
+    last_charge_id = coalesce(p_snapshot ->> 'charge_id', last_charge_id),
     next_action = nullif(p_snapshot -> 'next_action', 'null'::jsonb),
     last_error_code = p_snapshot ->> 'error_code', last_error_message = left(p_snapshot ->> 'error_message', 500),
     outcome_unknown_since = null,
@@ -7892,7 +9060,7 @@ begin
   return 'applied';
 end $$;
 comment on function public.record_intent_outcome(uuid, jsonb, boolean) is
-  'security definer: moves guarded rows for the service. Applies what the gateway says, once however often it is said. Returns applied, unchanged, stale (look it up, then say p_looked_up) or wait.';
+  'security definer: moves guarded rows for the service. Applies what the gateway says, once however often it is said. Returns applied, unchanged, stale (look it up, then say p_looked_up), wait, or incident where it cannot be about this intent.';
 
 create or replace function private.book_charge(p_intent public.payment_intents, p_snapshot jsonb) returns void
   language plpgsql security definer set search_path = '' as $$
@@ -7934,7 +9102,7 @@ begin
   update public.payments set status = 'failed', failure_code = p_code, failure_message = left(p_message, 500)
     where id = p_payment_id and status = 'pending';
   if not found then return; end if;
-  update public.payment_intents set status = 'requires_payment_method', last_error_code = p_code,
+  update public.payment_intents set status = 'requires_payment_method', provider_status = 'requires_payment_method', last_error_code = p_code,
     last_error_message = left(p_message, 500), outcome_unknown_since = null, next_check_at = now() + interval '30 minutes'
   where id = v_intent_id and status = 'processing';
 end $$;
@@ -7957,21 +9125,22 @@ begin
   end if;
   update public.payments set status = 'canceled' where intent_id = p_intent_id and status = 'pending';
   update public.payment_intents set status = 'canceled' where id = p_intent_id;
-  if v_intent.provider_intent_id is not null then
+  if v_intent.provider_intent_id is not null or v_intent.channel = 'hosted' then
     perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', p_intent_id));
   end if;
 end $$;
 comment on function public.cancel_payment_intent(uuid) is 'security definer: payer or coach gives an intent up, here and (by job) at the gateway.';
-revoke execute on function public.record_intent_sent(uuid, text, text, text, bigint), public.record_intent_unknown(uuid, text),
+revoke execute on function public.record_intent_sent(uuid, text, text, text), public.record_intent_unknown(uuid, text),
   public.record_intent_outcome(uuid, jsonb, boolean), public.record_attempt_refused(uuid, text, text),
-  public.cancel_payment_intent(uuid) from public, anon, authenticated, service_role;
-grant execute on function public.record_intent_sent(uuid, text, text, text, bigint), public.record_intent_unknown(uuid, text),
-  public.record_intent_outcome(uuid, jsonb, boolean), public.record_attempt_refused(uuid, text, text) to service_role;
+  public.record_intent_page(uuid, text, text, timestamptz), public.cancel_payment_intent(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.record_intent_sent(uuid, text, text, text), public.record_intent_unknown(uuid, text),
+  public.record_intent_outcome(uuid, jsonb, boolean), public.record_attempt_refused(uuid, text, text),
+  public.record_intent_page(uuid, text, text, timestamptz) to service_role;
 grant execute on function public.cancel_payment_intent(uuid) to authenticated, service_role;
 
 -- schemas/40_billing/74_refund.sql
 -- Refunds: decided by the coach, sent by the service, and told by the gateway as late as it likes.
--- A snapshot: {provider_refund_id, reference, status, provider_status, version, currency, amount_cents, charge_id, failure_reason}
+-- A snapshot: {provider_refund_id, reference, status, provider_status, currency, amount_cents, charge_id, failure_reason}
 
 create or replace function public.request_refund(p_payment_id uuid, p_amount_cents integer default null, p_reason text default null,
   p_idempotency_key text default null) returns uuid
@@ -8046,7 +9215,7 @@ begin
   update public.payment_refunds set
     status = case when private.refund_rank(v_status) > private.refund_rank(status) then v_status else status end,
     provider_refund_id = coalesce(provider_refund_id, p_snapshot ->> 'provider_refund_id'),
-    provider_status = p_snapshot ->> 'provider_status', provider_version = (p_snapshot ->> 'version')::bigint,
+    provider_status = p_snapshot ->> 'provider_status',
     failure_reason = coalesce(p_snapshot ->> 'failure_reason', failure_reason),
     processed_at = case when v_status in ('succeeded', 'failed') then now() else processed_at end,
     outcome_unknown_since = null, next_check_at = now() + private.check_backoff(check_attempts)
@@ -8089,14 +9258,10 @@ grant execute on function public.begin_refund_call(uuid), public.record_refund_o
   public.record_refund_news(uuid, jsonb) to service_role;
 
 -- schemas/40_billing/76_record_manual_payment.sql
-create or replace function public.record_manual_payment(p_invoice_id uuid, p_amount_cents integer, p_method public.payment_method_type,
-  p_reference text default null, p_received_at timestamptz default null, p_idempotency_key text default null) returns uuid
-  language plpgsql security definer set search_path = '' as $$
-declare
-  v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, false);
-  v_key constant text := 'manual:' || v_invoice.practice_id || ':' || p_idempotency_key;
-  v_earlier public.payments;
-  v_id uuid;
+-- Money that came outside any gateway, as the coach says it did.
+
+create or replace function private.check_manual(p_method public.payment_method_type, p_reference text, p_received_at timestamptz) returns void
+  language plpgsql stable set search_path = '' as $$
 begin
   if p_method = 'credit_card' then
     perform private.fail(422, 'not_manual', 'Card payments come through the gateway.');
@@ -8107,17 +9272,33 @@ begin
   if p_received_at > now() + interval '1 day' then
     perform private.fail(422, 'received_in_future', 'Money that has not come yet cannot be recorded.');
   end if;
+end $$;
+comment on function private.check_manual(public.payment_method_type, text, timestamptz) is 'Refuses what cannot have come by hand.';
+revoke execute on function private.check_manual(public.payment_method_type, text, timestamptz) from public, anon, authenticated, service_role;
+
+create or replace function public.record_manual_payment(p_invoice_id uuid, p_amount_cents integer, p_method public.payment_method_type,
+  p_reference text default null, p_received_at timestamptz default null, p_idempotency_key text default null,
+  p_keep_rest boolean default false) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, false);
+  v_key constant text := 'manual:' || v_invoice.practice_id || ':' || p_idempotency_key;
+  v_earlier public.payments;
+  v_id uuid;
+begin
+  perform private.check_manual(p_method, p_reference, p_received_at);
   select * into v_earlier from public.payments p where p.idempotency_key = v_key;
   if found then
     if (v_earlier.invoice_id, v_earlier.amount_cents) = (p_invoice_id, p_amount_cents) then return v_earlier.id; end if;
     perform private.fail(409, 'idempotency_key_reused', 'That key was used for another payment.');
   end if;
-  if v_invoice.status <> 'pending' then
+  if v_invoice.status <> 'pending' or v_invoice.document_kind not in ('invoice', 'tax_invoice') then
     perform private.fail(409, 'invoice_not_open', 'Nothing is to be paid on this invoice.');
   end if;
-  if p_amount_cents > v_invoice.total_amount_cents - v_invoice.amount_paid_cents - v_invoice.amount_refunded_cents then
+  -- More than is open is a typing error more often than a present.
+  if p_amount_cents > private.invoice_balance(v_invoice) and not p_keep_rest then
     perform private.fail(422, 'payment_exceeds_balance', 'That is more than is open on the invoice.',
-      format('%s is open.', v_invoice.total_amount_cents - v_invoice.amount_paid_cents - v_invoice.amount_refunded_cents));
+      format('%s is open. Say keep_rest to keep what is over as the client''s credit.', private.invoice_balance(v_invoice)));
   end if;
   perform private.drop_open_intent(p_invoice_id);
   insert into public.payments (user_id, amount_cents, currency, description, status, provider, idempotency_key, invoice_id, method_type,
@@ -8128,12 +9309,155 @@ begin
   perform private.allocate_payment(v_id);
   return v_id;
 end $$;
-comment on function public.record_manual_payment(uuid, integer, public.payment_method_type, text, timestamptz, text) is
-  'security definer: a coach records cash, a transfer, a voucher or the like for an open invoice of her practice, at most its balance. Returns the payment.';
-revoke execute on function public.record_manual_payment(uuid, integer, public.payment_method_type, text, timestamptz, text)
+comment on function public.record_manual_payment(uuid, integer, public.payment_method_type, text, timestamptz, text, boolean) is
+  'security definer: a coach records cash, a transfer, a voucher or the like for an open invoice of her practice. More than its balance only if she says so; the rest is then the client''s credit. Returns the payment.';
+revoke execute on function public.record_manual_payment(uuid, integer, public.payment_method_type, text, timestamptz, text, boolean)
   from public, anon, authenticated, service_role;
-grant execute on function public.record_manual_payment(uuid, integer, public.payment_method_type, text, timestamptz, text)
+grant execute on function public.record_manual_payment(uuid, integer, public.payment_method_type, text, timestamptz, text, boolean)
   to authenticated, service_role;
+
+create or replace function public.record_payment_on_account(p_coach_client_id uuid, p_amount_cents integer, p_currency text,
+  p_method public.payment_method_type, p_reference text default null, p_received_at timestamptz default null,
+  p_allocations jsonb default '[]', p_description text default null) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_client public.coach_clients;
+  v_practice_id uuid;
+  v_part record;
+  v_id uuid;
+begin
+  select c.*, m.practice_id into v_client.id, v_client.coach_id, v_client.client_id, v_practice_id
+  from (select c.id, c.coach_id, c.client_id from public.coach_clients c where c.id = p_coach_client_id) c
+  join public.practice_members m on m.user_id = c.coach_id
+  where m.practice_id = any ((select private.my_practice_ids())::uuid[]);
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  perform private.check_manual(p_method, p_reference, p_received_at);
+  if not coalesce(private.is_currency(p_currency), false) then
+    perform private.fail(422, 'currency_unknown', 'There is no such currency.');
+  end if;
+  if jsonb_typeof(p_allocations) <> 'array' then perform private.fail(422, 'invalid_line', 'Allocations are a list.'); end if;
+  -- Invoices first and in one order, as everywhere.
+  perform from public.invoices i where i.id in (select (x ->> 'invoice_id')::uuid from jsonb_array_elements(p_allocations) x)
+    and i.practice_id = v_practice_id order by i.id for no key update;
+  insert into public.payments (user_id, coach_client_id, practice_id, amount_cents, currency, description, status, provider, method_type,
+    reference, recorded_by, paid_at)
+  values (v_client.client_id, v_client.id, v_practice_id, p_amount_cents, p_currency, p_description, 'paid', 'manual', p_method,
+    nullif(btrim(p_reference), ''), private.me(), coalesce(p_received_at, now()))
+  returning id into v_id;
+  for v_part in select * from jsonb_to_recordset(p_allocations) as x (invoice_id uuid, amount_cents integer) loop
+    perform public.allocate_to_invoice(v_id, v_part.invoice_id, v_part.amount_cents);
+  end loop;
+  return v_id;
+end $$;
+comment on function public.record_payment_on_account(uuid, integer, text, public.payment_method_type, text, timestamptz, jsonb, text) is
+  'security definer: a coach records money of a client of her practice that is for several invoices, [{invoice_id, amount_cents}], or for none yet. What no invoice gets is the client''s credit. Returns the payment.';
+revoke execute on function public.record_payment_on_account(uuid, integer, text, public.payment_method_type, text, timestamptz, jsonb, text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.record_payment_on_account(uuid, integer, text, public.payment_method_type, text, timestamptz, jsonb, text)
+  to authenticated;
+
+-- schemas/40_billing/77_allocate_by_hand.sql
+-- Money goes to invoices and back by hand; what was entered by mistake is undone, and all of it stays on record in the journal.
+
+create or replace function private.lock_my_payment(p_payment_id uuid, p_invoice_id uuid default null) returns public.payments
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_payment public.payments;
+begin
+  perform from public.payments p where p.id = p_payment_id
+    and (not private.acting_as_api() or p.practice_id = any ((select private.my_practice_ids())::uuid[]));
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  -- Either the one invoice that the caller has locked, or all of them in one order: two hands never wait for one another.
+  perform from public.invoices i where p_invoice_id is null
+    and i.id in (select a.invoice_id from public.payment_allocations a where a.payment_id = p_payment_id) order by i.id for no key update;
+  select * into v_payment from public.payments p where p.id = p_payment_id for no key update;
+  if v_payment.status not in ('paid', 'refunded') then
+    perform private.fail(409, 'payment_not_made', 'Only money that came in can be given to an invoice or go back.');
+  end if;
+  return v_payment;
+end $$;
+comment on function private.lock_my_payment(uuid, uuid) is
+  'security definer: locks a payment of the caller''s practice, which the caller may see but not write; before it all its invoices, unless one is named that is locked already.';
+revoke execute on function private.lock_my_payment(uuid, uuid) from public, anon, authenticated, service_role;
+
+create or replace function public.allocate_to_invoice(p_payment_id uuid, p_invoice_id uuid, p_amount_cents integer default null) returns integer
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, false);
+  v_payment constant public.payments := private.lock_my_payment(p_payment_id, p_invoice_id);
+  v_amount integer;
+begin
+  if v_invoice.status <> 'pending' or private.invoice_balance(v_invoice) <= 0 then
+    perform private.fail(409, 'invoice_not_open', 'Nothing is to be paid on this invoice.');
+  end if;
+  v_amount := coalesce(p_amount_cents, least(private.invoice_balance(v_invoice),
+    v_payment.amount_cents - greatest(v_payment.refunded_cents, v_payment.refund_reserved_cents) - v_payment.allocated_cents));
+  if v_amount <= 0 then
+    perform private.fail(case when p_amount_cents is null then 409 else 422 end,
+      case when p_amount_cents is null then 'allocation_exceeds_payment' else 'amount_out_of_range' end,
+      'The amount must be larger than 0, and the payment must have that much left.');
+  end if;
+  perform private.drop_open_intent(p_invoice_id);
+  insert into public.payment_allocations (payment_id, invoice_id, amount_cents, currency)
+  values (p_payment_id, p_invoice_id, v_amount, v_payment.currency)
+  on conflict (payment_id, invoice_id) do update set amount_cents = public.payment_allocations.amount_cents + excluded.amount_cents;
+  return v_amount;
+end $$;
+comment on function public.allocate_to_invoice(uuid, uuid, integer) is
+  'security definer: a coach gives a part of a payment to an open invoice of the same client, or as much as fits. Returns the amount.';
+
+create or replace function public.release_from_invoice(p_payment_id uuid, p_invoice_id uuid, p_amount_cents integer default null) returns integer
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, false);
+  v_payment constant public.payments := private.lock_my_payment(p_payment_id, p_invoice_id);
+  v_there integer;
+begin
+  select a.amount_cents into v_there from public.payment_allocations a where a.payment_id = v_payment.id and a.invoice_id = v_invoice.id;
+  if coalesce(v_there, 0) = 0 then
+    perform private.fail(409, 'nothing_allocated', 'Nothing of this payment is on that invoice.');
+  elsif coalesce(p_amount_cents, v_there) not between 1 and v_there then
+    perform private.fail(422, 'amount_out_of_range', 'More than is there cannot be taken off.', format('%s is there.', v_there));
+  end if;
+  update public.payment_allocations set amount_cents = amount_cents - coalesce(p_amount_cents, v_there)
+    where payment_id = p_payment_id and invoice_id = p_invoice_id;
+  return coalesce(p_amount_cents, v_there);
+end $$;
+comment on function public.release_from_invoice(uuid, uuid, integer) is
+  'security definer: a coach takes money off an invoice again; it is open once more, and the money is the client''s credit. Returns the amount.';
+
+create or replace function public.undo_payment(p_payment_id uuid, p_reason text) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_payment constant public.payments := private.lock_my_payment(p_payment_id);
+  v_receipt public.invoices;
+  v_refund uuid;
+begin
+  if v_payment.provider <> 'manual' then
+    perform private.fail(409, 'not_manual', 'Only what was recorded by hand is undone.', 'Refund it instead.');
+  elsif v_payment.refund_reserved_cents > 0 then
+    perform private.fail(409, 'payment_refunded', 'Money of this payment went back; it was made.', 'Refund the rest instead.');
+  elsif nullif(btrim(p_reason), '') is null then
+    perform private.fail(422, 'reason_needed', 'Say why the payment is undone.');
+  end if;
+  update public.payment_allocations set amount_cents = 0 where payment_id = p_payment_id and amount_cents > 0;
+  insert into public.payment_refunds (payment_id, amount_cents, status, reason, requested_by, metadata)
+  values (p_payment_id, v_payment.amount_cents, 'succeeded', p_reason, private.me(), '{"undone": true}')
+  returning id into v_refund;
+  select * into v_receipt from public.invoices i where i.payment_id = p_payment_id and i.credited_cents = 0 for no key update;
+  if found then
+    perform private.make_credit_note(v_receipt, v_receipt.total_amount_cents, v_receipt.tax_cents, p_reason);
+    update public.invoices set credited_cents = total_amount_cents where id = v_receipt.id;
+  end if;
+  return v_refund;
+end $$;
+comment on function public.undo_payment(uuid, text) is
+  'security definer: a coach undoes a payment that was recorded by mistake: its invoices are open again, its receipt is taken back, and the payment stays on record as undone. Returns the refund that says so.';
+
+revoke execute on function public.allocate_to_invoice(uuid, uuid, integer), public.release_from_invoice(uuid, uuid, integer),
+  public.undo_payment(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.allocate_to_invoice(uuid, uuid, integer), public.release_from_invoice(uuid, uuid, integer),
+  public.undo_payment(uuid, text) to authenticated, service_role;
 
 -- schemas/40_billing/78_inbox.sql
 -- The inbox of webhooks and the list of what must be asked again.
@@ -8257,6 +9581,18 @@ revoke execute on function public.add_gateway_account(text, text, text, text, te
 grant execute on function public.add_gateway_account(text, text, text, text, text, text, text, boolean),
   public.disable_gateway_account(uuid) to authenticated;
 
+create or replace function public.set_webhook_secret(p_account_id uuid, p_secret text) returns void
+  language sql security definer set search_path = '' as $$
+  update private.gateway_secrets set
+    -- What was signed before the change is still on its way.
+    previous_webhook_secret = webhook_secret, webhook_secret = nullif(p_secret, '')
+  where account_id = p_account_id
+$$;
+comment on function public.set_webhook_secret(uuid, text) is
+  'security definer: writes secrets that nobody may read. The gateway has told what it signs the account''s events with; the one before still holds.';
+revoke execute on function public.set_webhook_secret(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.set_webhook_secret(uuid, text) to service_role;
+
 -- schemas/45_documents/10_letterheads.sql
 -- What a practice's documents carry besides its legal particulars: logo, a line at the foot, where to transfer money.
 
@@ -8344,8 +9680,8 @@ revoke execute on function public.set_practice_logo(uuid, bytea) from public, an
 grant execute on function public.set_practice_logo(uuid, bytea) to authenticated, service_role;
 
 -- schemas/45_documents/20_document_faces.sql
--- What a document says about its issuer, kept from the moment it is issued: a practice that moves, is renamed or takes
--- another logo does not change what it issued.
+-- What a document shows of its issuer beside what the invoice keeps, from the moment it is issued: a practice that takes
+-- another logo, telephone or bank does not change what it issued.
 
 create table if not exists private.document_faces (
   invoice_id uuid primary key references public.invoices (id) on delete cascade,
@@ -8361,14 +9697,13 @@ alter table private.document_faces enable row level security;
 create or replace function private.face_of(p_practice_id uuid) returns jsonb
   language sql stable security definer set search_path = '' as $$
   select jsonb_build_object(
-    'layout', 1, 'language', p.language, 'timezone', p.timezone, 'country', p.country, 'name', p.name, 'legal_name', p.legal_name,
-    'tax_id', p.tax_id, 'address', p.address, 'phone', p.phone, 'email', p.email, 'footer', h.footer,
-    'transfer_details', h.transfer_details, 'logo_sha256', h.logo_sha256)
+    'layout', 1, 'language', p.language, 'timezone', p.timezone, 'tax_scheme', p.tax_scheme, 'phone', p.phone, 'email', p.email,
+    'footer', h.footer, 'transfer_details', h.transfer_details, 'logo_sha256', h.logo_sha256)
   from public.practices p left join public.practice_letterheads h on h.practice_id = p.id
   where p.id = p_practice_id
 $$;
 comment on function private.face_of(uuid) is
-  'security definer: payers may not read practices. What a document issued now says about its issuer.';
+  'security definer: payers may not read practices. What a document issued now says about its issuer, beside what the invoice itself keeps.';
 revoke execute on function private.face_of(uuid) from public, anon, authenticated, service_role;
 
 create or replace function private.freeze_face() returns trigger
@@ -8422,17 +9757,26 @@ create or replace function private.document_of(p_invoice_id uuid, out content js
   language sql stable security definer set search_path = '' as $$
   select f.face || jsonb_build_object(
       'id', i.id, 'practice_id', i.practice_id, 'kind', i.document_kind, 'number', i.document_number, 'currency', i.currency,
-      'issued_at', case when i.finalized_at is not null then i.issued_at end, 'drafted_at', i.created_at,
-      'due_date', i.due_date, 'voided_at', i.voided_at,
-      'seller_name', coalesce(i.seller_name, f.face ->> 'legal_name', f.face ->> 'name'),
-      'buyer_name', i.buyer_name, 'buyer_email', i.buyer_email, 'notes', i.notes,
+      'issued_at', case when i.finalized_at is not null then i.issued_at end, 'drafted_at', i.created_at, 'due_date', i.due_date,
+      -- A document that a credit note took back stays as it was issued.
+      'voided_at', case when i.credited_cents = 0 then i.voided_at end,
+      'seller_name', coalesce(i.seller_name, p.legal_name, p.name),
+      'tax_id', case when i.finalized_at is null then p.tax_id else i.seller_tax_id end,
+      'address', case when i.finalized_at is null then p.address else i.seller_address end,
+      'country', case when i.finalized_at is null then p.country else i.seller_country end,
+      'buyer_name', i.buyer_name, 'buyer_email', i.buyer_email, 'buyer_tax_id', i.buyer_tax_id, 'buyer_address', i.buyer_address,
+      'notes', i.notes, 'allocation_number', i.allocation_number, 'tax_inclusive', i.tax_inclusive, 'tax_on_payment', i.tax_on_payment,
       'subtotal_cents', i.subtotal_cents, 'tax_rate_bp', i.tax_rate_bp, 'tax_cents', i.tax_cents, 'total_cents', i.total_amount_cents,
+      'credit_of', (select o.document_number from public.invoices o where o.id = i.credit_of_invoice_id),
+      'paid', (select jsonb_build_object('at', m.paid_at, 'method', m.method_type, 'reference', m.reference)
+               from public.payments m where m.id = i.payment_id),
       'lines', coalesce((
         select jsonb_agg(jsonb_build_object('description', l.description, 'quantity', l.quantity, 'amount_cents', l.amount_cents,
           'discount_cents', l.discount_cents, 'total_cents', l.line_total_cents) order by l.position, l.id)
         from public.invoice_line_items l where l.invoice_id = i.id), '[]')),
     (select g.content from private.logos g where g.practice_id = i.practice_id and g.sha256 = f.face ->> 'logo_sha256')
   from public.invoices i
+  join public.practices p on p.id = i.practice_id
   left join private.document_faces d on d.invoice_id = i.id
   cross join lateral (select coalesce(d.face, private.face_of(i.practice_id)) as face) f
   where i.id = p_invoice_id
@@ -8450,7 +9794,7 @@ begin
     and (not private.acting_as_api() or i.practice_id = any ((select private.my_practice_ids())::uuid[])
          or (i.user_id = private.me() and i.finalized_at is not null) or private.i_am_admin());
   if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
-  if v_invoice.issued_elsewhere then
+  if v_invoice.issued_elsewhere or v_invoice.is_history then
     perform private.fail(409, 'document_elsewhere', 'This document was issued elsewhere.', 'Ask whoever issued it for a copy.');
   end if;
   return v_invoice.id;
@@ -8555,7 +9899,9 @@ declare
 begin
   select d.content, d.logo,
     jsonb_build_object('display_status', private.invoice_display_status(i), 'balance_cents', private.invoice_balance(i),
-      'amount_paid_cents', i.amount_paid_cents, 'amount_refunded_cents', i.amount_refunded_cents, 'paid_at', i.paid_at)
+      'amount_paid_cents', i.amount_paid_cents, 'amount_refunded_cents', i.amount_refunded_cents, 'paid_at', i.paid_at,
+      'takes_cards', exists (select from public.gateway_accounts g where g.practice_id = i.practice_id and g.disabled_at is null),
+      'payment_under_way', exists (select from public.payment_intents t where t.invoice_id = i.id and t.status = 'processing'))
   into content, logo, state
   from public.invoices i cross join lateral private.document_of(i.id) d where i.id = v_invoice_id;
 end $$;
@@ -8644,7 +9990,7 @@ grant execute on function public.send_document(uuid, text) to authenticated, ser
 create or replace function private.send_on_issue() returns trigger
   language plpgsql security definer set search_path = '' as $$
 begin
-  if new.buyer_email is not null and not new.issued_elsewhere
+  if new.buyer_email is not null and not new.issued_elsewhere and not new.is_history
      and exists (select from public.practice_letterheads h where h.practice_id = new.practice_id and h.send_on_issue) then
     perform private.queue_document(new.id, new.buyer_email);
   end if;
@@ -8676,6 +10022,766 @@ comment on function private.document_to_send(uuid) is
   'security definer: faces and links are granted to nobody. For the mail job: the document and a new link to it. Nulls where nothing is left to send.';
 revoke execute on function private.document_to_send(uuid) from public, anon, authenticated, service_role;
 grant execute on function private.document_to_send(uuid) to service_role;
+
+-- schemas/45_documents/60_pay_by_link.sql
+-- Paying by link. The token is what allows it, and it is redeemed in the statement that acts.
+
+create or replace function private.begin_payment_by_link(p_token text) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+begin
+  return public.begin_payment_intent(private.redeem_document_link(p_token), null, 'hosted');
+end $$;
+comment on function private.begin_payment_by_link(text) is
+  'security definer: document_links is granted to nobody. For the pay page: the intent to pay what is open on the document behind a token at the gateway''s own page.';
+revoke execute on function private.begin_payment_by_link(text) from public, anon, authenticated, service_role;
+grant execute on function private.begin_payment_by_link(text) to service_role;
+
+create or replace function private.open_payments_by_link(p_token text) returns setof uuid
+  language plpgsql stable security definer set search_path = '' as $$
+begin
+  return query select i.id from public.payment_intents i where i.invoice_id = private.redeem_document_link(p_token)
+    and i.status in ('requires_payment_method', 'requires_confirmation', 'processing');
+end $$;
+comment on function private.open_payments_by_link(text) is
+  'security definer: document_links is granted to nobody. For the pay page: what the gateway has to be asked about when somebody comes back from it.';
+revoke execute on function private.open_payments_by_link(text) from public, anon, authenticated, service_role;
+grant execute on function private.open_payments_by_link(text) to service_role;
+
+create or replace function private.receipts_of(p_invoice_id uuid) returns setof public.invoices
+  language sql stable security definer set search_path = '' as $$
+  select r.* from public.invoices r
+  where r.finalized_at is not null and r.payment_id in (select a.payment_id from public.payment_allocations a where a.invoice_id = p_invoice_id)
+  order by r.finalized_at, r.id
+$$;
+comment on function private.receipts_of(uuid) is 'security definer: for functions that know who may see an invoice. The receipts of the payments that went to it.';
+revoke execute on function private.receipts_of(uuid) from public, anon, authenticated, service_role;
+
+create or replace function public.receipts_by_link(p_token text)
+returns table (id uuid, kind text, number text, total_cents bigint, currency text, issued_at timestamptz)
+  language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_invoice_id constant uuid := private.redeem_document_link(p_token);
+begin
+  -- Whoever paid gets a receipt, also where the law asks for none; one for each payment, however often this is asked.
+  perform private.make_receipt(p.id)
+  from public.payments p join public.practices r on r.id = p.practice_id
+  where p.status = 'paid' and not r.documents_elsewhere
+    and p.id in (select a.payment_id from public.payment_allocations a where a.invoice_id = v_invoice_id)
+    and not exists (select from public.invoices x where x.payment_id = p.id);
+  return query select r.id, r.document_kind, r.document_number, r.total_amount_cents::bigint, r.currency, r.issued_at
+    from private.receipts_of(v_invoice_id) r;
+end $$;
+comment on function public.receipts_by_link(text) is
+  'security definer: whoever holds the token is not signed in. The receipts of what was paid on the document behind a link; those that are missing are made.';
+revoke execute on function public.receipts_by_link(text) from public, anon, authenticated, service_role;
+grant execute on function public.receipts_by_link(text) to anon, authenticated;
+
+create or replace function public.receipt_by_link(p_token text, p_receipt_id uuid, out content jsonb, out logo bytea)
+  language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_receipt public.invoices;
+begin
+  select * into v_receipt from private.receipts_of(private.redeem_document_link(p_token)) r where r.id = p_receipt_id;
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  select d.content, d.logo into content, logo from private.document_of(v_receipt.id) d;
+end $$;
+comment on function public.receipt_by_link(text, uuid) is
+  'security definer: whoever holds the token is not signed in. One receipt of what was paid on the document behind a link.';
+revoke execute on function public.receipt_by_link(text, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.receipt_by_link(text, uuid) to anon, authenticated;
+
+-- schemas/48_credits/10_packages.sql
+-- What a practice sells in advance: so many sessions of a template, good for so long.
+
+create table if not exists public.packages (
+  id uuid primary key default gen_random_uuid(),
+  practice_id uuid not null references public.practices (id) on delete restrict,
+  template_id uuid not null references public.session_templates (id) on delete restrict,
+  title text not null,
+  sessions integer not null,
+  price_cents integer not null,
+  currency text not null,
+  valid_days integer,
+  spent_at text not null default 'booking',
+  granted_at text not null default 'payment',
+  is_active boolean not null default true,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint packages_title_length check (char_length(btrim(title)) between 1 and 200),
+  constraint packages_sessions_range check (sessions between 1 and 1000),
+  constraint packages_price_range check (price_cents >= 0),
+  constraint packages_currency_code check (private.is_currency(currency)),
+  constraint packages_valid_days_range check (valid_days between 1 and 3650),
+  constraint packages_spent_at check (spent_at in ('booking', 'attendance')),
+  constraint packages_granted_at check (granted_at in ('issue', 'payment'))
+);
+comment on table public.packages is 'Offers of sessions in advance. What was sold keeps the terms it was sold on.';
+comment on column public.packages.sessions is 'How many sessions of the template it is good for.';
+comment on column public.packages.price_cents is 'Of the whole package, in minor units of currency.';
+comment on column public.packages.valid_days is 'From the day it is granted; null never ends.';
+comment on column public.packages.spent_at is 'booking: a seat takes a credit when it is booked. attendance: when its person came, or missed the session at the price of it.';
+comment on column public.packages.granted_at is 'issue: the credits are there as soon as the invoice is issued. payment: once it is paid.';
+create index if not exists packages_practice_idx on public.packages (practice_id, created_at desc, id desc);
+create index if not exists packages_template_idx on public.packages (template_id);
+
+revoke all on public.packages from public, anon, authenticated, service_role;
+grant select, insert, update, delete on public.packages to service_role;
+grant select on public.packages to authenticated;
+grant insert (practice_id, template_id, title, sessions, price_cents, currency, valid_days, spent_at, granted_at, is_active)
+  on public.packages to authenticated;
+grant update (title, sessions, price_cents, currency, valid_days, spent_at, granted_at, is_active) on public.packages to authenticated;
+alter table public.packages enable row level security;
+
+drop policy if exists packages_select_people on public.packages;
+create policy packages_select_people on public.packages for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]) or (is_active and (select private.me()) is not null)
+    or (select private.i_am_admin()));
+comment on policy packages_select_people on public.packages is 'Everybody signed in sees what is on offer; a practice''s people also what was taken off.';
+drop policy if exists packages_insert_practice on public.packages;
+create policy packages_insert_practice on public.packages for insert to authenticated
+  with check (practice_id = any ((select private.my_practice_ids())::uuid[]));
+comment on policy packages_insert_practice on public.packages is 'A practice''s people offer packages.';
+drop policy if exists packages_update_practice on public.packages;
+create policy packages_update_practice on public.packages for update to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]))
+  with check (practice_id = any ((select private.my_practice_ids())::uuid[]));
+comment on policy packages_update_practice on public.packages is 'A practice''s people change what they offer.';
+
+create or replace function private.guard_package() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  if not exists (select from public.session_templates t join public.practice_members m on m.user_id = t.coach_id
+                 where t.id = new.template_id and m.practice_id = new.practice_id) then
+    perform private.fail(404, 'not_found', 'There is no such thing here.');
+  end if;
+  return new;
+end $$;
+comment on function private.guard_package() is 'security definer: reads templates whoever writes. Trigger: a package is of a template of the practice''s own.';
+revoke execute on function private.guard_package() from public, anon, authenticated, service_role;
+drop trigger if exists packages_guard on public.packages;
+create trigger packages_guard before insert or update of practice_id, template_id on public.packages
+  for each row execute function private.guard_package();
+drop trigger if exists packages_touch on public.packages;
+create trigger packages_touch before update on public.packages for each row execute function private.touch_updated_at();
+
+-- schemas/48_credits/20_credits.sql
+-- What clients have in advance, and the ledger that says what became of each session of it.
+
+create table if not exists public.credits (
+  id uuid primary key default gen_random_uuid(),
+  practice_id uuid not null references public.practices (id) on delete restrict,
+  coach_client_id uuid not null references public.coach_clients (id) on delete restrict,
+  template_id uuid not null references public.session_templates (id) on delete restrict,
+  package_id uuid references public.packages (id) on delete set null,
+  invoice_line_id uuid references public.invoice_line_items (id) on delete cascade,
+  title text not null,
+  sessions integer not null,
+  balance integer not null default 0,
+  valid_days integer,
+  expires_at timestamptz,
+  spent_at text not null,
+  granted_at text not null,
+  granted_on timestamptz,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint credits_title_length check (char_length(btrim(title)) between 1 and 200),
+  constraint credits_sessions_range check (sessions between 1 and 100000),
+  constraint credits_never_below_zero check (balance >= 0),
+  constraint credits_spent_at check (spent_at in ('booking', 'attendance')),
+  constraint credits_granted_at check (granted_at in ('issue', 'payment', 'hand')),
+  constraint credits_sold_or_given check ((granted_at = 'hand') = (invoice_line_id is null))
+);
+comment on table public.credits is 'Sessions that a client has in advance: one row for each package sold, or gift. Empty until granted_on.';
+comment on column public.credits.invoice_line_id is 'The line that sold it; null for what was given by hand.';
+comment on column public.credits.balance is 'What is left: the sum of its entries, kept by trigger. The row lock of that update is what holds it above zero.';
+comment on column public.credits.expires_at is 'Good for sessions that start before this.';
+create index if not exists credits_practice_idx on public.credits (practice_id, created_at desc, id desc);
+create index if not exists credits_client_idx on public.credits (coach_client_id, template_id, expires_at) where balance > 0;
+create index if not exists credits_coach_client_idx on public.credits (coach_client_id, created_at desc, id desc);
+create index if not exists credits_template_idx on public.credits (template_id);
+create index if not exists credits_package_idx on public.credits (package_id);
+create unique index if not exists credits_one_per_line on public.credits (invoice_line_id);
+
+create table if not exists public.credit_entries (
+  id uuid primary key default gen_random_uuid(),
+  credit_id uuid not null references public.credits (id) on delete cascade,
+  practice_id uuid not null references public.practices (id) on delete restrict,
+  change integer not null,
+  reason text not null,
+  attendee_id uuid references public.session_attendees (id) on delete set null,
+  note text,
+  made_by uuid references public.users (id) on delete set null,
+  created_at timestamptz not null default now(),
+  constraint credit_entries_moves check (change <> 0),
+  constraint credit_entries_reason check (case reason
+    when 'granted' then change > 0 when 'returned' then change > 0
+    when 'spent' then change = -1 when 'expired' then change < 0 when 'withdrawn' then change < 0
+    when 'moved' then nullif(btrim(note), '') is not null else false end),
+  constraint credit_entries_note_length check (char_length(note) <= 500)
+);
+comment on table public.credit_entries is 'The ledger of credits, append-only: what came, what went, and why.';
+comment on column public.credit_entries.reason is
+  'granted: sold or given. spent: on a seat. returned: the seat was given up in time, or the sale stands after all. expired. withdrawn: the sale was taken back. moved: by hand, and note says why.';
+create index if not exists credit_entries_credit_idx on public.credit_entries (credit_id, created_at, id);
+create index if not exists credit_entries_attendee_idx on public.credit_entries (attendee_id, created_at);
+create index if not exists credit_entries_practice_idx on public.credit_entries (practice_id);
+create index if not exists credit_entries_made_by_idx on public.credit_entries (made_by);
+
+-- Only the functions of the owner write.
+revoke all on public.credits, public.credit_entries from public, anon, authenticated, service_role;
+grant select on public.credits, public.credit_entries to authenticated, service_role;
+alter table public.credits enable row level security;
+alter table public.credit_entries enable row level security;
+
+create or replace function private.my_credit_ids() returns uuid[]
+  language sql stable security definer set search_path = '' as $$
+  select coalesce(array_agg(k.id), '{}') from public.credits k join public.coach_clients c on c.id = k.coach_client_id
+  where c.client_id = (select private.me())
+$$;
+comment on function private.my_credit_ids() is
+  'security definer: policies of credits and entries ask for what a client has without reading another guarded table.';
+revoke execute on function private.my_credit_ids() from public, anon, authenticated, service_role;
+grant execute on function private.my_credit_ids() to authenticated;
+
+drop policy if exists credits_select_client on public.credits;
+create policy credits_select_client on public.credits for select to authenticated
+  using (id = any ((select private.my_credit_ids())::uuid[]));
+comment on policy credits_select_client on public.credits is 'A client sees what the client has.';
+drop policy if exists credits_select_practice on public.credits;
+create policy credits_select_practice on public.credits for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]) or (select private.i_am_admin()));
+comment on policy credits_select_practice on public.credits is 'A practice''s people see what they sold, an admin everything.';
+drop policy if exists credit_entries_select_client on public.credit_entries;
+create policy credit_entries_select_client on public.credit_entries for select to authenticated
+  using (credit_id = any ((select private.my_credit_ids())::uuid[]));
+comment on policy credit_entries_select_client on public.credit_entries is 'A client sees what became of the client''s credits.';
+drop policy if exists credit_entries_select_practice on public.credit_entries;
+create policy credit_entries_select_practice on public.credit_entries for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]) or (select private.i_am_admin()));
+comment on policy credit_entries_select_practice on public.credit_entries is 'A practice''s people see the ledger of what they sold, an admin everything.';
+
+drop trigger if exists credits_touch on public.credits;
+create trigger credits_touch before update on public.credits for each row execute function private.touch_updated_at();
+
+create or replace function private.count_credit() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  update public.credits set balance = balance + new.change where id = new.credit_id;
+  perform private.book_credit(new.credit_id);
+  return null;
+end $$;
+comment on function private.count_credit() is
+  'security definer: credits are written by nobody. Trigger: balance and books follow the ledger, and a check refuses what would go below zero.';
+revoke execute on function private.count_credit() from public, anon, authenticated, service_role;
+drop trigger if exists credit_entries_count on public.credit_entries;
+create trigger credit_entries_count after insert on public.credit_entries for each row execute function private.count_credit();
+
+create or replace function private.keep_credit_entry() returns trigger
+  language plpgsql set search_path = '' as $$
+begin
+  -- A draft that is thrown away takes its empty credits along; seats and people may be forgotten, what moved stays.
+  if tg_op = 'UPDATE' and to_jsonb(new) - array['attendee_id', 'made_by'] = to_jsonb(old) - array['attendee_id', 'made_by']
+     and num_nonnulls(new.attendee_id, new.made_by) < num_nonnulls(old.attendee_id, old.made_by) then
+    return new;
+  end if;
+  perform private.fail(409, 'credits_append_only', 'The ledger of credits is never changed.', 'Move credits by hand, and say why.');
+  return null;
+end $$;
+comment on function private.keep_credit_entry() is 'Trigger: the ledger of credits is append-only, for the owner too.';
+revoke execute on function private.keep_credit_entry() from public, anon, authenticated, service_role;
+drop trigger if exists credit_entries_keep on public.credit_entries;
+create trigger credit_entries_keep before update or delete on public.credit_entries
+  for each row execute function private.keep_credit_entry();
+
+drop trigger if exists credit_entries_whole on public.credit_entries;
+create trigger credit_entries_whole before truncate on public.credit_entries
+  for each statement execute function private.keep_credit_entry();
+
+create or replace function private.move_credit(p_credit public.credits, p_change integer, p_reason text, p_attendee_id uuid default null,
+  p_note text default null) returns void
+  language sql security definer set search_path = '' as $$
+  insert into public.credit_entries (credit_id, practice_id, change, reason, attendee_id, note, made_by)
+  values (p_credit.id, p_credit.practice_id, p_change, p_reason, p_attendee_id, p_note, private.me())
+$$;
+comment on function private.move_credit(public.credits, integer, text, uuid, text) is
+  'security definer: the only writer of the ledger.';
+revoke execute on function private.move_credit(public.credits, integer, text, uuid, text) from public, anon, authenticated, service_role;
+
+-- schemas/48_credits/30_spend_credits.sql
+-- When a seat takes a credit and when it gives it back. Both follow from the seat as it stands, so it does not matter how often
+-- or in which order that is looked at.
+
+create or replace function private.seat_spends(p_seat public.session_attendees, p_session public.sessions, out attended boolean, out held boolean)
+  language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_outcome public.seat_outcomes;
+begin
+  select * into v_outcome from public.seat_outcomes o
+  where o.attendee_id = p_seat.id and o.kind in ('cancelled', 'no_show') and o.undone_at is null
+  order by o.created_at desc, o.id desc limit 1;
+  -- Given up or missed: the credit is spent where the whole price is owed.
+  if found and (v_outcome.kind = 'no_show' or p_session.status = 'cancelled'
+                or not private.takes_a_place(p_seat.role, p_seat.status, p_seat.cancelled_at)) then
+    held := v_outcome.waived_at is null and (v_outcome.forfeits or coalesce((v_outcome.tier ->> 'percent')::integer, 0) = 100);
+    attended := held;
+    return;
+  end if;
+  held := private.takes_a_place(p_seat.role, p_seat.status, p_seat.cancelled_at) and p_seat.status <> 'invited'
+    and p_session.status in ('scheduled', 'in_progress', 'completed');
+  attended := held and (p_seat.status = 'checked_in' or p_session.status = 'completed');
+end $$;
+comment on function private.seat_spends(public.session_attendees, public.sessions) is
+  'security definer: outcomes have policies of their own. Whether a seat holds a credit that is spent at booking, and one spent at attendance.';
+revoke execute on function private.seat_spends(public.session_attendees, public.sessions) from public, anon, authenticated, service_role;
+
+create or replace function private.sync_credit(p_attendee_id uuid) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_seat public.session_attendees;
+  v_session public.sessions;
+  v_credit public.credits;
+  v_spends record;
+begin
+  -- The seat's lock is what keeps two from taking a credit for the same seat.
+  select * into v_seat from public.session_attendees a where a.id = p_attendee_id for no key update;
+  select * into v_session from public.sessions s where s.id = v_seat.session_id;
+  select * into v_spends from private.seat_spends(v_seat, v_session);
+  select k.* into v_credit from public.credits k
+  where k.id = (select e.credit_id from public.credit_entries e where e.attendee_id = p_attendee_id
+                group by e.credit_id having sum(e.change) < 0 limit 1);
+  if found then
+    if not (case v_credit.spent_at when 'attendance' then v_spends.attended else v_spends.held end) then
+      perform private.move_credit(v_credit, 1, 'returned', p_attendee_id);
+      perform private.set_seat_billing(p_attendee_id, 'unbilled');
+    end if;
+    return;
+  end if;
+  if not v_spends.held or v_seat.billing_status <> 'unbilled' or v_seat.price_cents = 0
+     or exists (select from public.invoice_line_items l where l.attendee_id = p_attendee_id and l.released_at is null) then
+    return;
+  end if;
+  select * into v_credit from public.credits k
+  where k.coach_client_id = v_seat.coach_client_id and k.template_id = v_session.template_id and k.balance > 0
+    and (k.expires_at is null or k.expires_at > v_session.scheduled_at) and (k.spent_at = 'booking' or v_spends.attended)
+  order by k.expires_at nulls last, k.created_at, k.id limit 1
+  -- Waits for whoever takes the last one, and then looks again.
+  for no key update;
+  if not found then return; end if;
+  perform private.move_credit(v_credit, -1, 'spent', p_attendee_id);
+  perform private.set_seat_billing(p_attendee_id, 'paid');
+end $$;
+comment on function private.sync_credit(uuid) is
+  'security definer: credits are written by nobody. A seat takes the credit that ends first, or gives back the one it had.';
+revoke execute on function private.sync_credit(uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.sync_credit_of_seat() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  -- Past sessions that are imported spend nothing.
+  if tg_op = 'UPDATE' or exists (select from public.sessions s where s.id = new.session_id and s.status = 'scheduled' and s.scheduled_at > now()) then
+    perform private.sync_credit(new.id);
+  end if;
+  return null;
+end $$;
+comment on function private.sync_credit_of_seat() is 'security definer: calls a helper that no API role may. Trigger: a seat that is taken or left.';
+revoke execute on function private.sync_credit_of_seat() from public, anon, authenticated, service_role;
+drop trigger if exists session_attendees_spend on public.session_attendees;
+drop trigger if exists session_attendees_spend_new on public.session_attendees;
+-- By their names after session_attendees_outcome, whose row they read.
+create trigger session_attendees_spend after update of status, cancelled_at on public.session_attendees
+  for each row when (new.role <> 'coach' and (old.status, old.cancelled_at) is distinct from (new.status, new.cancelled_at))
+  execute function private.sync_credit_of_seat();
+create trigger session_attendees_spend_new after insert on public.session_attendees
+  for each row when (new.role <> 'coach') execute function private.sync_credit_of_seat();
+
+create or replace function private.sync_credits_of_session() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  perform private.sync_credit(a.id) from public.session_attendees a where a.session_id = new.id and a.role <> 'coach' order by a.id;
+  return null;
+end $$;
+comment on function private.sync_credits_of_session() is 'security definer: calls a helper that no API role may. Trigger: a session that took place, was cancelled or missed.';
+revoke execute on function private.sync_credits_of_session() from public, anon, authenticated, service_role;
+drop trigger if exists sessions_spend on public.sessions;
+create trigger sessions_spend after update of status on public.sessions
+  for each row when (old.status <> new.status) execute function private.sync_credits_of_session();
+
+create or replace function private.sync_credit_of_outcome() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  perform private.sync_credit(new.attendee_id);
+  return null;
+end $$;
+comment on function private.sync_credit_of_outcome() is 'security definer: calls a helper that no API role may. Trigger: a miss that was waived, or taken back.';
+revoke execute on function private.sync_credit_of_outcome() from public, anon, authenticated, service_role;
+drop trigger if exists seat_outcomes_spend on public.seat_outcomes;
+create trigger seat_outcomes_spend after update of waived_at, undone_at on public.seat_outcomes
+  for each row execute function private.sync_credit_of_outcome();
+
+create or replace function public.spend_credit(p_attendee_id uuid) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_seat constant public.session_attendees := private.coached_seat(p_attendee_id);
+  v_credit uuid;
+begin
+  perform private.sync_credit(v_seat.id);
+  select e.credit_id into v_credit from public.credit_entries e where e.attendee_id = p_attendee_id
+    group by e.credit_id having sum(e.change) < 0;
+  if v_credit is null then
+    perform private.fail(409, 'no_credit', 'Nothing the client has is good for this seat.',
+      'It is billed or free already, not attended yet, or the credits are for other sessions or have ended.');
+  end if;
+  return v_credit;
+end $$;
+comment on function public.spend_credit(uuid) is
+  'security definer: a coach has a seat of hers, booked before the credits were there, paid with one. Returns the credits; repeating it spends nothing more.';
+revoke execute on function public.spend_credit(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.spend_credit(uuid) to authenticated;
+
+-- schemas/48_credits/35_book_credits.sql
+-- What credits mean for the books: what was sold and not used yet is owed to the client, not earned.
+
+create or replace function private.books_of_credit(p_credit_id uuid) returns jsonb
+  language sql stable security definer set search_path = '' as $$
+  select case when i.finalized_at is null or i.status = 'canceled' then '{}' else
+    (select jsonb_build_object('revenue', v.open, 'credits', -v.open) from (
+      -- Until it is granted all of it is open. More than was sold is a gift.
+      select round(n.net::numeric * case when k.granted_on is null then k.sessions else least(k.balance, k.sessions) end / k.sessions)::bigint) v (open)) end
+  from public.credits k
+  join public.invoice_line_items l on l.id = k.invoice_line_id
+  join public.invoices i on i.id = l.invoice_id
+  cross join lateral (select l.line_total_cents
+    - case when i.tax_inclusive then private.tax_in(l.line_total_cents, i.tax_rate_bp, true) else 0 end) n (net)
+  where k.id = p_credit_id
+$$;
+comment on function private.books_of_credit(uuid) is
+  'security definer: what sold credits mean for the books, by account, as they stand now; null for gifts.';
+revoke execute on function private.books_of_credit(uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.book_credit(p_credit_id uuid) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_should constant jsonb := private.books_of_credit(p_credit_id);
+  v_missing jsonb;
+begin
+  if v_should is null then return; end if;
+  v_missing := private.unposted('credit', p_credit_id, v_should);
+  perform private.post(k.practice_id, l.currency, 'credit', k.id, v_missing,
+    case when (v_missing ->> 'credits')::bigint < 0 then 'credits_owed' else 'credits_used' end, k.coach_client_id, k.title)
+  from public.credits k join public.invoice_line_items l on l.id = k.invoice_line_id where k.id = p_credit_id;
+end $$;
+comment on function private.book_credit(uuid) is
+  'security definer: the journal says of credits what the credits say. Idempotent.';
+revoke execute on function private.book_credit(uuid) from public, anon, authenticated, service_role;
+
+-- schemas/48_credits/40_sell_packages.sql
+-- How credits come and go besides seats: sold on an invoice, given and moved by hand, ended.
+
+create or replace function public.sell_package(p_invoice_id uuid, p_package_id uuid) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, true);
+  v_package public.packages;
+  v_line uuid;
+  v_id uuid;
+begin
+  select * into v_package from public.packages p where p.id = p_package_id and p.practice_id = v_invoice.practice_id and p.is_active;
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  if v_package.currency <> v_invoice.currency then
+    perform private.fail(422, 'currency_mismatch', format('The invoice is in %s, the package in %s.', v_invoice.currency, v_package.currency));
+  end if;
+  if v_invoice.coach_client_id is null then
+    perform private.fail(409, 'client_unknown', 'A package is sold to a client.');
+  end if;
+  v_line := private.put_line(v_invoice, jsonb_build_object('description', v_package.title, 'amount_cents', v_package.price_cents));
+  insert into public.credits (practice_id, coach_client_id, template_id, package_id, invoice_line_id, title, sessions, valid_days, spent_at, granted_at)
+  values (v_invoice.practice_id, v_invoice.coach_client_id, v_package.template_id, v_package.id, v_line, v_package.title, v_package.sessions,
+    v_package.valid_days, v_package.spent_at, v_package.granted_at)
+  returning id into v_id;
+  return v_id;
+end $$;
+comment on function public.sell_package(uuid, uuid) is
+  'security definer: a coach puts a package of her practice on a draft of hers; its credits are empty until it is granted. Returns the credits.';
+revoke execute on function public.sell_package(uuid, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.sell_package(uuid, uuid) to authenticated;
+
+create or replace function private.sync_sold_credits() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_credit public.credits;
+  v_good boolean;
+  v_withdrawn bigint;
+begin
+  for v_credit in
+    select k.* from public.credits k join public.invoice_line_items l on l.id = k.invoice_line_id
+    where l.invoice_id = new.id order by k.id for no key update of k
+  loop
+    v_good := new.finalized_at is not null and new.status not in ('canceled', 'refunded')
+      and (v_credit.granted_at = 'issue' or new.status = 'paid' or v_credit.granted_on is not null);
+    if v_good and v_credit.granted_on is null then
+      update public.credits set granted_on = now(), expires_at = now() + make_interval(days => valid_days) where id = v_credit.id;
+      perform private.move_credit(v_credit, v_credit.sessions, 'granted');
+    elsif not v_good and v_credit.balance > 0 then
+      -- What was spent by then stays spent: sessions that took place are not taken back.
+      perform private.move_credit(v_credit, -v_credit.balance, 'withdrawn');
+    elsif v_good then
+      -- A refund that failed after all: what was withdrawn for it is back.
+      select -sum(e.change) into v_withdrawn from public.credit_entries e
+      where e.credit_id = v_credit.id and (e.reason = 'withdrawn' or (e.reason = 'returned' and e.attendee_id is null));
+      if v_withdrawn > 0 then perform private.move_credit(v_credit, v_withdrawn::integer, 'returned'); end if;
+    end if;
+    perform private.book_credit(v_credit.id);
+  end loop;
+  return null;
+end $$;
+comment on function private.sync_sold_credits() is
+  'security definer: credits are written by nobody. Trigger: a package is granted when its invoice is issued or paid, and what is left of it withdrawn when the sale is taken back.';
+revoke execute on function private.sync_sold_credits() from public, anon, authenticated, service_role;
+drop trigger if exists invoices_grant_credits on public.invoices;
+create trigger invoices_grant_credits after update of status, finalized_at on public.invoices
+  for each row when ((old.status, old.finalized_at) is distinct from (new.status, new.finalized_at))
+  execute function private.sync_sold_credits();
+
+create or replace function public.give_credits(p_coach_client_id uuid, p_template_id uuid, p_sessions integer, p_reason text,
+  p_expires_at timestamptz default null, p_spent_at text default 'booking') returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_template public.session_templates;
+  v_credit public.credits;
+begin
+  select t.* into v_template from public.session_templates t
+  join public.coach_clients c on c.id = p_coach_client_id and c.coach_id = t.coach_id
+  where t.id = p_template_id and t.coach_id = private.me();
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  if nullif(btrim(p_reason), '') is null then perform private.fail(422, 'reason_needed', 'Say why the credits are given.'); end if;
+  if p_sessions is null or p_sessions not between 1 and 1000 then
+    perform private.fail(422, 'credits_out_of_range', 'Between 1 and 1000 sessions are given at once.');
+  end if;
+  if p_expires_at <= now() then perform private.fail(422, 'credits_expired', 'They would have ended already.'); end if;
+  insert into public.credits (practice_id, coach_client_id, template_id, title, sessions, expires_at, spent_at, granted_at, granted_on)
+  select m.practice_id, p_coach_client_id, p_template_id, v_template.title, p_sessions, p_expires_at, p_spent_at, 'hand', now()
+  from public.practice_members m where m.user_id = private.me()
+  returning * into v_credit;
+  insert into public.credit_entries (credit_id, practice_id, change, reason, note, made_by)
+  values (v_credit.id, v_credit.practice_id, p_sessions, 'granted', left(p_reason, 500), private.me());
+  return v_credit.id;
+end $$;
+comment on function public.give_credits(uuid, uuid, integer, text, timestamptz, text) is
+  'security definer: a coach gives a client of hers sessions of a template of hers, and says why. Returns the credits.';
+revoke execute on function public.give_credits(uuid, uuid, integer, text, timestamptz, text) from public, anon, authenticated, service_role;
+grant execute on function public.give_credits(uuid, uuid, integer, text, timestamptz, text) to authenticated;
+
+create or replace function private.lock_my_credit(p_credit_id uuid) returns public.credits
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_credit public.credits;
+begin
+  select * into v_credit from public.credits k where k.id = p_credit_id
+    and (not private.acting_as_api() or k.practice_id = any ((select private.my_practice_ids())::uuid[])) for no key update;
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  if v_credit.granted_on is null then
+    perform private.fail(409, 'credits_not_granted', 'These credits are not there yet.', 'Their invoice is a draft, or not paid.');
+  end if;
+  return v_credit;
+end $$;
+comment on function private.lock_my_credit(uuid) is
+  'security definer: locks credits that the caller''s practice sold, which the caller may see but not write.';
+revoke execute on function private.lock_my_credit(uuid) from public, anon, authenticated, service_role;
+
+create or replace function public.move_credits(p_credit_id uuid, p_change integer, p_reason text) returns integer
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_credit constant public.credits := private.lock_my_credit(p_credit_id);
+begin
+  if nullif(btrim(p_reason), '') is null then perform private.fail(422, 'reason_needed', 'Say why the credits are moved.'); end if;
+  if p_change is null or p_change = 0 or abs(p_change::bigint) > 1000 then
+    perform private.fail(422, 'credits_out_of_range', 'Between 1 and 1000 sessions are moved at once, up or down.');
+  end if;
+  if v_credit.balance + p_change < 0 then
+    perform private.fail(409, 'credits_used_up', format('%s are left.', v_credit.balance));
+  end if;
+  perform private.move_credit(v_credit, p_change, 'moved', null, left(p_reason, 500));
+  return v_credit.balance + p_change;
+end $$;
+comment on function public.move_credits(uuid, integer, text) is
+  'security definer: a coach adds to or takes from credits that her practice sold, and says why. Returns what is left.';
+revoke execute on function public.move_credits(uuid, integer, text) from public, anon, authenticated, service_role;
+grant execute on function public.move_credits(uuid, integer, text) to authenticated;
+
+create or replace function public.extend_credits(p_credit_id uuid, p_expires_at timestamptz) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_credit constant public.credits := private.lock_my_credit(p_credit_id);
+begin
+  if p_expires_at <= now() or not isfinite(p_expires_at) then perform private.fail(422, 'credits_expired', 'That is over already.'); end if;
+  update public.credits set expires_at = p_expires_at where id = v_credit.id;
+end $$;
+comment on function public.extend_credits(uuid, timestamptz) is
+  'security definer: a coach lets credits that her practice sold be good for longer or shorter; null never ends. What ended before stays ended.';
+revoke execute on function public.extend_credits(uuid, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function public.extend_credits(uuid, timestamptz) to authenticated;
+
+create or replace function private.expire_credits() returns integer
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_credit public.credits;
+  v_count integer := 0;
+begin
+  -- A week later, since sessions are often completed after the day they took place.
+  for v_credit in
+    select * from public.credits k where k.balance > 0 and k.expires_at < now() - interval '7 days' order by k.id
+    for no key update skip locked
+  loop
+    perform private.move_credit(v_credit, -v_credit.balance, 'expired');
+    v_count := v_count + 1;
+  end loop;
+  return v_count;
+end $$;
+comment on function private.expire_credits() is
+  'security definer: credits are written by nobody. The nightly job: what ended more than a week ago is gone. Returns how many had something left.';
+revoke execute on function private.expire_credits() from public, anon, authenticated, service_role;
+grant execute on function private.expire_credits() to service_role;
+
+-- schemas/48_credits/50_verify_credits.sql
+-- Whether credits, their ledger, the seats they paid and the books agree. A part of private.verify_billing.
+
+create or replace function private.verify_credits(p_practice_ids uuid[])
+  returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
+  language sql stable security definer set search_path = '' as $$
+  select k.practice_id, 'balance_of_credits', 'credit', k.id::text, e.amount::text, k.balance::text
+  from public.credits k cross join lateral (select coalesce(sum(x.change), 0) as amount from public.credit_entries x where x.credit_id = k.id) e
+  where k.practice_id = any (p_practice_ids) and k.balance <> e.amount
+  union all
+  select k.practice_id, 'credit_in_journal', 'credit', k.id::text, private.books_of_credit(k.id)::text, 'missing ' || u.missing::text
+  from public.credits k cross join lateral private.unposted('credit', k.id, coalesce(private.books_of_credit(k.id), '{}')) u (missing)
+  where k.practice_id = any (p_practice_ids) and u.missing <> '{}'
+  union all
+  select s.practice_id, 'seat_paid_by_credit', 'seat', a.id::text, 'paid', a.billing_status::text
+  from (select x.practice_id, x.attendee_id from public.credit_entries x
+        where x.practice_id = any (p_practice_ids) and x.attendee_id is not null group by 1, 2 having sum(x.change) < 0) s
+  join public.session_attendees a on a.id = s.attendee_id
+  where a.billing_status <> 'paid'
+$$;
+comment on function private.verify_credits(uuid[]) is
+  'security definer: reads all of the practices given. Where balances do not agree with the ledger, the journal with the credits, or seats with what was spent on them.';
+revoke execute on function private.verify_credits(uuid[]) from public, anon, authenticated, service_role;
+
+-- schemas/40_billing/92_verify_billing.sql
+-- Whether documents, movements, counters and books agree; and where they do not. Each check finds what must not exist.
+
+create or replace function private.verify_documents(p_practice_ids uuid[])
+  returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
+  language plpgsql stable security definer set search_path = '' as $$
+#variable_conflict use_column
+begin
+  -- plpgsql keeps the plan; SQL would make it anew at each call.
+  return query
+  select i.practice_id, 'total_of_lines', 'document', i.id::text, i.total_amount_cents::text, coalesce(s.gross, 0)::text
+  from public.invoices i cross join lateral private.invoice_sums(i.id, i.tax_rate_bp, i.tax_inclusive) s
+  where i.practice_id = any (p_practice_ids) and i.finalized_at is not null and not i.is_history
+    and (i.subtotal_cents + i.tax_cents <> i.total_amount_cents or s.gross <> i.total_amount_cents
+      or (i.document_kind in ('invoice', 'tax_invoice') and s.tax <> i.tax_cents))
+  union all
+  select i.practice_id, 'paid_by_allocations', 'document', i.id::text, (i.amount_paid_cents || ' and ' || i.amount_refunded_cents),
+    (a.kept || ' and ' || a.back)
+  from public.invoices i cross join lateral (select coalesce(sum(x.amount_cents), 0) as kept, coalesce(sum(x.refunded_cents), 0) as back
+    from public.payment_allocations x where x.invoice_id = i.id) a
+  where i.practice_id = any (p_practice_ids) and not i.is_history and (i.amount_paid_cents, i.amount_refunded_cents) <> (a.kept, a.back)
+  union all
+  select i.practice_id, 'credited_by_notes', 'document', i.id::text, (i.credited_cents || ' and ' || i.refund_covered_cents),
+    (n.taken || ' and ' || n.covered)
+  from public.invoices i cross join lateral (select coalesce(sum(x.total_amount_cents), 0) as taken, coalesce(sum(x.refund_covered_cents), 0) as covered
+    from public.invoices x where x.credit_of_invoice_id = i.id and x.finalized_at is not null) n
+  where i.practice_id = any (p_practice_ids) and i.document_kind <> 'credit_note' and (i.credited_cents, i.refund_covered_cents) <> (n.taken, n.covered)
+  union all
+  select s.practice_id, 'numbers_without_holes', 'series', concat_ws(' ', s.document_kind, s.year),
+    (s.last_number - s.first_number + 1)::text, count(i.id)::text
+  from public.invoice_series s left join public.invoices i on i.practice_id = s.practice_id and i.document_kind = s.document_kind
+    and i.series_year = s.year and i.number between s.first_number and s.last_number
+  where s.practice_id = any (p_practice_ids) group by s.practice_id, s.document_kind, s.year
+  having count(distinct i.number) <> s.last_number - s.first_number + 1 or count(i.id) <> count(distinct i.number)
+  union all
+  select i.practice_id, 'state_of_seat', 'seat', a.id::text, w.wanted::text, a.billing_status::text
+  from public.invoice_line_items l join public.invoices i on i.id = l.invoice_id join public.session_attendees a on a.id = l.attendee_id
+  cross join lateral (select case when i.status = 'paid' then 'paid' when i.status = 'refunded' or i.written_off_at is not null then 'written_off'
+    else 'awaiting_payment' end as wanted) w
+  where i.practice_id = any (p_practice_ids) and i.finalized_at is not null and i.status <> 'canceled' and l.released_at is null
+    and not i.is_history and a.billing_status::text <> w.wanted;
+end $$;
+comment on function private.verify_documents(uuid[]) is
+  'security definer: reads all of the practices given. Where documents do not agree with their lines, allocations, credit notes, series and seats.';
+revoke execute on function private.verify_documents(uuid[]) from public, anon, authenticated, service_role;
+
+create or replace function private.verify_movements(p_practice_ids uuid[])
+  returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
+  language plpgsql stable security definer set search_path = '' as $$
+#variable_conflict use_column
+begin
+  -- plpgsql keeps the plan; SQL would make it anew at each call.
+  return query
+  select p.practice_id, 'counters_of_payment', 'payment', p.id::text, concat_ws(' ', p.allocated_cents, p.refunded_cents, p.refund_reserved_cents),
+    concat_ws(' ', a.kept, r.back, r.reserved)
+  from public.payments p
+  cross join lateral (select coalesce(sum(x.amount_cents), 0) as kept from public.payment_allocations x where x.payment_id = p.id) a
+  cross join lateral (select coalesce(sum(x.amount_cents) filter (where x.status = 'succeeded'), 0) as back,
+    coalesce(sum(x.amount_cents) filter (where x.status <> 'failed'), 0) as reserved, count(*) as refunds
+    from public.payment_refunds x where x.payment_id = p.id) r
+  -- What came in as refunded has no refunds of its own.
+  where p.practice_id = any (p_practice_ids) and (p.status <> 'refunded' or r.refunds > 0)
+    and (p.allocated_cents, p.refunded_cents, p.refund_reserved_cents) <> (a.kept, r.back, r.reserved)
+  union all
+  select t.practice_id, 'journal_balanced', 'transaction', t.id::text, '0', coalesce(sum(e.amount_cents)::text, 'no entries')
+  from public.journal_transactions t left join public.journal_entries e on e.transaction_id = t.id
+  where t.practice_id = any (p_practice_ids) group by t.practice_id, t.id having coalesce(sum(e.amount_cents), 1) <> 0
+  union all
+  select i.practice_id, 'document_in_journal', 'document', i.id::text, private.books_of_document(i)::text, 'missing ' || u.missing::text
+  from public.invoices i cross join lateral private.unposted('document', i.id, private.books_of_document(i)) u (missing)
+  where i.practice_id = any (p_practice_ids) and i.finalized_at is not null and not i.is_history and u.missing <> '{}'
+  union all
+  select p.practice_id, 'payment_in_journal', 'payment', p.id::text, private.books_of_payment(p)::text, 'missing ' || u.missing::text
+  from public.payments p join public.practices r on r.id = p.practice_id
+  cross join lateral private.unposted('payment', p.id, private.books_of_payment(p)) u (missing)
+  where p.practice_id = any (p_practice_ids) and u.missing <> '{}'
+    -- What was paid before there was a practice is history until something is done with it.
+    and (p.created_at >= r.created_at
+      or exists (select from public.journal_transactions t where t.subject = 'payment' and t.subject_id = p.id))
+  union all
+  select coalesce(b.practice_id, j.practice_id), 'receivable_of_client', 'client', concat_ws(' ', coalesce(b.coach_client_id, j.coach_client_id),
+    coalesce(b.currency, j.currency)), coalesce(b.open, 0)::text, coalesce(j.amount, 0)::text
+  from (select i.practice_id, i.coach_client_id, i.currency, sum(private.invoice_balance(i)) as open from public.invoices i
+      where i.practice_id = any (p_practice_ids) and not i.is_history and i.written_off_at is null and i.finalized_at is not null group by 1, 2, 3) b
+  full join (select t.practice_id, t.coach_client_id, t.currency, sum(e.amount_cents) as amount
+      from public.journal_transactions t join public.journal_entries e on e.transaction_id = t.id and e.account = 'receivable'
+      where t.practice_id = any (p_practice_ids) group by 1, 2, 3) j
+    on concat_ws(' ', j.practice_id, j.currency, j.coach_client_id) = concat_ws(' ', b.practice_id, b.currency, b.coach_client_id)
+  where coalesce(b.open, 0) <> coalesce(j.amount, 0);
+end $$;
+comment on function private.verify_movements(uuid[]) is
+  'security definer: reads all of the practices given. Where payments and documents do not agree with their counters and with the journal, and clients with what the books say they owe.';
+revoke execute on function private.verify_movements(uuid[]) from public, anon, authenticated, service_role;
+
+create or replace function private.verify_billing(p_practice_id uuid default null)
+  returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
+  language sql stable security definer set search_path = '' as $$
+  with asked as (select coalesce(array_agg(p.id), '{}') as ids from public.practices p where p_practice_id is null or p.id = p_practice_id)
+  select d.* from asked, private.verify_documents(asked.ids) d
+  union all select m.* from asked, private.verify_movements(asked.ids) m
+  union all select c.* from asked, private.verify_credits(asked.ids) c
+$$;
+comment on function private.verify_billing(uuid) is
+  'security definer: reads every practice. Where books, documents and balances of one practice, or of all, do not agree; no row when they do.';
+revoke execute on function private.verify_billing(uuid) from public, anon, authenticated, service_role;
+grant execute on function private.verify_billing(uuid) to service_role;
+
+create or replace function public.verify_books()
+  returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
+  language sql stable security definer set search_path = '' as $$
+  select v.* from unnest(private.my_practice_ids()) p (id), private.verify_billing(p.id) v
+$$;
+comment on function public.verify_books() is
+  'security definer: the checks sum up more than one policy shows at once. Where the books of the caller''s practice do not agree; no row when they do.';
+revoke execute on function public.verify_books() from public, anon, authenticated, service_role;
+grant execute on function public.verify_books() to authenticated;
 
 -- schemas/50_messaging/00_membership.sql
 -- Who may read and write which conversation, as arrays that a statement computes once. In plpgsql, since its plans stay
@@ -8711,25 +10817,11 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_admin boolean;
-  v_ids uuid[];
+  v_me uuid := private.token_subject();
 begin
-  -- One look at person, role and seats: this runs once for every read of messages.
-  select
-    u.role = 'admin',
-    (
-      select array_agg(p.conversation_id)
-      from public.conversation_participants as p
-      where p.user_id = u.id and p.left_at is null
-    )
-  into v_admin, v_ids
-  from public.users as u
-  where u.id = private.token_subject() and u.status = 'active';
   -- An array for admins too: "or i_am_admin()" in a policy would cost everybody else the index.
-  if v_admin then
-    select array_agg(c.id) into v_ids from public.conversations as c;
-  end if;
-  return coalesce(v_ids, '{}');
+  return coalesce(
+    (select array_agg(r.conversation_id) from private.conversation_readers as r where r.user_id = v_me), '{}');
 end;
 $$;
 comment on function private.my_readable_conversation_ids() is
@@ -8766,13 +10858,16 @@ stable
 security definer
 set search_path = ''
 as $$
+declare
+  v_me uuid := private.token_subject();
 begin
+  -- The rule of private.conversation_readers without its look at the person: who is not active reads no conversation, whatever
+  -- its limit. Nearly nobody has any, so an index of those few rows answers at once.
   return coalesce(
     (
       select jsonb_object_agg(p.conversation_id, p.history_from_seq)
-      from public.users as u
-      join public.conversation_participants as p on p.user_id = u.id
-      where u.id = private.token_subject() and u.status = 'active' and p.left_at is null and p.history_from_seq > 1
+      from public.conversation_participants as p
+      where p.user_id = v_me and p.left_at is null and p.history_from_seq > 1
     ),
     '{}');
 end;
@@ -8900,6 +10995,8 @@ create index if not exists idx_conversation_participants_last_read on public.con
 create index if not exists idx_conversation_participants_user_id on public.conversation_participants (user_id);
 create index if not exists conversation_participants_current_idx
   on public.conversation_participants (user_id) include (conversation_id, role, history_from_seq) where left_at is null;
+create index if not exists conversation_participants_late_idx
+  on public.conversation_participants (user_id) include (conversation_id, history_from_seq) where left_at is null and history_from_seq > 1;
 
 revoke all on public.conversation_participants from public, anon, authenticated, service_role;
 grant select on public.conversation_participants to authenticated;
@@ -8923,6 +11020,28 @@ comment on policy conversation_participants_update_own on public.conversation_pa
 drop trigger if exists conversation_participants_touch on public.conversation_participants;
 create trigger conversation_participants_touch before update on public.conversation_participants
 for each row execute function private.touch_updated_at();
+
+-- schemas/50_messaging/16_conversation_readers.sql
+-- One sentence about who reads which conversation. The policies ask it for one person, the live stream for all the people of
+-- a conversation at once, so that the two cannot come to differ.
+create or replace view private.conversation_readers with (security_invoker = true) as
+select p.conversation_id || '/' || p.user_id as row_key, p.user_id, p.conversation_id, p.history_from_seq, false as is_admin
+from public.users as u
+join public.conversation_participants as p on p.user_id = u.id
+where u.status = 'active' and p.left_at is null and u.role <> 'admin'
+union all
+select c.id || '/' || u.id, u.id, c.id, coalesce(p.history_from_seq, 1), true
+from public.users as u
+cross join public.conversations as c
+left join public.conversation_participants as p on p.conversation_id = c.id and p.user_id = u.id and p.left_at is null
+where u.status = 'active' and u.role = 'admin';
+comment on view private.conversation_readers is
+  'Who reads which conversation now, and from which seq on: active people who take part, and admins. Read by definer functions only.';
+
+revoke all on private.conversation_readers from public, anon, authenticated, service_role;
+
+-- Whoever asks for the readers of one conversation would otherwise look through all people for the few admins.
+create index if not exists users_admins_idx on public.users (id) where role = 'admin';
 
 -- schemas/50_messaging/16_conversation_membership_changes.sql
 create table if not exists public.conversation_membership_changes (
@@ -9508,7 +11627,7 @@ begin
   end if;
 end;
 $$;
-comment on table public.message_attachments is 'Files that came with messages of earlier versions. People read them; nobody uploads through the API.';
+comment on table public.message_attachments is 'Files that came with messages. Only checked uploads become one; those of earlier versions keep the address they had.';
 comment on column public.message_attachments.conversation_id is 'The message''s conversation, kept by trigger.';
 comment on column public.message_attachments.message_seq is 'The message''s seq, kept by trigger.';
 
@@ -9572,6 +11691,176 @@ comment on policy message_read_receipts_select_people on public.message_read_rec
 drop trigger if exists message_read_receipts_place on public.message_read_receipts;
 create trigger message_read_receipts_place before insert on public.message_read_receipts
 for each row execute function private.place_beside_message('deleted too');
+
+-- schemas/50_messaging/29_message_uploads.sql
+create table if not exists public.message_uploads (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references public.users (id) on delete cascade,
+  conversation_id uuid not null references public.conversations (id) on delete cascade,
+  file_name text not null,
+  declared_type text not null,
+  declared_size integer not null,
+  state text not null default 'waiting',
+  refusal text,
+  file_type text,
+  file_size integer,
+  attachment_type public.attachment_type not null default 'other',
+  sha256 text,
+  scanned boolean not null default false,
+  expires_at timestamptz not null default now() + interval '1 day',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint message_uploads_state_check check (state in ('waiting', 'checking', 'clean', 'refused', 'attached', 'removed')),
+  constraint message_uploads_refusal_check check ((state = 'refused') = (refusal is not null)),
+  constraint message_uploads_size_check check (declared_size > 0),
+  constraint message_uploads_name_check check (char_length(file_name) between 1 and 200 and private.is_plain_line(file_name) and file_name !~ '[/\\]'),
+  constraint message_uploads_clean_check check (
+    state not in ('clean', 'attached') or (file_type is not null and file_size is not null and sha256 is not null)
+  )
+);
+comment on table public.message_uploads is
+  'A file on its way into a message: nobody but who uploads it sees it, and nobody downloads it, before it was checked. Its id is the attachment''s.';
+comment on column public.message_uploads.state is
+  'waiting for the bytes; checking; clean: may be sent; refused; attached to a message; removed with it.';
+comment on column public.message_uploads.refusal is
+  'too_large, wrong_size, type_unknown, type_mismatch, broken, image_too_large or infected.';
+comment on column public.message_uploads.scanned is 'Whether a scanner looked at it; without one the content was checked, but not for malware.';
+comment on column public.message_uploads.expires_at is 'When it is thrown away unless a message has it by then.';
+
+create index if not exists message_uploads_user_idx on public.message_uploads (user_id);
+create index if not exists message_uploads_conversation_idx on public.message_uploads (conversation_id);
+create index if not exists message_uploads_expiry_idx on public.message_uploads (expires_at) where state <> 'attached';
+
+revoke all on public.message_uploads from public, anon, authenticated, service_role;
+grant select on public.message_uploads to authenticated;
+grant select, insert, update, delete on public.message_uploads to service_role;
+alter table public.message_uploads enable row level security;
+
+drop policy if exists message_uploads_select_own on public.message_uploads;
+create policy message_uploads_select_own on public.message_uploads for select to authenticated
+using (user_id = (select private.me()) and conversation_id = any ((select private.my_conversation_ids())::uuid[]));
+comment on policy message_uploads_select_own on public.message_uploads is 'One''s own, while one takes part in the conversation.';
+
+drop trigger if exists message_uploads_touch on public.message_uploads;
+create trigger message_uploads_touch before update on public.message_uploads
+for each row execute function private.touch_updated_at();
+
+create or replace function public.begin_upload(p_conversation_id uuid, p_file_name text, p_file_size integer, p_file_type text)
+returns public.message_uploads
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_me constant uuid := private.me();
+  v_upload public.message_uploads;
+begin
+  if not coalesce(p_conversation_id = any (private.my_conversation_ids()), false) then
+    perform private.fail(404, 'not_found', 'Not found.');
+  end if;
+  if p_file_name is null or char_length(p_file_name) not between 1 and 200 or p_file_name ~ '[/\\]' or not private.is_plain_line(p_file_name) then
+    perform private.fail(422, 'file_name_invalid', 'A file''s name has 1 to 200 visible characters and no slashes.');
+  end if;
+  -- One person's uploads one after another, so that the count below holds.
+  perform from public.users as u where u.id = v_me for no key update;
+  if (select count(*) from public.message_uploads as x where x.user_id = v_me and x.state in ('waiting', 'checking', 'clean')) >= 50 then
+    perform private.fail(409, 'too_many_uploads', 'Fifty files are waiting already. Send or drop some first.');
+  end if;
+  insert into public.message_uploads (user_id, conversation_id, file_name, declared_size, declared_type)
+  values (v_me, p_conversation_id, p_file_name, p_file_size, p_file_type)
+  returning * into v_upload;
+  return v_upload;
+end;
+$$;
+comment on function public.begin_upload(uuid, text, integer, text) is
+  'security definer: nobody may insert uploads. Announces a file for a conversation of the caller.';
+revoke execute on function public.begin_upload(uuid, text, integer, text) from public, anon, authenticated, service_role;
+grant execute on function public.begin_upload(uuid, text, integer, text) to authenticated;
+
+create or replace function public.finish_upload(p_id uuid)
+returns public.message_uploads
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_upload public.message_uploads;
+begin
+  select * into v_upload from public.message_uploads as x
+  where x.id = p_id and x.user_id = private.me() and x.conversation_id = any (private.my_conversation_ids())
+  for no key update;
+  if not found then
+    perform private.fail(404, 'not_found', 'Not found.');
+  end if;
+  if v_upload.state = 'waiting' then
+    update public.message_uploads as x set state = 'checking' where x.id = p_id returning * into v_upload;
+    perform private.enqueue('messaging.check_upload', jsonb_build_object('upload_id', p_id));
+  end if;
+  return v_upload;
+end;
+$$;
+comment on function public.finish_upload(uuid) is
+  'security definer: nobody may update uploads. The caller''s file is there; from now on it is checked.';
+revoke execute on function public.finish_upload(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.finish_upload(uuid) to authenticated;
+
+create or replace function private.attach_uploads(p_message_id uuid, p_ids uuid[])
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_message public.messages;
+  v_attached integer;
+begin
+  -- Only while the message is being written: what was said does not get files later.
+  select * into v_message from public.messages as m
+  where m.id = p_message_id and m.sender_id = private.me() and m.created_at = now() and m.deleted_at is null;
+  if not found then
+    perform private.fail(404, 'not_found', 'Not found.');
+  end if;
+  with taken as (
+    update public.message_uploads as x
+    set state = 'attached'
+    where x.id = any (p_ids) and x.user_id = v_message.sender_id and x.conversation_id = v_message.conversation_id and x.state = 'clean'
+    returning x.*
+  )
+  insert into public.message_attachments (id, message_id, file_name, file_size, file_type, attachment_type, url)
+  select t.id, p_message_id, t.file_name, t.file_size, t.file_type, t.attachment_type, '/v1/attachments/' || t.id || '/link'
+  from taken as t;
+  get diagnostics v_attached = row_count;
+  if v_attached <> (select count(distinct id) from unnest(p_ids) as id) then
+    perform private.fail(422, 'attachment_not_ready', 'A file is not yours, was not checked yet, was refused, or was sent already.');
+  end if;
+end;
+$$;
+comment on function private.attach_uploads(uuid, uuid[]) is
+  'security definer: nobody may insert attachments. Puts the caller''s checked files into the message that they are sending.';
+revoke execute on function private.attach_uploads(uuid, uuid[]) from public, anon, authenticated, service_role;
+grant execute on function private.attach_uploads(uuid, uuid[]) to authenticated, service_role;
+
+create or replace function private.remove_file()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  update public.message_uploads as x set state = 'removed' where x.id = old.id;
+  if found then
+    perform private.enqueue('messaging.remove_file', jsonb_build_object('upload_id', old.id));
+  end if;
+  return null;
+end;
+$$;
+comment on function private.remove_file() is
+  'security definer: writes uploads and the queue, which callers may not. Trigger: the file goes with its attachment.';
+revoke execute on function private.remove_file() from public, anon, authenticated, service_role;
+
+drop trigger if exists message_attachments_remove_file on public.message_attachments;
+create trigger message_attachments_remove_file after delete on public.message_attachments
+for each row execute function private.remove_file();
 
 -- schemas/50_messaging/30_message_mentions.sql
 create table if not exists public.message_mentions (
@@ -9916,6 +12205,105 @@ drop trigger if exists push_subscriptions_touch on public.push_subscriptions;
 create trigger push_subscriptions_touch before update on public.push_subscriptions
 for each row execute function private.touch_updated_at();
 
+-- schemas/50_messaging/39_suppressed_addresses.sql
+create table if not exists public.suppressed_addresses (
+  id uuid primary key default gen_random_uuid(),
+  address text not null,
+  reason text not null,
+  detail text,
+  delivery_id uuid,
+  created_at timestamptz not null default now(),
+  lifted_at timestamptz,
+  lifted_by uuid,
+  constraint suppressed_addresses_reason_check check (reason in ('bounced', 'refused', 'by_hand')),
+  constraint suppressed_addresses_address_check check (address = lower(address) and address <> ''),
+  constraint suppressed_addresses_detail_check check (char_length(detail) <= 500)
+);
+comment on table public.suppressed_addresses is
+  'Addresses that mail does not reach, and so is not sent to until somebody lifts it. Kept after that, as the record.';
+comment on column public.suppressed_addresses.reason is
+  'bounced: a report came back; refused: the server would not take it for this mailbox; by_hand: an admin.';
+comment on column public.suppressed_addresses.delivery_id is 'The delivery that found out. Kept as it was when messages go.';
+
+create unique index if not exists suppressed_addresses_once_key on public.suppressed_addresses (address) where lifted_at is null;
+create index if not exists suppressed_addresses_newest_idx on public.suppressed_addresses (created_at desc, id desc);
+
+revoke all on public.suppressed_addresses from public, anon, authenticated, service_role;
+grant select on public.suppressed_addresses to authenticated;
+grant select, insert, update on public.suppressed_addresses to service_role;
+alter table public.suppressed_addresses enable row level security;
+
+create or replace function private.my_address()
+returns text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return (select lower(u.email) from public.users as u where u.id = private.me());
+end;
+$$;
+comment on function private.my_address() is
+  'security definer: policies call it, so it must read users without them. The e-mail address of the active user.';
+revoke execute on function private.my_address() from public, anon, authenticated, service_role;
+grant execute on function private.my_address() to authenticated, service_role;
+
+drop policy if exists suppressed_addresses_select_own on public.suppressed_addresses;
+create policy suppressed_addresses_select_own on public.suppressed_addresses for select to authenticated
+using (address = (select private.my_address()) or (select private.i_am_admin()));
+comment on policy suppressed_addresses_select_own on public.suppressed_addresses is
+  'Everybody sees what is said of their own address; an admin sees all. A coach is told by the deliveries.';
+
+create or replace function private.suppress_address(p_address text, p_reason text, p_detail text, p_delivery_id uuid)
+returns void
+language sql
+security definer
+set search_path = ''
+as $$
+  insert into public.suppressed_addresses (address, reason, detail, delivery_id)
+  values (lower(btrim(p_address)), p_reason, left(p_detail, 500), p_delivery_id)
+  on conflict (address) where lifted_at is null do nothing
+$$;
+comment on function private.suppress_address(text, text, text, uuid) is
+  'security definer: one way for all who find out. From now on no mail about messages goes to this address.';
+revoke execute on function private.suppress_address(text, text, text, uuid) from public, anon, authenticated, service_role;
+grant execute on function private.suppress_address(text, text, text, uuid) to service_role;
+
+create or replace function private.is_suppressed(p_address text)
+returns boolean
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select exists (select from public.suppressed_addresses as s where s.address = lower(p_address) and s.lifted_at is null)
+$$;
+comment on function private.is_suppressed(text) is
+  'security definer: senders ask, whoever they are. Whether mail to this address is known not to arrive.';
+revoke execute on function private.is_suppressed(text) from public, anon, authenticated, service_role;
+grant execute on function private.is_suppressed(text) to service_role;
+
+create or replace function public.lift_suppression(p_id uuid)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  update public.suppressed_addresses as s
+  set lifted_at = now(), lifted_by = private.me()
+  where s.id = p_id and s.lifted_at is null and (s.address = private.my_address() or private.i_am_admin());
+  if not found then
+    perform private.fail(404, 'not_found', 'Not found.');
+  end if;
+end;
+$$;
+comment on function public.lift_suppression(uuid) is
+  'security definer: nobody may update suppressions. Mail is tried again: the person, once the mailbox works, or an admin.';
+revoke execute on function public.lift_suppression(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.lift_suppression(uuid) to authenticated;
+
 -- schemas/50_messaging/40_message_delivery_states.sql
 create table if not exists public.message_delivery_states (
   id uuid primary key default gen_random_uuid(),
@@ -10020,12 +12408,14 @@ comment on table public.message_deliveries is
 comment on column public.message_deliveries.state is
   'pending: waits for next_attempt_at; leased: a worker is at it until lease_until; sent, failed and suppressed are final.';
 comment on column public.message_deliveries.reason is
-  'Why it failed or was never tried: inactive, no_email, no_subscription, muted, preference_off, read, deleted, left, subscription_gone, or the provider''s word. On a pending row: why it waits, such as quiet_hours.';
+  'Why it failed or was never tried: inactive, system_message, no_email, address_suppressed, no_subscription, muted, preference_off, read, deleted, left, withheld (a choice of somebody who does not share receipts), subscription_gone, bounced, address_refused, or the provider''s word. On a pending row: why it waits, such as quiet_hours.';
 comment on column public.message_deliveries.next_attempt_at is 'When a worker takes it: the next try of a pending row, the end of the lease of a leased one.';
 comment on column public.message_deliveries.attempts is 'How often a worker has taken it; also the number that an outcome must name to count.';
 comment on column public.message_deliveries.provider_id is 'What the provider called it. A repeated e-mail carries the same Message-ID, made of this row''s id.';
 
 create index if not exists message_deliveries_recipient_idx on public.message_deliveries (recipient_id);
+-- For rates over a span of time; rows come in the order of their times, so a few pages of index will do.
+create index if not exists message_deliveries_time_idx on public.message_deliveries using brin (created_at);
 create index if not exists message_deliveries_due_idx
   on public.message_deliveries (next_attempt_at) where state in ('pending', 'leased');
 
@@ -10115,6 +12505,7 @@ begin
       -- Notices tell of sessions and money on these channels already.
       when c.channel <> 'in_app' and m.type = 'system' then 'system_message'
       when c.channel = 'email' and (u.email = '' or u.email like '%.invalid') then 'no_email'
+      when c.channel = 'email' and private.is_suppressed(u.email) then 'address_suppressed'
       when c.channel = 'push' and not exists (
         select from public.push_subscriptions as s where s.user_id = p.user_id and s.retired_at is null
       ) then 'no_subscription'
@@ -10245,6 +12636,43 @@ drop trigger if exists message_deliveries_roll_up_moved on public.message_delive
 create trigger message_deliveries_roll_up_moved after update on public.message_deliveries
 referencing new table as changed
 for each statement execute function private.roll_up_deliveries();
+
+-- schemas/50_messaging/48_record_bounce.sql
+create or replace function private.record_bounce(
+  p_delivery_id uuid, p_address text, p_permanent boolean, p_detail text
+)
+returns text
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_delivery public.message_deliveries;
+begin
+  -- Anybody can write a report. What it must name is the id of a mail that only its reader and the servers on its way know.
+  select * into v_delivery from public.message_deliveries as d where d.id = p_delivery_id and d.channel = 'email' for no key update;
+  if not found then
+    return 'unknown';
+  end if;
+  if not p_permanent then
+    return 'delayed';
+  end if;
+  if v_delivery.state = 'sent' then
+    update public.message_deliveries as d
+    set state = 'failed', reason = 'bounced', error_message = left(p_detail, 500), sent_at = null
+    where d.id = p_delivery_id;
+  end if;
+  -- And of addresses it can only say something about the one that the mail went to.
+  if exists (select from public.users as u where u.id = v_delivery.recipient_id and lower(u.email) = lower(btrim(p_address))) then
+    perform private.suppress_address(p_address, 'bounced', p_detail, p_delivery_id);
+  end if;
+  return 'bounced';
+end;
+$$;
+comment on function private.record_bounce(uuid, text, boolean, text) is
+  'security definer: writes deliveries and suppressions. A report that a mail came back: unknown, delayed (nothing is done) or bounced.';
+revoke execute on function private.record_bounce(uuid, text, boolean, text) from public, anon, authenticated, service_role;
+grant execute on function private.record_bounce(uuid, text, boolean, text) to service_role;
 
 -- schemas/50_messaging/50_conversation_people.sql
 create or replace function public.conversation_people(p_conversation_id uuid)
@@ -10725,7 +13153,8 @@ create or replace function public.post_message(
   p_content text,
   p_client_message_id uuid default null,
   p_mentions uuid[] default '{}',
-  p_reply_to_id uuid default null
+  p_reply_to_id uuid default null,
+  p_attachments uuid[] default '{}'
 )
 returns public.messages
 language plpgsql
@@ -10735,13 +13164,24 @@ as $$
 declare
   v_me uuid := private.me();
   v_message public.messages;
+  v_content text := p_content;
 begin
+  if cardinality(p_attachments) > 10 then
+    perform private.fail(422, 'too_many_attachments', 'A message has at most ten files.');
+  end if;
   if not coalesce(p_conversation_id = any (private.my_conversation_ids()), false) then
     perform private.fail(404, 'not_found', 'Not found.');
   end if;
+  if v_content is null and cardinality(p_attachments) > 0 then
+    -- A file without a word is called by its name, in mail and search too.
+    select string_agg(x.file_name, ', ' order by x.created_at, x.id) into v_content
+    from public.message_uploads as x
+    where x.id = any (p_attachments);
+    v_content := coalesce(v_content, '?');
+  end if;
   begin
     insert into public.messages (conversation_id, sender_id, content, client_message_id, reply_to_id)
-    values (p_conversation_id, v_me, p_content, p_client_message_id, p_reply_to_id)
+    values (p_conversation_id, v_me, v_content, p_client_message_id, p_reply_to_id)
     returning * into v_message;
   exception
     -- The first send may have been under way until now; what it wrote is visible to the next statement.
@@ -10750,7 +13190,7 @@ begin
       from public.messages as m
       where m.sender_id = v_me and m.client_message_id = p_client_message_id;
       if v_message.deleted_at is null
-        and v_message.client_digest is distinct from private.message_digest(p_conversation_id, p_reply_to_id, p_content) then
+        and v_message.client_digest is distinct from private.message_digest(p_conversation_id, p_reply_to_id, v_content) then
         perform private.fail(
           409, 'idempotency_conflict', 'This client_message_id was used for another message.',
           'A new message needs a new id.');
@@ -10761,13 +13201,16 @@ begin
   select v_message.id, person
   from (select distinct unnest(p_mentions)) as people (person)
   where person is not null;
+  if cardinality(p_attachments) > 0 then
+    perform private.attach_uploads(v_message.id, p_attachments);
+  end if;
   return v_message;
 end;
 $$;
-comment on function public.post_message(uuid, text, uuid, uuid[], uuid) is
-  'Sends a message as the caller. With a client_message_id, sending again gives the first message.';
-revoke execute on function public.post_message(uuid, text, uuid, uuid[], uuid) from public, anon, authenticated, service_role;
-grant execute on function public.post_message(uuid, text, uuid, uuid[], uuid) to authenticated;
+comment on function public.post_message(uuid, text, uuid, uuid[], uuid, uuid[]) is
+  'Sends a message as the caller. With a client_message_id, sending again gives the first message. Files are checked uploads of the caller; with any, the text may be null.';
+revoke execute on function public.post_message(uuid, text, uuid, uuid[], uuid, uuid[]) from public, anon, authenticated, service_role;
+grant execute on function public.post_message(uuid, text, uuid, uuid[], uuid, uuid[]) to authenticated;
 
 create or replace function public.edit_message(p_message_id uuid, p_content text, p_mentions uuid[] default null)
 returns public.messages
@@ -11283,6 +13726,34 @@ comment on function public.unread_json() is
   'security definer: one look at the caller''s seats instead of a policy on each. How much the caller has not read, in all and per conversation.';
 revoke execute on function public.unread_json() from public, anon, authenticated, service_role;
 grant execute on function public.unread_json() to authenticated;
+
+-- schemas/50_messaging/63_send_message_json.sql
+create or replace function public.send_message_json(
+  p_conversation_id uuid,
+  p_content text,
+  p_client_message_id uuid default null,
+  p_mentions uuid[] default '{}',
+  p_reply_to_id uuid default null,
+  p_attachments uuid[] default '{}'
+)
+returns json
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  v_message public.messages;
+begin
+  v_message := public.post_message(
+    p_conversation_id, p_content, p_client_message_id, p_mentions, p_reply_to_id, p_attachments);
+  -- A statement of its own, which sees what the one before has written.
+  return public.conversation_timeline_json(v_message.conversation_id, v_message.seq + 1, 1) -> 'items' -> 0;
+end;
+$$;
+comment on function public.send_message_json(uuid, text, uuid, uuid[], uuid, uuid[]) is
+  'Sends a message as the caller and gives it as a timeline shows it: public.post_message and the page of one, in one round trip.';
+revoke execute on function public.send_message_json(uuid, text, uuid, uuid[], uuid, uuid[]) from public, anon, authenticated, service_role;
+grant execute on function public.send_message_json(uuid, text, uuid, uuid[], uuid, uuid[]) to authenticated;
 
 -- schemas/50_messaging/64_system_messages.sql
 -- Messages that nobody wrote: what happened to a session or to money, kept as a kind with its data and put into words in
@@ -11919,6 +14390,177 @@ select private.ensure_constraints(
   'public.notification_preferences',
   'notification_preferences_quiet_hours_check check ( not quiet_hours_enabled or coalesce(quiet_hours_start <> quiet_hours_end, false) ) not valid');
 
+-- schemas/60_notifications/32_notification_choices.sql
+-- What the older table of preferences has no column for. Beside it, since old databases have a row there for everybody.
+create table if not exists public.notification_choices (
+  user_id uuid primary key references public.users (id) on delete cascade,
+  push_session_updates boolean not null default false,
+  push_system_updates boolean not null default false,
+  email_payments boolean not null default true,
+  inapp_payments boolean not null default true,
+  push_payments boolean not null default false,
+  hide_content boolean not null default false,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+comment on table public.notification_choices is 'More of a person''s choices about notices. No row: the defaults.';
+comment on column public.notification_choices.hide_content is
+  'Mail and notices on devices say that there is something, and neither what nor from whom.';
+
+revoke all on public.notification_choices from public, anon, authenticated, service_role;
+grant select on public.notification_choices to authenticated;
+grant insert (
+  user_id, push_session_updates, push_system_updates, email_payments, inapp_payments, push_payments, hide_content
+), update (
+  push_session_updates, push_system_updates, email_payments, inapp_payments, push_payments, hide_content
+) on public.notification_choices to authenticated;
+grant select, insert, update, delete on public.notification_choices to service_role;
+alter table public.notification_choices enable row level security;
+
+drop policy if exists notification_choices_select_own on public.notification_choices;
+create policy notification_choices_select_own on public.notification_choices for select to authenticated
+using (user_id = (select private.me()));
+comment on policy notification_choices_select_own on public.notification_choices is 'One''s own.';
+drop policy if exists notification_choices_insert_own on public.notification_choices;
+create policy notification_choices_insert_own on public.notification_choices for insert to authenticated
+with check (user_id = (select private.me()));
+comment on policy notification_choices_insert_own on public.notification_choices is 'For oneself.';
+drop policy if exists notification_choices_update_own on public.notification_choices;
+create policy notification_choices_update_own on public.notification_choices for update to authenticated
+using (user_id = (select private.me())) with check (user_id = (select private.me()));
+comment on policy notification_choices_update_own on public.notification_choices is 'One''s own.';
+
+drop trigger if exists notification_choices_touch on public.notification_choices;
+create trigger notification_choices_touch before update on public.notification_choices
+for each row execute function private.touch_updated_at();
+
+create or replace function private.wants(p_user_id uuid, p_channel text, p_topic text)
+returns boolean
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_all jsonb;
+begin
+  -- One model: <channel>_<topic>, and <channel>_enabled for all of a channel. What neither table knows is not sent.
+  select
+    coalesce((select to_jsonb(n) from public.notification_preferences as n where n.user_id = p_user_id),
+      '{"email_enabled": true, "inapp_enabled": true, "push_enabled": false, "email_session_reminders": true,
+        "email_session_updates": true, "email_messages": true, "inapp_session_reminders": true,
+        "inapp_session_updates": true, "inapp_messages": true, "inapp_system_updates": true}')
+    || coalesce((select to_jsonb(c) from public.notification_choices as c where c.user_id = p_user_id),
+      '{"email_payments": true, "inapp_payments": true}')
+  into v_all;
+  return coalesce((v_all ->> (p_channel || '_enabled'))::boolean, false)
+    and coalesce((v_all ->> (p_channel || '_' || p_topic))::boolean, false);
+end;
+$$;
+comment on function private.wants(uuid, text, text) is
+  'security definer: reads somebody''s choices. Whether a person wants to hear of a topic on a channel (inapp, email, push).';
+revoke execute on function private.wants(uuid, text, text) from public, anon, authenticated, service_role;
+grant execute on function private.wants(uuid, text, text) to service_role;
+
+-- schemas/60_notifications/34_notification_deliveries.sql
+create table if not exists public.notification_deliveries (
+  id uuid primary key default gen_random_uuid(),
+  notification_id uuid not null references public.notifications (id) on delete cascade,
+  user_id uuid not null references public.users (id) on delete cascade,
+  channel public.message_delivery_channel not null,
+  topic text not null,
+  state text not null default 'pending',
+  reason text,
+  attempts integer not null default 0,
+  next_attempt_at timestamptz,
+  lease_until timestamptz,
+  provider_id text,
+  sent_at timestamptz,
+  error_message text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint notification_deliveries_once_key unique (notification_id, channel),
+  constraint notification_deliveries_channel_check check (channel in ('email', 'push')),
+  constraint notification_deliveries_state_check check (state in ('pending', 'leased', 'sent', 'failed', 'suppressed')),
+  constraint notification_deliveries_due_check check ((state in ('pending', 'leased')) = (next_attempt_at is not null)),
+  constraint notification_deliveries_lease_check check ((state = 'leased') = (lease_until is not null)),
+  constraint notification_deliveries_sent_check check ((state = 'sent') = (sent_at is not null))
+);
+comment on table public.notification_deliveries is
+  'A notice on its way by mail or to devices, and what became of it. The open rows are the worker''s queue.';
+comment on column public.notification_deliveries.topic is 'The choice that switches it off: <channel>_<topic>.';
+comment on column public.notification_deliveries.reason is
+  'Why it failed or was not tried: preference_off, no_email, no_subscription, inactive, read, moved, cancelled, left, too_late, or the provider''s word.';
+
+create index if not exists notification_deliveries_user_idx on public.notification_deliveries (user_id);
+create index if not exists notification_deliveries_due_idx
+  on public.notification_deliveries (next_attempt_at) where state in ('pending', 'leased');
+
+revoke all on public.notification_deliveries from public, anon, authenticated, service_role;
+grant select on public.notification_deliveries to authenticated;
+grant select, insert, update, delete on public.notification_deliveries to service_role;
+alter table public.notification_deliveries enable row level security;
+
+drop policy if exists notification_deliveries_select_own on public.notification_deliveries;
+create policy notification_deliveries_select_own on public.notification_deliveries for select to authenticated
+using (user_id = (select private.me()) or (select private.i_am_admin()));
+comment on policy notification_deliveries_select_own on public.notification_deliveries is
+  'Everybody sees what became of what they were to be told; an admin sees all.';
+
+drop trigger if exists notification_deliveries_touch on public.notification_deliveries;
+create trigger notification_deliveries_touch before update on public.notification_deliveries
+for each row execute function private.touch_updated_at();
+
+create or replace function private.notice_quiet_until(p_user_id uuid, p_expires_at timestamptz, p_now timestamptz default now())
+returns timestamptz
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  -- Quiet hours put off, they drop nothing. What would be pointless by their end, a reminder of a session in the morning,
+  -- comes at once.
+  select case when q.until_at < coalesce(p_expires_at, 'infinity') then q.until_at end
+  from (select private.quiet_until(p_user_id, p_now) as until_at) as q
+$$;
+comment on function private.notice_quiet_until(uuid, timestamptz, timestamptz) is
+  'security definer: reads somebody''s quiet hours. Until when a notice waits; null when it goes out now.';
+revoke execute on function private.notice_quiet_until(uuid, timestamptz, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function private.notice_quiet_until(uuid, timestamptz, timestamptz) to service_role;
+
+create or replace function private.notice_refusal(p_delivery_id uuid, p_now timestamptz default now())
+returns text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  d record;
+begin
+  select x.*, n.read_at, n.expires_at, n.data, u.status, u.email into d
+  from public.notification_deliveries as x
+  join public.notifications as n on n.id = x.notification_id
+  join public.users as u on u.id = x.user_id
+  where x.id = p_delivery_id;
+  return case
+    when d.status <> 'active' then 'inactive'
+    when d.channel = 'email' and (d.email = '' or d.email like '%.invalid') then 'no_email'
+    when d.channel = 'push' and not exists (
+      select from public.push_subscriptions as s where s.user_id = d.user_id and s.retired_at is null
+    ) then 'no_subscription'
+    when not private.wants(d.user_id, d.channel::text, d.topic) then 'preference_off'
+    when d.read_at is not null then 'read'
+    when d.expires_at <= p_now then 'too_late'
+    when d.topic = 'session_reminders' then private.reminder_refusal(d.user_id, d.data)
+  end;
+end;
+$$;
+comment on function private.notice_refusal(uuid, timestamptz) is
+  'security definer: reads addresses, choices and sessions of others. Why a notice must not go out now; null when it may. Asked when it is planned and again just before it is sent.';
+revoke execute on function private.notice_refusal(uuid, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function private.notice_refusal(uuid, timestamptz) to service_role;
+
 -- schemas/60_notifications/40_words.sql
 create or replace function private.money_text(p_amount_cents bigint, p_currency text)
 returns text
@@ -11977,16 +14619,19 @@ as $$
     ('session_moved', 'session_rescheduled', 'session_updates',
       'Session moved', '“{what}” was moved by {who}. It is now on {when}.',
       'מועד הפגישה השתנה', 'מועד הפגישה „{what}” שונה על ידי {who}. המועד החדש: {when}.'),
-    ('invoice_issued', 'payment_reminder', 'system_updates',
+    ('session_reminder', 'session_reminder', 'session_reminders',
+      'Reminder', '“{what}” with {who} begins on {when}.',
+      'תזכורת', 'הפגישה „{what}” עם {who} מתחילה ב־{when}.'),
+    ('invoice_issued', 'payment_reminder', 'payments',
       'New invoice', '{who} sent you an invoice: {what}.',
       'חשבון חדש', 'התקבל חשבון מ{who}: {what}.'),
-    ('payment_received', 'system_update', 'system_updates',
+    ('payment_received', 'system_update', 'payments',
       'Payment received', '{who} paid {what}.',
       'התקבל תשלום', 'התקבל תשלום מ{who}: {what}.'),
-    ('payment_recorded', 'system_update', 'system_updates',
+    ('payment_recorded', 'system_update', 'payments',
       'Payment recorded', '{who} recorded your payment of {what}.',
       'התשלום נרשם', 'התשלום שלך נרשם על ידי {who}: {what}.'),
-    ('refund_made', 'system_update', 'system_updates',
+    ('refund_made', 'system_update', 'payments',
       'Refund', '{who} gave you {what} back.',
       'החזר כספי', 'קיבלת החזר מ{who}: {what}.'),
     ('note_shared', 'coach_message', 'messages',
@@ -12032,7 +14677,8 @@ create or replace function private.tell(
   p_data jsonb,
   p_who text default null,
   p_what text default null,
-  p_when timestamptz default null
+  p_when timestamptz default null,
+  p_expires_at timestamptz default null
 )
 returns void
 language plpgsql
@@ -12041,7 +14687,8 @@ set search_path = ''
 as $$
 declare
   person public.users%rowtype;
-  choices public.notification_preferences%rowtype;
+  channels text[];
+  notice uuid;
   words record;
   title text;
   message text;
@@ -12055,15 +14702,13 @@ begin
   if person.id is null or words.type is null then
     return;
   end if;
-  select * into choices from public.notification_preferences as n where n.user_id = p_user_id;
-  if choices.user_id is not null and not (
-    choices.inapp_enabled
-    and case words.topic
-      when 'session_updates' then choices.inapp_session_updates
-      when 'messages' then choices.inapp_messages
-      else choices.inapp_system_updates
-    end
-  ) then
+  -- Mail about a session that was made, moved or cancelled is the calendar invitation's business, which says it by itself.
+  channels := array(
+    select c.name
+    from unnest(array['inapp', 'email', 'push']) as c (name)
+    where private.wants(p_user_id, c.name, words.topic) and not (c.name = 'email' and words.topic = 'session_updates')
+  );
+  if cardinality(channels) = 0 then
     return;
   end if;
   if person.language = 'he' then
@@ -12077,14 +14722,22 @@ begin
     to_char(p_when at time zone coalesce(person.timezone, 'UTC'), 'YYYY-MM-DD HH24:MI'), ''
   ));
   message := replace(message, '{what}', coalesce(p_what, ''));
-  perform private.notify(
-    person.id, words.type, title, message, coalesce(p_data, '{}') || jsonb_build_object('kind', p_kind), p_action_url
-  );
+  -- Who wants mail only has a row too, which the app does not show.
+  insert into public.notifications (user_id, type, title, message, data, action_url, sent_at, channel, expires_at)
+  values (
+    person.id, words.type, left(title, 300), left(message, 2000),
+    coalesce(p_data, '{}') || jsonb_build_object('kind', p_kind), p_action_url, now(), channels[1], p_expires_at)
+  returning id into notice;
+  insert into public.notification_deliveries (notification_id, user_id, channel, topic, next_attempt_at)
+  select notice, person.id, c.name::public.message_delivery_channel, words.topic,
+    coalesce(private.notice_quiet_until(person.id, p_expires_at), now())
+  from unnest(channels) as c (name)
+  where c.name <> 'inapp';
 end;
 $$;
-comment on function private.tell(uuid, text, text, jsonb, text, text, timestamptz) is
+comment on function private.tell(uuid, text, text, jsonb, text, text, timestamptz, timestamptz) is
   'security definer: nobody may insert notifications. Tells a person of something that others did: in their language and zone, if they want to hear of it.';
-revoke execute on function private.tell(uuid, text, text, jsonb, text, text, timestamptz)
+revoke execute on function private.tell(uuid, text, text, jsonb, text, text, timestamptz, timestamptz)
 from public, anon, authenticated, service_role;
 
 -- schemas/60_notifications/50_session_notices.sql
@@ -12209,7 +14862,8 @@ revoke execute on function private.invoices_tell() from public, anon, authentica
 
 drop trigger if exists invoices_tell on public.invoices;
 create trigger invoices_tell after update of finalized_at on public.invoices
-for each row when (old.finalized_at is null and new.finalized_at is not null and not new.issued_elsewhere)
+for each row when (old.finalized_at is null and new.finalized_at is not null and not new.issued_elsewhere
+  and new.document_kind in ('invoice', 'tax_invoice'))
 execute function private.invoices_tell();
 
 create or replace function private.payments_tell()
@@ -12366,6 +15020,901 @@ revoke execute on function private.coach_clients_tell() from public, anon, authe
 drop trigger if exists coach_clients_tell on public.coach_clients;
 create trigger coach_clients_tell after insert or update of status, invited_at on public.coach_clients
 for each row execute function private.coach_clients_tell();
+
+-- schemas/60_notifications/56_session_reminders.sql
+create table if not exists public.session_reminders (
+  session_id uuid not null references public.sessions (id) on delete cascade,
+  user_id uuid not null references public.users (id) on delete cascade,
+  lead_minutes integer not null,
+  scheduled_at timestamptz not null,
+  created_at timestamptz not null default now(),
+  primary key (session_id, user_id, lead_minutes, scheduled_at)
+);
+comment on table public.session_reminders is
+  'Who was reminded of which session how long before. The key is what makes a reminder come once, whoever works and however often.';
+
+create index if not exists session_reminders_user_idx on public.session_reminders (user_id);
+
+revoke all on public.session_reminders from public, anon, authenticated, service_role;
+grant select on public.session_reminders to authenticated, service_role;
+alter table public.session_reminders enable row level security;
+
+drop policy if exists session_reminders_select_own on public.session_reminders;
+create policy session_reminders_select_own on public.session_reminders for select to authenticated
+using (user_id = (select private.me()) or (select private.i_am_admin()));
+comment on policy session_reminders_select_own on public.session_reminders is 'Everybody sees their own; an admin sees all.';
+
+create or replace function private.reminder_refusal(p_user_id uuid, p_data jsonb)
+returns text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  s record;
+begin
+  select x.status, x.scheduled_at, x.coach_id into s
+  from public.sessions as x
+  where x.id = (p_data ->> 'session_id')::uuid;
+  return case
+    when s.status is null or s.status <> 'scheduled' then 'cancelled'
+    when s.scheduled_at <> (p_data ->> 'scheduled_at')::timestamptz then 'moved'
+    when s.coach_id <> p_user_id and not exists (
+      select
+      from public.session_attendees as a
+      where a.session_id = (p_data ->> 'session_id')::uuid and a.user_id = p_user_id and a.cancelled_at is null
+        and a.status in ('confirmed', 'checked_in')
+    ) then 'left'
+  end;
+end;
+$$;
+comment on function private.reminder_refusal(uuid, jsonb) is
+  'security definer: reads sessions and seats of others. Why a reminder no longer holds; null while it does.';
+revoke execute on function private.reminder_refusal(uuid, jsonb) from public, anon, authenticated, service_role;
+
+create or replace function private.remind_of_sessions(p_now timestamptz default now())
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_due record;
+  v_count integer := 0;
+begin
+  -- A day and an hour before, as time passes, whatever clocks do in between. Who has booked since then needs no reminder.
+  -- After an outage two may be due at once: both count as given, and the nearer one is told.
+  for v_due in
+    with due as (
+      select s.id as session_id, p.user_id, l.minutes, s.scheduled_at
+      from public.sessions as s
+      cross join unnest(array[1440, 60]) as l (minutes)
+      cross join lateral (
+        select s.coach_id as user_id, s.created_at as since
+        union
+        select a.user_id, a.created_at
+        from public.session_attendees as a
+        where a.session_id = s.id and a.user_id is not null and a.user_id <> s.coach_id and a.cancelled_at is null
+          and a.status = 'confirmed'
+      ) as p
+      where s.status = 'scheduled'
+        and s.scheduled_at > p_now
+        and s.scheduled_at <= p_now + make_interval(mins => l.minutes)
+        and s.scheduled_at - make_interval(mins => l.minutes) >= greatest(p.since, (
+          select max(e.created_at) from public.session_events as e where e.session_id = s.id and e.kind = 'rescheduled'
+        ))
+    ),
+    given as (
+      insert into public.session_reminders (session_id, user_id, lead_minutes, scheduled_at)
+      select d.session_id, d.user_id, d.minutes, d.scheduled_at from due as d
+      on conflict do nothing
+      returning session_id, user_id, lead_minutes, scheduled_at
+    )
+    select g.session_id, g.user_id, g.scheduled_at, s.title, s.coach_id, s.client_id
+    from (
+      select distinct on (x.session_id, x.user_id) x.* from given as x order by x.session_id, x.user_id, x.lead_minutes
+    ) as g
+    join public.sessions as s on s.id = g.session_id
+  loop
+    perform private.tell(
+      v_due.user_id, 'session_reminder', '/sessions/' || v_due.session_id,
+      jsonb_build_object('session_id', v_due.session_id, 'scheduled_at', v_due.scheduled_at),
+      private.called(case when v_due.user_id = v_due.coach_id then v_due.client_id else v_due.coach_id end),
+      v_due.title, v_due.scheduled_at, v_due.scheduled_at);
+    v_count := v_count + 1;
+  end loop;
+  return v_count;
+end;
+$$;
+comment on function private.remind_of_sessions(timestamptz) is
+  'security definer: reads sessions of everybody and writes notices. Reminds who takes part in what begins soon: never after it began, never of what is cancelled, once.';
+revoke execute on function private.remind_of_sessions(timestamptz) from public, anon, authenticated, service_role;
+grant execute on function private.remind_of_sessions(timestamptz) to service_role;
+
+-- schemas/60_notifications/58_unsubscribe.sql
+-- A link in each mail that switches its kind off, without signing in (RFC 8058). Nothing is stored for it: it is sealed with the
+-- installation's key, and says no more than whose mail about what.
+
+create or replace function private.unsubscribe_token(p_user_id uuid, p_topic text)
+returns text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_key bytea := (select l.key from private.live_log as l);
+  v_said bytea := convert_to(concat_ws(' ', 'unsubscribe', p_user_id, p_topic), 'UTF8');
+begin
+  return concat_ws('.', p_user_id, p_topic, encode(sha256(v_key || sha256(v_key || v_said)), 'hex'));
+end;
+$$;
+comment on function private.unsubscribe_token(uuid, text) is
+  'security definer: reads the installation''s key. What an unsubscribe link of a person carries for a topic.';
+revoke execute on function private.unsubscribe_token(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function private.unsubscribe_token(uuid, text) to service_role;
+
+create or replace function public.unsubscribe_by_link(p_token text)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_parts text[] := regexp_match(
+    p_token, '^([0-9a-f-]{36})\.(messages|session_reminders|session_updates|payments|system_updates)\.[0-9a-f]{64}$');
+begin
+  if v_parts is null or p_token is distinct from private.unsubscribe_token(v_parts[1]::uuid, v_parts[2]) then
+    perform private.fail(404, 'not_found', 'Not found.');
+  end if;
+  if v_parts[2] = 'payments' then
+    insert into public.notification_choices as c (user_id, email_payments)
+    select u.id, false from public.users as u where u.id = v_parts[1]::uuid
+    on conflict (user_id) do update set email_payments = false;
+  else
+    update public.notification_preferences as n
+    set
+      email_messages = n.email_messages and v_parts[2] <> 'messages',
+      email_session_reminders = n.email_session_reminders and v_parts[2] <> 'session_reminders',
+      email_session_updates = n.email_session_updates and v_parts[2] <> 'session_updates',
+      email_system_updates = n.email_system_updates and v_parts[2] <> 'system_updates'
+    where n.user_id = v_parts[1]::uuid;
+  end if;
+  return v_parts[2];
+end;
+$$;
+comment on function public.unsubscribe_by_link(text) is
+  'security definer: whoever holds the token is not signed in. Switches mail about the token''s topic off for its person; again changes nothing. It can do nothing else.';
+revoke execute on function public.unsubscribe_by_link(text) from public, anon, authenticated, service_role;
+grant execute on function public.unsubscribe_by_link(text) to anon, authenticated;
+
+-- schemas/80_live/10_live_log.sql
+-- What the log of live events knows about itself: one row.
+
+create or replace function private.new_key()
+returns bytea
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  -- gen_random_uuid is PostgreSQL's own strong randomness; two of them hold 244 bits. pgcrypto is not everywhere.
+  select sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
+$$;
+comment on function private.new_key() is 'A fresh secret of 32 bytes.';
+revoke execute on function private.new_key() from public, anon, authenticated, service_role;
+
+create table if not exists private.live_log (
+  only_row boolean not null default true primary key,
+  epoch text not null,
+  key bytea not null default private.new_key(),
+  pruned_xid xid8 not null default '0',
+  pruned_id bigint not null default 0,
+  constraint live_log_only_row_check check (only_row)
+);
+comment on table private.live_log is 'One row about the log of live events: whose numbers it carries, and how far back it reaches.';
+comment on column private.live_log.epoch is
+  'The server, its timeline and the database that gave the numbers in the log. A restored copy counts anew, so it starts a new log.';
+comment on column private.live_log.key is
+  'Seals what the processes of this installation tell one another by NOTIFY, which any database user can hear; tickets of streams; links in mail that switch a kind of mail off.';
+comment on column private.live_log.pruned_id is 'With pruned_xid the last event thrown away: a cursor before it must start anew.';
+
+revoke all on private.live_log from public, anon, authenticated, service_role;
+grant select on private.live_log to service_role;
+alter table private.live_log enable row level security;
+
+create or replace function private.live_epoch()
+returns text
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select left(md5(concat_ws('/', s.system_identifier, c.timeline_id, d.oid)), 8)
+  from pg_control_system() as s
+  cross join pg_control_checkpoint() as c
+  join pg_database as d on d.datname = current_database()
+$$;
+comment on function private.live_epoch() is
+  'security definer: API roles need not be able to read the control file. Whose transaction numbers these are: another server, a restore to a point in time and another database each have their own.';
+revoke execute on function private.live_epoch() from public, anon, authenticated, service_role;
+
+insert into private.live_log (epoch) values (private.live_epoch()) on conflict do nothing;
+
+-- schemas/80_live/12_live_events.sql
+-- What has changed, in the order of transactions, without what it says: that is read from the tables when somebody asks, under
+-- their policies. Without foreign keys: a line about what is gone tells nobody anything, and writing one must cost little.
+create table if not exists public.live_events (
+  xid xid8 not null default pg_current_xact_id(),
+  id bigint not null generated always as identity,
+  kind text not null,
+  scope text not null,
+  conversation_id uuid,
+  message_seq bigint,
+  message_id uuid,
+  session_id uuid,
+  invoice_id uuid,
+  notification_id uuid,
+  user_id uuid,
+  coach_id uuid,
+  practice_id uuid,
+  detail jsonb not null default '{}',
+  created_at timestamptz not null default clock_timestamp(),
+  primary key (xid, id),
+  constraint live_events_scope_check check (
+    case scope
+      when 'conversation' then conversation_id is not null
+      when 'session' then session_id is not null
+      when 'invoice' then invoice_id is not null
+      when 'person' then user_id is not null
+      else false
+    end
+  )
+);
+comment on table public.live_events is
+  'That something changed, for the live streams: written by triggers in the transaction of the change, kept for some days. Read it through public.live_feed.';
+comment on column public.live_events.xid is
+  'The transaction. Readers take what is below the oldest transaction still open, in the order (xid, id): an id alone may commit after a greater one, and would be passed over.';
+comment on column public.live_events.scope is
+  'Whose business it is: the readers of a conversation, of a session, of an invoice, or one person alone (user_id).';
+comment on column public.live_events.message_seq is 'For what belongs to a message: hidden from those whose history begins after it.';
+comment on column public.live_events.user_id is
+  'The one person of scope person; the client of a session; the payer of an issued invoice; in a conversation whom it is about.';
+comment on column public.live_events.detail is 'The little that cannot be read later, such as the emoji that was taken back.';
+
+-- Many rows of one session or invoice change in one transaction: that is one piece of news.
+create unique index if not exists live_events_session_once on public.live_events (xid, session_id) where scope = 'session';
+create unique index if not exists live_events_invoice_once on public.live_events (xid, invoice_id) where scope = 'invoice';
+
+revoke all on public.live_events from public, anon, authenticated, service_role;
+grant select on public.live_events to authenticated, service_role;
+revoke all on sequence public.live_events_id_seq from public, anon, authenticated, service_role;
+alter table public.live_events enable row level security;
+
+drop policy if exists live_events_select_entitled on public.live_events;
+create policy live_events_select_entitled on public.live_events for select to authenticated
+using (
+  case scope
+    when 'conversation' then
+      conversation_id = any ((select private.my_readable_conversation_ids())::uuid[])
+      and (
+        message_seq is null
+        or message_seq >= coalesce(((select private.my_history_limits()) ->> conversation_id::text)::bigint, 1)
+      )
+      and (
+        kind <> 'conversation.read'
+        or user_id = (select private.me())
+        or user_id <> all ((select private.hidden_reader_ids())::uuid[])
+      )
+    when 'session' then
+      coach_id = (select private.me())
+      or user_id = (select private.me())
+      or session_id = any ((select private.my_seat_session_ids())::uuid[])
+      or (select private.i_am_admin())
+    when 'invoice' then
+      user_id = (select private.me())
+      or practice_id = any ((select private.my_practice_ids())::uuid[])
+      or (select private.i_am_admin())
+    when 'person' then user_id = (select private.me())
+  end
+);
+comment on policy live_events_select_entitled on public.live_events is
+  'Who may read what an event is about, now: left a conversation, and its events of the past are gone too.';
+
+-- schemas/80_live/20_live_feed.sql
+create or replace view public.live_feed with (security_invoker = true) as
+select
+  f.id, f.xid, f.kind, f.conversation_id, f.created_at, f.data
+from (
+  select
+    e.xid, e.id, e.kind, e.conversation_id, e.created_at,
+    case
+      when e.kind in ('message.created', 'message.edited', 'message.deleted') then
+        case when m.id is not null then json_build_object(
+          'id', m.id, 'conversation_id', m.conversation_id, 'seq', m.seq, 'type', m.type, 'sender_id', m.sender_id,
+          'content', m.content, 'reply_to_id', m.reply_to_id, 'is_edited', m.is_edited, 'edited_at', m.edited_at,
+          'deleted_at', m.deleted_at, 'created_at', m.created_at,
+          'system', case when m.type = 'system' and m.deleted_at is null then m.metadata end,
+          'attachments', coalesce(
+            (
+              select json_agg(
+                json_build_object(
+                  'id', f.id, 'file_name', f.file_name, 'file_size', f.file_size, 'file_type', f.file_type,
+                  'kind', f.attachment_type)
+                order by f.created_at, f.id)
+              from public.message_attachments as f
+              where f.message_id = m.id
+            ),
+            '[]'),
+          'mentions', coalesce(
+            (
+              select json_agg(x.mentioned_user_id order by x.mentioned_user_id)
+              from public.message_mentions as x
+              where x.message_id = m.id
+            ),
+            '[]')
+        ) end
+      when e.kind in ('reaction.added', 'reaction.removed') then json_build_object(
+        'conversation_id', e.conversation_id, 'message_id', e.message_id, 'seq', e.message_seq, 'user_id', e.user_id,
+        'emoji', e.detail ->> 'emoji')
+      when e.kind = 'conversation.read' then json_build_object(
+        'conversation_id', e.conversation_id, 'user_id', e.user_id, 'seq', e.message_seq)
+      when e.kind in ('participant.joined', 'participant.left') then json_build_object(
+        'conversation_id', e.conversation_id, 'user_id', e.user_id)
+      when e.kind = 'conversation.changed' then
+        case when c.id is not null then json_build_object(
+          'id', c.id, 'type', c.type, 'title', c.title, 'last_seq', c.last_seq
+        ) end
+      when e.kind in ('conversation.joined', 'conversation.left') then json_build_object('id', e.conversation_id)
+      when e.kind = 'session.changed' then
+        case when s.id is not null then json_build_object(
+          'id', s.id, 'coach_id', s.coach_id, 'type', s.type, 'title', s.title, 'status', s.status,
+          'scheduled_at', s.scheduled_at, 'ends_at', s.ends_at
+        ) end
+      when e.kind = 'session.left' then json_build_object('id', e.session_id)
+      when e.kind = 'invoice.changed' then
+        case when i.id is not null then json_build_object(
+          'id', i.id, 'status', i.status, 'document_number', i.document_number,
+          'total_amount_cents', i.total_amount_cents, 'currency', i.currency
+        ) end
+      when e.kind = 'invoice.deleted' then json_build_object('id', e.invoice_id)
+      when e.kind in ('notification.created', 'notification.changed') then
+        case when n.id is not null then json_build_object(
+          'id', n.id, 'type', n.type, 'title', n.title, 'message', n.message, 'data', n.data, 'action_url', n.action_url,
+          'read_at', n.read_at, 'created_at', n.created_at
+        ) end
+      when e.kind = 'notification.deleted' then json_build_object('id', e.notification_id)
+    end as data
+  from public.live_events as e
+  left join public.messages as m
+    on e.kind in ('message.created', 'message.edited', 'message.deleted') and m.id = e.message_id
+  left join public.conversations as c on e.kind = 'conversation.changed' and c.id = e.conversation_id
+  left join public.sessions as s on e.kind = 'session.changed' and s.id = e.session_id
+  left join public.invoices as i on e.kind = 'invoice.changed' and i.id = e.invoice_id
+  left join public.notifications as n
+    on e.kind in ('notification.created', 'notification.changed') and n.id = e.notification_id
+) as f
+where f.data is not null;
+comment on view public.live_feed is
+  'What a live stream says: each event with what it is about as that is now, under the reader''s policies. What is gone or no longer theirs to see is left out.';
+
+revoke all on public.live_feed from public, anon, authenticated, service_role;
+grant select on public.live_feed to authenticated;
+
+-- schemas/80_live/22_live_readers.sql
+create or replace view private.live_readers with (security_invoker = true) as
+select e.id || '/' || r.user_id as row_key, e.xid, e.id, r.user_id
+from public.live_events as e
+cross join lateral (
+  select c.user_id
+  from private.conversation_readers as c
+  where e.scope = 'conversation'
+    and c.conversation_id = e.conversation_id
+    and coalesce(e.message_seq, c.history_from_seq) >= c.history_from_seq
+    -- Who hides their own reading sees nobody's.
+    and (
+      e.kind <> 'conversation.read'
+      or c.is_admin
+      or c.user_id = e.user_id
+      or not exists (
+        select
+        from public.messaging_preferences as x
+        where x.user_id in (e.user_id, c.user_id) and not x.share_receipts
+      )
+    )
+  union
+  select u.id
+  from public.users as u
+  where e.scope = 'person' and u.id = e.user_id and u.status = 'active'
+  union
+  select u.id
+  from public.sessions as s
+  join public.users as u on u.id in (s.coach_id, s.client_id) and u.status = 'active'
+  where e.scope = 'session' and s.id = e.session_id
+  union
+  select u.id
+  from public.session_attendees as a
+  join public.users as u on u.id = a.user_id and u.status = 'active'
+  where e.scope = 'session' and a.session_id = e.session_id and a.role <> 'coach' and a.cancelled_at is null
+  union
+  select u.id
+  from public.invoices as i
+  join public.users as u on u.id = i.user_id and u.status = 'active'
+  where e.scope = 'invoice' and i.id = e.invoice_id and i.finalized_at is not null
+  union
+  select u.id
+  from public.practice_members as m
+  join public.users as u on u.id = m.user_id and u.status = 'active'
+  where e.scope = 'invoice' and m.practice_id = e.practice_id
+  union
+  select u.id
+  from public.users as u
+  where e.scope in ('session', 'invoice') and u.role = 'admin' and u.status = 'active'
+) as r;
+comment on view private.live_readers is
+  'Whom each event is for, now: what the policies of public.live_feed say, for everybody at once. Tests compare the two.';
+
+revoke all on private.live_readers from public, anon, authenticated, service_role;
+
+-- schemas/80_live/30_read_live.sql
+-- A cursor is "epoch-transaction-id". It is a place in the log and no secret: who may see what lies after it, the policies say.
+
+create or replace function private.live_cursor(p_xid xid8, p_id bigint)
+returns text
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select l.epoch || '-' || p_xid::text || '-' || p_id::text from private.live_log as l
+$$;
+comment on function private.live_cursor(xid8, bigint) is
+  'security definer: reads the epoch of the log, which API roles may not. A place in the log as streams write it.';
+revoke execute on function private.live_cursor(xid8, bigint) from public, anon, authenticated, service_role;
+grant execute on function private.live_cursor(xid8, bigint) to authenticated, service_role;
+
+create or replace function private.live_place(p_cursor text, out place_xid xid8, out place_id bigint)
+returns record
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_parts text[] := regexp_match(p_cursor, '^([0-9a-f]{8})-([0-9]{1,18})-([0-9]{1,18})$');
+begin
+  -- Nothing but a place that this log has reached and still reaches back to counts: any other would leave out events in silence.
+  select v_parts[2]::xid8, v_parts[3]::bigint into place_xid, place_id
+  from private.live_log as l
+  where l.epoch = v_parts[1]
+    and l.epoch = private.live_epoch()
+    and v_parts[2]::xid8 <= pg_snapshot_xmax(pg_current_snapshot())
+    and (v_parts[2]::xid8, v_parts[3]::bigint) >= (l.pruned_xid, l.pruned_id);
+end;
+$$;
+comment on function private.live_place(text) is
+  'security definer: reads how far back the log goes, which API roles may not. The place that a cursor means; nulls when it means none, and the reader must start anew.';
+revoke execute on function private.live_place(text) from public, anon, authenticated, service_role;
+grant execute on function private.live_place(text) to authenticated, service_role;
+
+create or replace function public.live_since(p_after text default null, p_until text default null, p_limit integer default 500)
+returns table (cursor text, kind text, data json)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_from record;
+  v_until record;
+  v_count bigint := 0;
+  v_limit integer := least(greatest(coalesce(p_limit, 500), 1), 1000);
+  v_last text;
+begin
+  if private.me() is null then
+    return;
+  end if;
+  v_from := private.live_place(p_after);
+  v_until := private.live_place(p_until);
+  if v_until.place_xid is null then
+    -- All below the oldest open transaction has ended: nothing can appear there any more.
+    v_until.place_xid := pg_snapshot_xmin(pg_current_snapshot());
+    v_until.place_id := 0;
+  end if;
+  if v_from.place_xid is null then
+    return query select private.live_cursor(v_until.place_xid, v_until.place_id), case when p_after is null then 'ready' else 'reset' end, null::json;
+    return;
+  end if;
+  for cursor, kind, data in
+    select private.live_cursor(f.xid, f.id), f.kind, f.data
+    from public.live_feed as f
+    where (f.xid, f.id) > (v_from.place_xid, v_from.place_id) and (f.xid, f.id) <= (v_until.place_xid, v_until.place_id)
+    order by f.xid, f.id
+    limit v_limit
+  loop
+    v_count := v_count + 1;
+    v_last := cursor;
+    return next;
+  end loop;
+  if v_count = v_limit then
+    return query select v_last, 'more', null::json;
+  elsif (v_until.place_xid, v_until.place_id) > (v_from.place_xid, v_from.place_id) then
+    return query select private.live_cursor(v_until.place_xid, v_until.place_id), 'ready', null::json;
+  else
+    return query select p_after, 'ready', null::json;
+  end if;
+end;
+$$;
+comment on function public.live_since(text, text, integer) is
+  'What changed for the caller after a cursor, oldest first, then one row "ready", "more" (ask again from its cursor) or "reset" (the log does not know this cursor: fetch everything anew). Without a cursor only "ready".';
+revoke execute on function public.live_since(text, text, integer) from public, anon, authenticated, service_role;
+grant execute on function public.live_since(text, text, integer) to authenticated;
+
+create or replace function private.open_live(out epoch text, out key bytea, out xid text)
+returns record
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_epoch text := private.live_epoch();
+begin
+  if exists (select from private.live_log as l where l.epoch <> v_epoch) then
+    -- A copy of a database brings a log whose numbers are another server's: they would lie above or below all that follow.
+    perform from private.live_log for update;
+    if exists (select from private.live_log as l where l.epoch <> v_epoch) then
+      delete from public.live_events;
+      update private.live_log as l set epoch = v_epoch, pruned_xid = '0', pruned_id = 0;
+    end if;
+  end if;
+  select l.epoch, l.key, pg_snapshot_xmin(pg_current_snapshot())::text into epoch, key, xid from private.live_log as l;
+end;
+$$;
+comment on function private.open_live() is
+  'security definer: renews the log, which nobody may write. What a process that begins to read the log has to know; a log that came from elsewhere is emptied.';
+revoke execute on function private.open_live() from public, anon, authenticated, service_role;
+grant execute on function private.open_live() to service_role;
+
+create or replace function private.read_live(p_xid text, p_id bigint, p_limit integer)
+returns table (
+  xid text, id bigint, cursor text, kind text, data text, readers bytea, conversation_id uuid, waiting boolean
+)
+language plpgsql
+stable
+security definer
+set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  v_horizon xid8 := pg_snapshot_xmin(pg_current_snapshot());
+  v_epoch text := (select l.epoch || '-' from private.live_log as l);
+  v_count bigint := 0;
+begin
+  for xid, id, kind, data, conversation_id, readers in
+    select
+      f.xid::text, f.id, f.kind, f.data::text, f.conversation_id,
+      (
+        select coalesce(string_agg(uuid_send(r.user_id), ''), '')
+        from private.live_readers as r
+        where r.xid = f.xid and r.id = f.id
+      )
+    from public.live_feed as f
+    where (f.xid, f.id) > (p_xid::xid8, p_id) and f.xid < v_horizon
+    order by f.xid, f.id
+    limit p_limit
+  loop
+    v_count := v_count + 1;
+    cursor := v_epoch || xid || '-' || id;
+    return next;
+  end loop;
+  -- The last row says how far this went, and whether something is committed that an older transaction still hides.
+  if v_count < p_limit then
+    xid := greatest(v_horizon, p_xid::xid8)::text;
+    id := case when v_horizon > p_xid::xid8 then 0 else p_id end;
+  end if;
+  cursor := v_epoch || xid || '-' || id;
+  kind := null;
+  conversation_id := null;
+  data := null;
+  readers := null;
+  waiting := v_count = p_limit or exists (select from public.live_events as e where e.xid >= v_horizon);
+  return next;
+end;
+$$;
+comment on function private.read_live(text, bigint, integer) is
+  'security definer: reads for everybody at once, with whom each event is for (ids of 16 bytes, one after another). For the one reader of a process.';
+revoke execute on function private.read_live(text, bigint, integer) from public, anon, authenticated, service_role;
+grant execute on function private.read_live(text, bigint, integer) to service_role;
+
+create or replace function private.prune_live(p_keep interval)
+returns bigint
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_end record;
+  v_gone bigint;
+begin
+  perform from private.live_log for update;
+  select e.xid, e.id into v_end
+  from public.live_events as e
+  where e.created_at < now() - p_keep and e.xid < pg_snapshot_xmin(pg_current_snapshot())
+  order by e.xid desc, e.id desc
+  limit 1;
+  if not found then
+    return 0;
+  end if;
+  update private.live_log as l set pruned_xid = v_end.xid, pruned_id = v_end.id;
+  delete from public.live_events as e where (e.xid, e.id) <= (v_end.xid, v_end.id);
+  get diagnostics v_gone = row_count;
+  return v_gone;
+end;
+$$;
+comment on function private.prune_live(interval) is
+  'security definer: deletes from the log, which nobody may. Throws away what is older; a stream that was away for longer is told to start anew.';
+revoke execute on function private.prune_live(interval) from public, anon, authenticated, service_role;
+grant execute on function private.prune_live(interval) to service_role;
+
+-- schemas/80_live/32_typing_readers.sql
+create or replace function private.typing_readers(p_conversation_ids uuid[], p_user_ids uuid[])
+returns table (conversation_id uuid, user_id uuid, readers bytea)
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select said.conversation_id, said.user_id, string_agg(uuid_send(r.user_id), '')
+  from (select distinct * from unnest(p_conversation_ids, p_user_ids)) as said (conversation_id, user_id)
+  join public.conversation_participants as p
+    on p.conversation_id = said.conversation_id and p.user_id = said.user_id and p.left_at is null
+  join private.conversation_readers as r on r.conversation_id = said.conversation_id and r.user_id <> said.user_id
+  group by said.conversation_id, said.user_id
+$$;
+comment on function private.typing_readers(uuid[], uuid[]) is
+  'security definer: reads the people of conversations for everybody at once. Who may know that somebody is writing: nobody, once that person has left.';
+revoke execute on function private.typing_readers(uuid[], uuid[]) from public, anon, authenticated, service_role;
+grant execute on function private.typing_readers(uuid[], uuid[]) to service_role;
+
+-- schemas/80_live/40_conversations_live.sql
+create or replace function private.messages_live()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  -- Imported history is not news, as for deliveries.
+  if tg_op = 'INSERT' and new.created_at <= now() - interval '1 hour' then
+    return null;
+  end if;
+  insert into public.live_events (kind, scope, conversation_id, message_seq, message_id)
+  values (
+    case
+      when tg_op = 'INSERT' then 'message.created'
+      when new.deleted_at is not null then 'message.deleted'
+      else 'message.edited'
+    end,
+    'conversation', new.conversation_id, new.seq, new.id);
+  return null;
+end;
+$$;
+comment on function private.messages_live() is
+  'security definer: nobody may write the log. Trigger: a message written, edited or deleted is news to the readers of its conversation.';
+revoke execute on function private.messages_live() from public, anon, authenticated, service_role;
+
+drop trigger if exists messages_live on public.messages;
+create trigger messages_live after insert or update of content, deleted_at on public.messages
+for each row execute function private.messages_live();
+
+create or replace function private.message_reactions_live()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_row public.message_reactions := coalesce(new, old);
+begin
+  insert into public.live_events (kind, scope, conversation_id, message_seq, message_id, user_id, detail)
+  values (
+    case tg_op when 'INSERT' then 'reaction.added' else 'reaction.removed' end,
+    'conversation', v_row.conversation_id, v_row.message_seq, v_row.message_id, v_row.user_id,
+    jsonb_build_object('emoji', v_row.emoji));
+  return null;
+end;
+$$;
+comment on function private.message_reactions_live() is
+  'security definer: nobody may write the log. Trigger: a reaction, or one taken back, is news to the readers of its message.';
+revoke execute on function private.message_reactions_live() from public, anon, authenticated, service_role;
+
+drop trigger if exists message_reactions_live on public.message_reactions;
+create trigger message_reactions_live after insert or delete on public.message_reactions
+for each row execute function private.message_reactions_live();
+
+create or replace function private.conversations_live()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into public.live_events (kind, scope, conversation_id) values ('conversation.changed', 'conversation', new.id);
+  return null;
+end;
+$$;
+comment on function private.conversations_live() is
+  'security definer: nobody may write the log. Trigger: a new title is news to the readers of a conversation.';
+revoke execute on function private.conversations_live() from public, anon, authenticated, service_role;
+
+drop trigger if exists conversations_live on public.conversations;
+create trigger conversations_live after update of title on public.conversations
+for each row when (old.title is distinct from new.title) execute function private.conversations_live();
+
+create or replace function private.conversation_participants_live()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_came boolean;
+  v_read boolean := false;
+begin
+  if tg_op = 'INSERT' then
+    v_came := case when new.left_at is null then true end;
+  else
+    v_came := case when (new.left_at is null) <> (old.left_at is null) then new.left_at is null end;
+    v_read := new.last_read_seq > old.last_read_seq and new.last_read_at is distinct from old.last_read_at;
+  end if;
+  if v_came is not null then
+    -- To the others, who may see it; and to the person, who may see nothing else of it once they have left.
+    insert into public.live_events (kind, scope, conversation_id, user_id) values
+      (case when v_came then 'participant.joined' else 'participant.left' end, 'conversation', new.conversation_id, new.user_id),
+      (case when v_came then 'conversation.joined' else 'conversation.left' end, 'person', new.conversation_id, new.user_id);
+  end if;
+  -- Writing moves one's own position too, without a time: that is no news.
+  if v_read then
+    insert into public.live_events (kind, scope, conversation_id, message_seq, user_id)
+    values ('conversation.read', 'conversation', new.conversation_id, new.last_read_seq, new.user_id);
+  end if;
+  return null;
+end;
+$$;
+comment on function private.conversation_participants_live() is
+  'security definer: nobody may write the log. Trigger: who joined, left or read is news to the conversation, and joining and leaving to the person.';
+revoke execute on function private.conversation_participants_live() from public, anon, authenticated, service_role;
+
+drop trigger if exists conversation_participants_live on public.conversation_participants;
+create trigger conversation_participants_live after insert or update of left_at, last_read_at on public.conversation_participants
+for each row execute function private.conversation_participants_live();
+
+-- schemas/80_live/42_sessions_live.sql
+create or replace function private.log_session_live(p_session public.sessions)
+returns void
+language sql
+security definer
+set search_path = ''
+as $$
+  insert into public.live_events (kind, scope, session_id, coach_id, user_id)
+  values ('session.changed', 'session', p_session.id, p_session.coach_id, p_session.client_id)
+  on conflict (xid, session_id) where scope = 'session' do nothing
+$$;
+comment on function private.log_session_live(public.sessions) is
+  'security definer: nobody may write the log. A session is news once in a transaction, whatever of it changed how often.';
+revoke execute on function private.log_session_live(public.sessions) from public, anon, authenticated, service_role;
+
+create or replace function private.sessions_live()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  -- Imports of the past are no news.
+  if tg_op = 'UPDATE' or new.ends_at > now() then
+    perform private.log_session_live(new);
+  end if;
+  return null;
+end;
+$$;
+comment on function private.sessions_live() is
+  'security definer: nobody may write the log. Trigger: a session made or changed is news to whoever may see it.';
+revoke execute on function private.sessions_live() from public, anon, authenticated, service_role;
+
+drop trigger if exists sessions_live on public.sessions;
+create trigger sessions_live after insert or update on public.sessions
+for each row execute function private.sessions_live();
+
+create or replace function private.session_attendees_live()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_session public.sessions;
+begin
+  select * into v_session from public.sessions as s where s.id = new.session_id;
+  if tg_op = 'UPDATE' or v_session.ends_at > now() then
+    perform private.log_session_live(v_session);
+  end if;
+  if tg_op = 'UPDATE' and new.user_id is not null and new.cancelled_at is not null and old.cancelled_at is null then
+    insert into public.live_events (kind, scope, session_id, user_id)
+    values ('session.left', 'person', new.session_id, new.user_id);
+  end if;
+  return null;
+end;
+$$;
+comment on function private.session_attendees_live() is
+  'security definer: nobody may write the log. Trigger: who has a seat in a session, and how, is news to whoever may see the session; a seat given up to its person, too.';
+revoke execute on function private.session_attendees_live() from public, anon, authenticated, service_role;
+
+drop trigger if exists session_attendees_live on public.session_attendees;
+create trigger session_attendees_live after insert or update of status, cancelled_at, user_id on public.session_attendees
+for each row execute function private.session_attendees_live();
+
+-- schemas/80_live/44_money_and_notices_live.sql
+create or replace function private.invoices_live()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_row public.invoices := coalesce(new, old);
+begin
+  insert into public.live_events (kind, scope, invoice_id, practice_id, user_id)
+  values (
+    case tg_op when 'DELETE' then 'invoice.deleted' else 'invoice.changed' end,
+    'invoice', v_row.id, v_row.practice_id, case when v_row.finalized_at is not null then v_row.user_id end)
+  -- A document may be drafted and issued at once: it is the payer's business when the transaction ends.
+  on conflict (xid, invoice_id) where scope = 'invoice' do update set kind = excluded.kind, user_id = excluded.user_id;
+  return null;
+end;
+$$;
+comment on function private.invoices_live() is
+  'security definer: nobody may write the log. Trigger: an invoice made, issued, paid or ended is news to its practice, and once issued to its payer.';
+revoke execute on function private.invoices_live() from public, anon, authenticated, service_role;
+
+drop trigger if exists invoices_live on public.invoices;
+create trigger invoices_live after insert or update or delete on public.invoices
+for each row execute function private.invoices_live();
+
+create or replace function private.notifications_live()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_row public.notifications := coalesce(new, old);
+begin
+  if coalesce(v_row.channel, 'inapp') = 'inapp' and (v_row.scheduled_for is null or v_row.scheduled_for <= now()) then
+    insert into public.live_events (kind, scope, notification_id, user_id)
+    values (
+      case tg_op
+        when 'INSERT' then 'notification.created'
+        when 'DELETE' then 'notification.deleted'
+        else 'notification.changed'
+      end,
+      'person', v_row.id, v_row.user_id);
+  end if;
+  return null;
+end;
+$$;
+comment on function private.notifications_live() is
+  'security definer: nobody may write the log. Trigger: a notice told, read or put away is news to its person, on each of their devices.';
+revoke execute on function private.notifications_live() from public, anon, authenticated, service_role;
+
+drop trigger if exists notifications_live on public.notifications;
+create trigger notifications_live after insert or update of read_at or delete on public.notifications
+for each row execute function private.notifications_live();
 
 -- schemas/90_cross/10_link_person.sql
 create index if not exists session_attendees_guest_email_idx on public.session_attendees (email) where user_id is null;
@@ -12775,6 +16324,19 @@ begin
     execute format('drop policy %I on %s', item.polname, item.tbl);
   end loop;
 
+  -- Whoever asks for a session could say that the coach had approved it.
+  if (
+    select count(*) from pg_attribute as a
+    where a.attrelid = to_regclass('public.session_requests') and a.attname in ('coach_id', 'client_id', 'status', 'session_id')
+      and not a.attisdropped
+  ) = 4 then
+    drop policy if exists session_requests_begin_pending on public.session_requests;
+    create policy session_requests_begin_pending on public.session_requests as restrictive for insert to authenticated
+      with check (
+        coach_id <> client_id
+        and (coach_id = (select private.me()) or (status::text = 'pending' and session_id is null)));
+  end if;
+
   -- Who delivers writes this log, and that is the service.
   if to_regclass('public.notification_delivery_logs') is not null then
     revoke insert, update, delete, truncate on public.notification_delivery_logs from public, anon, authenticated;
@@ -12889,6 +16451,55 @@ begin
 end;
 $$;
 
+-- Two who looked for their conversation at the same moment made two. It finds the one that Loom's key names, else an older one, and
+-- makes it under the key.
+do $$
+declare
+  found record;
+begin
+  for found in
+    select p.proname, pg_get_function_arguments(p.oid) as arguments
+    from pg_proc as p
+    where p.pronamespace = 'public'::regnamespace and p.proname = 'get_or_create_direct_conversation' and p.prokind = 'f'
+      and string_to_array(p.proargtypes::text, ' ')::oid[] = array['uuid', 'uuid']::regtype[]::oid[]
+      and p.prorettype = 'uuid'::regtype and not p.proretset and pg_has_role(current_user, p.proowner, 'member')
+  loop
+    execute format(
+      $sql$
+        create or replace function public.%I(%s) returns uuid language plpgsql security invoker set search_path = '' as $f$
+        declare
+          pair constant text := least($1, $2)::text || ':' || greatest($1, $2)::text;
+          talk uuid;
+        begin
+          select c.id into talk from public.conversations as c where c.direct_key = pair;
+          if talk is null then
+            select c.id into talk
+            from public.conversations as c
+            join public.conversation_participants as a on a.conversation_id = c.id and a.user_id = $1
+            join public.conversation_participants as b on b.conversation_id = c.id and b.user_id = $2
+            where c.type = 'direct' and c.direct_key is null
+            order by c.last_message_at desc nulls last, c.id
+            limit 1;
+          end if;
+          if talk is null then
+            insert into public.conversations (type, created_by, direct_key) values ('direct', $1, pair)
+            on conflict (direct_key) do nothing
+            returning id into talk;
+            if talk is null then
+              select c.id into strict talk from public.conversations as c where c.direct_key = pair;
+            else
+              insert into public.conversation_participants (conversation_id, user_id) values (talk, $1), (talk, $2);
+            end if;
+          end if;
+          return talk;
+        end
+        $f$
+      $sql$,
+      found.proname, found.arguments);
+  end loop;
+end;
+$$;
+
 -- Helpers that answered or wrote for whatever user's id they were given. Those that do what a person may do anyway run as the caller
 -- from now on, so that policies decide; the others are for the service alone, which the extension has seen to above.
 do $$
@@ -12896,7 +16507,7 @@ declare
   item record;
 begin
   for item in
-    select p.oid::regprocedure as signature
+    select p.oid::regprocedure as signature, p.proname
     from pg_proc as p
     where p.pronamespace = 'public'::regnamespace and p.prokind = 'f' and pg_has_role(current_user, p.proowner, 'member')
       and p.proname in (
@@ -12904,7 +16515,14 @@ begin
         'mark_all_notifications_read', 'get_unread_notification_count', 'get_unread_message_count', 'can_user_message_user',
         'get_last_messages_for_conversations', 'validate_session_availability_with_timezone')
   loop
-    execute format('alter function %s security invoker', item.signature);
+    if item.proname = 'validate_session_availability_with_timezone' then
+      -- Hours are known to whoever has signed in (public.coach_hours), but no longer read from the table.
+      execute format('alter function %s security definer', item.signature);
+      execute format('alter function %s set search_path = public, pg_temp', item.signature);
+    else
+      execute format('alter function %s security invoker', item.signature);
+    end if;
+    execute format('revoke execute on function %s from public, anon', item.signature);
     execute format('grant execute on function %s to authenticated, service_role', item.signature);
   end loop;
 end;
@@ -12998,6 +16616,45 @@ end;
 $$;
 
 -- messaging
+
+do $$
+begin
+  if not exists (select from private.adoption_decisions where kind = 'step' and key = 'conversation_contexts') and current_setting('loom.first_time')::boolean then
+    -- A conversation is about a session when every message in it names that one, and it is the talk of its coach and client. Having no
+    -- context says the same as a general one, so the others get none.
+    insert into public.conversation_contexts (conversation_id, context_type, session_id)
+    select named.conversation_id, 'session', s.id
+    from (
+      select m.conversation_id, min(lower(coalesce(m.metadata ->> 'session_id', m.metadata ->> 'sessionId'))) as link
+      from public.messages as m
+      where /*within m.conversation_id*/ true
+      group by m.conversation_id
+      having count(*) = count(coalesce(m.metadata ->> 'session_id', m.metadata ->> 'sessionId'))
+        and count(distinct lower(coalesce(m.metadata ->> 'session_id', m.metadata ->> 'sessionId'))) = 1
+    ) as named
+    join public.sessions as s
+      on s.id = case when named.link ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then named.link::uuid end
+    join public.conversations as c on c.id = named.conversation_id and c.type = 'direct'
+    where s.client_id is not null
+      and (
+        select array_agg(p.user_id order by p.user_id) from public.conversation_participants as p where p.conversation_id = c.id
+      ) = array[least(s.coach_id, s.client_id), greatest(s.coach_id, s.client_id)]
+    on conflict (conversation_id) do nothing;
+  end if;
+end;
+$$;
+-- What is about one session is that session's conversation of the two, unless it has another.
+update public.conversations as c
+set direct_key = n.direct_key
+from (
+  select (array_agg(x.conversation_id))[1] as id, private.pair_key(s.coach_id, s.client_id, s.id) as direct_key
+  from public.conversation_contexts as x
+  join public.sessions as s on s.id = x.session_id and s.client_id is not null
+  join public.conversations as o on o.id = x.conversation_id and o.type = 'direct' and o.direct_key is null
+  group by s.id
+  having count(*) = 1
+) as n
+where n.id = c.id and not exists (select from public.conversations as taken where taken.direct_key = n.direct_key);
 
 -- One conversation per pair from now on. Where a pair has several, none can be said to be the one: they stay readable as they
 -- are, and the next start makes a new one. Deliveries of old messages are not invented.
