@@ -149,6 +149,21 @@ insert into public.invoice_line_items (id, invoice_id, session_id, description, 
 select public.finalize_invoice(id) from unnest(array[
   @invoice::uuid, @invoice-other::uuid, @invoice-former::uuid, @invoice-suspended::uuid, @invoice-foreign::uuid]) id;
 
+insert into public.packages (id, practice_id, template_id, title, sessions, price_cents, currency, is_active)
+select p.id, m.practice_id, p.offer, 'Ten sessions', 10, 200000, 'ILS', p.active
+from (values (@package::uuid, @coach::uuid, @offer-single::uuid, true), (@package-retired, @coach, @offer-single, false),
+  (@package-foreign, @other_coach, @offer-foreign, true)) p (id, coach, offer, active)
+join public.practice_members m on m.user_id = p.coach;
+insert into public.credits (id, practice_id, coach_client_id, template_id, title, sessions, spent_at, granted_at, granted_on)
+select k.id, m.practice_id, k.client, k.offer, 'Ten sessions', 10, 'attendance', 'hand', now()
+from (values (@credit::uuid, @coach::uuid, @rel-client::uuid, @offer-single::uuid), (@credit-former, @coach, @rel-former, @offer-single),
+  (@credit-suspended, @coach, @rel-suspended, @offer-single), (@credit-foreign, @other_coach, @rel-foreign, @offer-foreign)) k (id, coach, client, offer)
+join public.practice_members m on m.user_id = k.coach;
+insert into public.credit_entries (id, credit_id, practice_id, change, reason)
+select e.id, k.id, k.practice_id, 10, 'granted' from (values (@entry::uuid, @credit::uuid), (@entry-former, @credit-former),
+  (@entry-suspended, @credit-suspended), (@entry-foreign, @credit-foreign)) e (id, credit)
+join public.credits k on k.id = e.credit;
+
 insert into private.document_links (token_hash, invoice_id, expires_at) values
   (encode(sha256('document-token'), 'hex'), @invoice, now() + interval '1 day');
 insert into public.document_sends (id, invoice_id, practice_id, email) select s.id, i.id, i.practice_id, i.buyer_email

@@ -97,6 +97,7 @@ create or replace function private.verify_billing(p_practice_id uuid default nul
   with asked as (select coalesce(array_agg(p.id), '{}') as ids from public.practices p where p_practice_id is null or p.id = p_practice_id)
   select d.* from asked, private.verify_documents(asked.ids) d
   union all select m.* from asked, private.verify_movements(asked.ids) m
+  union all select c.* from asked, private.verify_credits(asked.ids) c
 $$;
 comment on function private.verify_billing(uuid) is
   'security definer: reads every practice. Where books, documents and balances of one practice, or of all, do not agree; no row when they do.';
