@@ -426,7 +426,7 @@ begin
     select p.oid::regprocedure as signature, p.proname = any (old_functions) as listed,
       has_function_privilege('authenticated', p.oid, 'execute') as for_people
     from pg_proc as p
-    where p.pronamespace = 'public'::regnamespace and p.prokind = 'f' and pg_has_role(current_user, p.proowner, 'member')
+    where p.pronamespace = 'public'::regnamespace and p.prokind in ('f', 'p') and pg_has_role(current_user, p.proowner, 'member')
       and not exists (select from pg_depend as d where d.objid = p.oid and d.classid = 'pg_proc'::regclass and d.deptype = 'e')
       and not exists (
         select from pg_depend as d
@@ -434,11 +434,11 @@ begin
       and (p.proname = any (old_functions)
         or (p.prosecdef and p.prosrc ~* format('\m(%s)\M', array_to_string(base_tables || beside_tables, '|'))))
   loop
-    execute format('revoke execute on function %s from public, anon', item.signature);
+    execute format('revoke execute on routine %s from public, anon', item.signature);
     if item.listed then
-      execute format('revoke execute on function %s from authenticated', item.signature);
+      execute format('revoke execute on routine %s from authenticated', item.signature);
     elsif item.for_people then
-      execute format('grant execute on function %s to authenticated', item.signature);
+      execute format('grant execute on routine %s to authenticated', item.signature);
     end if;
   end loop;
 
@@ -9593,122 +9593,6 @@ comment on function public.set_webhook_secret(uuid, text) is
 revoke execute on function public.set_webhook_secret(uuid, text) from public, anon, authenticated, service_role;
 grant execute on function public.set_webhook_secret(uuid, text) to service_role;
 
--- schemas/40_billing/92_verify_billing.sql
--- Whether documents, movements, counters and books agree; and where they do not. Each check finds what must not exist.
-
-create or replace function private.verify_documents(p_practice_ids uuid[])
-  returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
-  language plpgsql stable security definer set search_path = '' as $$
-#variable_conflict use_column
-begin
-  -- plpgsql keeps the plan; SQL would make it anew at each call.
-  return query
-  select i.practice_id, 'total_of_lines', 'document', i.id::text, i.total_amount_cents::text, coalesce(s.gross, 0)::text
-  from public.invoices i cross join lateral private.invoice_sums(i.id, i.tax_rate_bp, i.tax_inclusive) s
-  where i.practice_id = any (p_practice_ids) and i.finalized_at is not null and not i.is_history
-    and (i.subtotal_cents + i.tax_cents <> i.total_amount_cents or s.gross <> i.total_amount_cents
-      or (i.document_kind in ('invoice', 'tax_invoice') and s.tax <> i.tax_cents))
-  union all
-  select i.practice_id, 'paid_by_allocations', 'document', i.id::text, (i.amount_paid_cents || ' and ' || i.amount_refunded_cents),
-    (a.kept || ' and ' || a.back)
-  from public.invoices i cross join lateral (select coalesce(sum(x.amount_cents), 0) as kept, coalesce(sum(x.refunded_cents), 0) as back
-    from public.payment_allocations x where x.invoice_id = i.id) a
-  where i.practice_id = any (p_practice_ids) and not i.is_history and (i.amount_paid_cents, i.amount_refunded_cents) <> (a.kept, a.back)
-  union all
-  select i.practice_id, 'credited_by_notes', 'document', i.id::text, (i.credited_cents || ' and ' || i.refund_covered_cents),
-    (n.taken || ' and ' || n.covered)
-  from public.invoices i cross join lateral (select coalesce(sum(x.total_amount_cents), 0) as taken, coalesce(sum(x.refund_covered_cents), 0) as covered
-    from public.invoices x where x.credit_of_invoice_id = i.id and x.finalized_at is not null) n
-  where i.practice_id = any (p_practice_ids) and i.document_kind <> 'credit_note' and (i.credited_cents, i.refund_covered_cents) <> (n.taken, n.covered)
-  union all
-  select s.practice_id, 'numbers_without_holes', 'series', concat_ws(' ', s.document_kind, s.year),
-    (s.last_number - s.first_number + 1)::text, count(i.id)::text
-  from public.invoice_series s left join public.invoices i on i.practice_id = s.practice_id and i.document_kind = s.document_kind
-    and i.series_year = s.year and i.number between s.first_number and s.last_number
-  where s.practice_id = any (p_practice_ids) group by s.practice_id, s.document_kind, s.year
-  having count(distinct i.number) <> s.last_number - s.first_number + 1 or count(i.id) <> count(distinct i.number)
-  union all
-  select i.practice_id, 'state_of_seat', 'seat', a.id::text, w.wanted::text, a.billing_status::text
-  from public.invoice_line_items l join public.invoices i on i.id = l.invoice_id join public.session_attendees a on a.id = l.attendee_id
-  cross join lateral (select case when i.status = 'paid' then 'paid' when i.status = 'refunded' or i.written_off_at is not null then 'written_off'
-    else 'awaiting_payment' end as wanted) w
-  where i.practice_id = any (p_practice_ids) and i.finalized_at is not null and i.status <> 'canceled' and l.released_at is null
-    and not i.is_history and a.billing_status::text <> w.wanted;
-end $$;
-comment on function private.verify_documents(uuid[]) is
-  'security definer: reads all of the practices given. Where documents do not agree with their lines, allocations, credit notes, series and seats.';
-revoke execute on function private.verify_documents(uuid[]) from public, anon, authenticated, service_role;
-
-create or replace function private.verify_movements(p_practice_ids uuid[])
-  returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
-  language plpgsql stable security definer set search_path = '' as $$
-#variable_conflict use_column
-begin
-  -- plpgsql keeps the plan; SQL would make it anew at each call.
-  return query
-  select p.practice_id, 'counters_of_payment', 'payment', p.id::text, concat_ws(' ', p.allocated_cents, p.refunded_cents, p.refund_reserved_cents),
-    concat_ws(' ', a.kept, r.back, r.reserved)
-  from public.payments p
-  cross join lateral (select coalesce(sum(x.amount_cents), 0) as kept from public.payment_allocations x where x.payment_id = p.id) a
-  cross join lateral (select coalesce(sum(x.amount_cents) filter (where x.status = 'succeeded'), 0) as back,
-    coalesce(sum(x.amount_cents) filter (where x.status <> 'failed'), 0) as reserved, count(*) as refunds
-    from public.payment_refunds x where x.payment_id = p.id) r
-  -- What came in as refunded has no refunds of its own.
-  where p.practice_id = any (p_practice_ids) and (p.status <> 'refunded' or r.refunds > 0)
-    and (p.allocated_cents, p.refunded_cents, p.refund_reserved_cents) <> (a.kept, r.back, r.reserved)
-  union all
-  select t.practice_id, 'journal_balanced', 'transaction', t.id::text, '0', coalesce(sum(e.amount_cents)::text, 'no entries')
-  from public.journal_transactions t left join public.journal_entries e on e.transaction_id = t.id
-  where t.practice_id = any (p_practice_ids) group by t.practice_id, t.id having coalesce(sum(e.amount_cents), 1) <> 0
-  union all
-  select i.practice_id, 'document_in_journal', 'document', i.id::text, private.books_of_document(i)::text, 'missing ' || u.missing::text
-  from public.invoices i cross join lateral private.unposted('document', i.id, private.books_of_document(i)) u (missing)
-  where i.practice_id = any (p_practice_ids) and i.finalized_at is not null and not i.is_history and u.missing <> '{}'
-  union all
-  select p.practice_id, 'payment_in_journal', 'payment', p.id::text, private.books_of_payment(p)::text, 'missing ' || u.missing::text
-  from public.payments p join public.practices r on r.id = p.practice_id
-  cross join lateral private.unposted('payment', p.id, private.books_of_payment(p)) u (missing)
-  where p.practice_id = any (p_practice_ids) and u.missing <> '{}'
-    -- What was paid before there was a practice is history until something is done with it.
-    and (p.created_at >= r.created_at
-      or exists (select from public.journal_transactions t where t.subject = 'payment' and t.subject_id = p.id))
-  union all
-  select coalesce(b.practice_id, j.practice_id), 'receivable_of_client', 'client', concat_ws(' ', coalesce(b.coach_client_id, j.coach_client_id),
-    coalesce(b.currency, j.currency)), coalesce(b.open, 0)::text, coalesce(j.amount, 0)::text
-  from (select i.practice_id, i.coach_client_id, i.currency, sum(private.invoice_balance(i)) as open from public.invoices i
-      where i.practice_id = any (p_practice_ids) and not i.is_history and i.written_off_at is null and i.finalized_at is not null group by 1, 2, 3) b
-  full join (select t.practice_id, t.coach_client_id, t.currency, sum(e.amount_cents) as amount
-      from public.journal_transactions t join public.journal_entries e on e.transaction_id = t.id and e.account = 'receivable'
-      where t.practice_id = any (p_practice_ids) group by 1, 2, 3) j
-    on concat_ws(' ', j.practice_id, j.currency, j.coach_client_id) = concat_ws(' ', b.practice_id, b.currency, b.coach_client_id)
-  where coalesce(b.open, 0) <> coalesce(j.amount, 0);
-end $$;
-comment on function private.verify_movements(uuid[]) is
-  'security definer: reads all of the practices given. Where payments and documents do not agree with their counters and with the journal, and clients with what the books say they owe.';
-revoke execute on function private.verify_movements(uuid[]) from public, anon, authenticated, service_role;
-
-create or replace function private.verify_billing(p_practice_id uuid default null)
-  returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
-  language sql stable security definer set search_path = '' as $$
-  with asked as (select coalesce(array_agg(p.id), '{}') as ids from public.practices p where p_practice_id is null or p.id = p_practice_id)
-  select d.* from asked, private.verify_documents(asked.ids) d
-  union all select m.* from asked, private.verify_movements(asked.ids) m
-$$;
-comment on function private.verify_billing(uuid) is
-  'security definer: reads every practice. Where books, documents and balances of one practice, or of all, do not agree; no row when they do.';
-revoke execute on function private.verify_billing(uuid) from public, anon, authenticated, service_role;
-grant execute on function private.verify_billing(uuid) to service_role;
-
-create or replace function public.verify_books()
-  returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
-  language sql stable security definer set search_path = '' as $$
-  select v.* from unnest(private.my_practice_ids()) p (id), private.verify_billing(p.id) v
-$$;
-comment on function public.verify_books() is
-  'security definer: the checks sum up more than one policy shows at once. Where the books of the caller''s practice do not agree; no row when they do.';
-revoke execute on function public.verify_books() from public, anon, authenticated, service_role;
-grant execute on function public.verify_books() to authenticated;
-
 -- schemas/45_documents/10_letterheads.sql
 -- What a practice's documents carry besides its legal particulars: logo, a line at the foot, where to transfer money.
 
@@ -9796,8 +9680,8 @@ revoke execute on function public.set_practice_logo(uuid, bytea) from public, an
 grant execute on function public.set_practice_logo(uuid, bytea) to authenticated, service_role;
 
 -- schemas/45_documents/20_document_faces.sql
--- What a document says about its issuer, kept from the moment it is issued: a practice that moves, is renamed or takes
--- another logo does not change what it issued.
+-- What a document shows of its issuer beside what the invoice keeps, from the moment it is issued: a practice that takes
+-- another logo, telephone or bank does not change what it issued.
 
 create table if not exists private.document_faces (
   invoice_id uuid primary key references public.invoices (id) on delete cascade,
@@ -9813,14 +9697,13 @@ alter table private.document_faces enable row level security;
 create or replace function private.face_of(p_practice_id uuid) returns jsonb
   language sql stable security definer set search_path = '' as $$
   select jsonb_build_object(
-    'layout', 1, 'language', p.language, 'timezone', p.timezone, 'country', p.country, 'name', p.name, 'legal_name', p.legal_name,
-    'tax_id', p.tax_id, 'address', p.address, 'phone', p.phone, 'email', p.email, 'footer', h.footer,
-    'transfer_details', h.transfer_details, 'logo_sha256', h.logo_sha256)
+    'layout', 1, 'language', p.language, 'timezone', p.timezone, 'tax_scheme', p.tax_scheme, 'phone', p.phone, 'email', p.email,
+    'footer', h.footer, 'transfer_details', h.transfer_details, 'logo_sha256', h.logo_sha256)
   from public.practices p left join public.practice_letterheads h on h.practice_id = p.id
   where p.id = p_practice_id
 $$;
 comment on function private.face_of(uuid) is
-  'security definer: payers may not read practices. What a document issued now says about its issuer.';
+  'security definer: payers may not read practices. What a document issued now says about its issuer, beside what the invoice itself keeps.';
 revoke execute on function private.face_of(uuid) from public, anon, authenticated, service_role;
 
 create or replace function private.freeze_face() returns trigger
@@ -9874,17 +9757,26 @@ create or replace function private.document_of(p_invoice_id uuid, out content js
   language sql stable security definer set search_path = '' as $$
   select f.face || jsonb_build_object(
       'id', i.id, 'practice_id', i.practice_id, 'kind', i.document_kind, 'number', i.document_number, 'currency', i.currency,
-      'issued_at', case when i.finalized_at is not null then i.issued_at end, 'drafted_at', i.created_at,
-      'due_date', i.due_date, 'voided_at', i.voided_at,
-      'seller_name', coalesce(i.seller_name, f.face ->> 'legal_name', f.face ->> 'name'),
-      'buyer_name', i.buyer_name, 'buyer_email', i.buyer_email, 'notes', i.notes,
+      'issued_at', case when i.finalized_at is not null then i.issued_at end, 'drafted_at', i.created_at, 'due_date', i.due_date,
+      -- A document that a credit note took back stays as it was issued.
+      'voided_at', case when i.credited_cents = 0 then i.voided_at end,
+      'seller_name', coalesce(i.seller_name, p.legal_name, p.name),
+      'tax_id', case when i.finalized_at is null then p.tax_id else i.seller_tax_id end,
+      'address', case when i.finalized_at is null then p.address else i.seller_address end,
+      'country', case when i.finalized_at is null then p.country else i.seller_country end,
+      'buyer_name', i.buyer_name, 'buyer_email', i.buyer_email, 'buyer_tax_id', i.buyer_tax_id, 'buyer_address', i.buyer_address,
+      'notes', i.notes, 'allocation_number', i.allocation_number, 'tax_inclusive', i.tax_inclusive, 'tax_on_payment', i.tax_on_payment,
       'subtotal_cents', i.subtotal_cents, 'tax_rate_bp', i.tax_rate_bp, 'tax_cents', i.tax_cents, 'total_cents', i.total_amount_cents,
+      'credit_of', (select o.document_number from public.invoices o where o.id = i.credit_of_invoice_id),
+      'paid', (select jsonb_build_object('at', m.paid_at, 'method', m.method_type, 'reference', m.reference)
+               from public.payments m where m.id = i.payment_id),
       'lines', coalesce((
         select jsonb_agg(jsonb_build_object('description', l.description, 'quantity', l.quantity, 'amount_cents', l.amount_cents,
           'discount_cents', l.discount_cents, 'total_cents', l.line_total_cents) order by l.position, l.id)
         from public.invoice_line_items l where l.invoice_id = i.id), '[]')),
     (select g.content from private.logos g where g.practice_id = i.practice_id and g.sha256 = f.face ->> 'logo_sha256')
   from public.invoices i
+  join public.practices p on p.id = i.practice_id
   left join private.document_faces d on d.invoice_id = i.id
   cross join lateral (select coalesce(d.face, private.face_of(i.practice_id)) as face) f
   where i.id = p_invoice_id
@@ -9902,7 +9794,7 @@ begin
     and (not private.acting_as_api() or i.practice_id = any ((select private.my_practice_ids())::uuid[])
          or (i.user_id = private.me() and i.finalized_at is not null) or private.i_am_admin());
   if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
-  if v_invoice.issued_elsewhere then
+  if v_invoice.issued_elsewhere or v_invoice.is_history then
     perform private.fail(409, 'document_elsewhere', 'This document was issued elsewhere.', 'Ask whoever issued it for a copy.');
   end if;
   return v_invoice.id;
@@ -10007,7 +9899,9 @@ declare
 begin
   select d.content, d.logo,
     jsonb_build_object('display_status', private.invoice_display_status(i), 'balance_cents', private.invoice_balance(i),
-      'amount_paid_cents', i.amount_paid_cents, 'amount_refunded_cents', i.amount_refunded_cents, 'paid_at', i.paid_at)
+      'amount_paid_cents', i.amount_paid_cents, 'amount_refunded_cents', i.amount_refunded_cents, 'paid_at', i.paid_at,
+      'takes_cards', exists (select from public.gateway_accounts g where g.practice_id = i.practice_id and g.disabled_at is null),
+      'payment_under_way', exists (select from public.payment_intents t where t.invoice_id = i.id and t.status = 'processing'))
   into content, logo, state
   from public.invoices i cross join lateral private.document_of(i.id) d where i.id = v_invoice_id;
 end $$;
@@ -10096,7 +9990,7 @@ grant execute on function public.send_document(uuid, text) to authenticated, ser
 create or replace function private.send_on_issue() returns trigger
   language plpgsql security definer set search_path = '' as $$
 begin
-  if new.buyer_email is not null and not new.issued_elsewhere
+  if new.buyer_email is not null and not new.issued_elsewhere and not new.is_history
      and exists (select from public.practice_letterheads h where h.practice_id = new.practice_id and h.send_on_issue) then
     perform private.queue_document(new.id, new.buyer_email);
   end if;
@@ -10128,6 +10022,766 @@ comment on function private.document_to_send(uuid) is
   'security definer: faces and links are granted to nobody. For the mail job: the document and a new link to it. Nulls where nothing is left to send.';
 revoke execute on function private.document_to_send(uuid) from public, anon, authenticated, service_role;
 grant execute on function private.document_to_send(uuid) to service_role;
+
+-- schemas/45_documents/60_pay_by_link.sql
+-- Paying by link. The token is what allows it, and it is redeemed in the statement that acts.
+
+create or replace function private.begin_payment_by_link(p_token text) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+begin
+  return public.begin_payment_intent(private.redeem_document_link(p_token), null, 'hosted');
+end $$;
+comment on function private.begin_payment_by_link(text) is
+  'security definer: document_links is granted to nobody. For the pay page: the intent to pay what is open on the document behind a token at the gateway''s own page.';
+revoke execute on function private.begin_payment_by_link(text) from public, anon, authenticated, service_role;
+grant execute on function private.begin_payment_by_link(text) to service_role;
+
+create or replace function private.open_payments_by_link(p_token text) returns setof uuid
+  language plpgsql stable security definer set search_path = '' as $$
+begin
+  return query select i.id from public.payment_intents i where i.invoice_id = private.redeem_document_link(p_token)
+    and i.status in ('requires_payment_method', 'requires_confirmation', 'processing');
+end $$;
+comment on function private.open_payments_by_link(text) is
+  'security definer: document_links is granted to nobody. For the pay page: what the gateway has to be asked about when somebody comes back from it.';
+revoke execute on function private.open_payments_by_link(text) from public, anon, authenticated, service_role;
+grant execute on function private.open_payments_by_link(text) to service_role;
+
+create or replace function private.receipts_of(p_invoice_id uuid) returns setof public.invoices
+  language sql stable security definer set search_path = '' as $$
+  select r.* from public.invoices r
+  where r.finalized_at is not null and r.payment_id in (select a.payment_id from public.payment_allocations a where a.invoice_id = p_invoice_id)
+  order by r.finalized_at, r.id
+$$;
+comment on function private.receipts_of(uuid) is 'security definer: for functions that know who may see an invoice. The receipts of the payments that went to it.';
+revoke execute on function private.receipts_of(uuid) from public, anon, authenticated, service_role;
+
+create or replace function public.receipts_by_link(p_token text)
+returns table (id uuid, kind text, number text, total_cents bigint, currency text, issued_at timestamptz)
+  language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_invoice_id constant uuid := private.redeem_document_link(p_token);
+begin
+  -- Whoever paid gets a receipt, also where the law asks for none; one for each payment, however often this is asked.
+  perform private.make_receipt(p.id)
+  from public.payments p join public.practices r on r.id = p.practice_id
+  where p.status = 'paid' and not r.documents_elsewhere
+    and p.id in (select a.payment_id from public.payment_allocations a where a.invoice_id = v_invoice_id)
+    and not exists (select from public.invoices x where x.payment_id = p.id);
+  return query select r.id, r.document_kind, r.document_number, r.total_amount_cents::bigint, r.currency, r.issued_at
+    from private.receipts_of(v_invoice_id) r;
+end $$;
+comment on function public.receipts_by_link(text) is
+  'security definer: whoever holds the token is not signed in. The receipts of what was paid on the document behind a link; those that are missing are made.';
+revoke execute on function public.receipts_by_link(text) from public, anon, authenticated, service_role;
+grant execute on function public.receipts_by_link(text) to anon, authenticated;
+
+create or replace function public.receipt_by_link(p_token text, p_receipt_id uuid, out content jsonb, out logo bytea)
+  language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_receipt public.invoices;
+begin
+  select * into v_receipt from private.receipts_of(private.redeem_document_link(p_token)) r where r.id = p_receipt_id;
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  select d.content, d.logo into content, logo from private.document_of(v_receipt.id) d;
+end $$;
+comment on function public.receipt_by_link(text, uuid) is
+  'security definer: whoever holds the token is not signed in. One receipt of what was paid on the document behind a link.';
+revoke execute on function public.receipt_by_link(text, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.receipt_by_link(text, uuid) to anon, authenticated;
+
+-- schemas/48_credits/10_packages.sql
+-- What a practice sells in advance: so many sessions of a template, good for so long.
+
+create table if not exists public.packages (
+  id uuid primary key default gen_random_uuid(),
+  practice_id uuid not null references public.practices (id) on delete restrict,
+  template_id uuid not null references public.session_templates (id) on delete restrict,
+  title text not null,
+  sessions integer not null,
+  price_cents integer not null,
+  currency text not null,
+  valid_days integer,
+  spent_at text not null default 'booking',
+  granted_at text not null default 'payment',
+  is_active boolean not null default true,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint packages_title_length check (char_length(btrim(title)) between 1 and 200),
+  constraint packages_sessions_range check (sessions between 1 and 1000),
+  constraint packages_price_range check (price_cents >= 0),
+  constraint packages_currency_code check (private.is_currency(currency)),
+  constraint packages_valid_days_range check (valid_days between 1 and 3650),
+  constraint packages_spent_at check (spent_at in ('booking', 'attendance')),
+  constraint packages_granted_at check (granted_at in ('issue', 'payment'))
+);
+comment on table public.packages is 'Offers of sessions in advance. What was sold keeps the terms it was sold on.';
+comment on column public.packages.sessions is 'How many sessions of the template it is good for.';
+comment on column public.packages.price_cents is 'Of the whole package, in minor units of currency.';
+comment on column public.packages.valid_days is 'From the day it is granted; null never ends.';
+comment on column public.packages.spent_at is 'booking: a seat takes a credit when it is booked. attendance: when its person came, or missed the session at the price of it.';
+comment on column public.packages.granted_at is 'issue: the credits are there as soon as the invoice is issued. payment: once it is paid.';
+create index if not exists packages_practice_idx on public.packages (practice_id, created_at desc, id desc);
+create index if not exists packages_template_idx on public.packages (template_id);
+
+revoke all on public.packages from public, anon, authenticated, service_role;
+grant select, insert, update, delete on public.packages to service_role;
+grant select on public.packages to authenticated;
+grant insert (practice_id, template_id, title, sessions, price_cents, currency, valid_days, spent_at, granted_at, is_active)
+  on public.packages to authenticated;
+grant update (title, sessions, price_cents, currency, valid_days, spent_at, granted_at, is_active) on public.packages to authenticated;
+alter table public.packages enable row level security;
+
+drop policy if exists packages_select_people on public.packages;
+create policy packages_select_people on public.packages for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]) or (is_active and (select private.me()) is not null)
+    or (select private.i_am_admin()));
+comment on policy packages_select_people on public.packages is 'Everybody signed in sees what is on offer; a practice''s people also what was taken off.';
+drop policy if exists packages_insert_practice on public.packages;
+create policy packages_insert_practice on public.packages for insert to authenticated
+  with check (practice_id = any ((select private.my_practice_ids())::uuid[]));
+comment on policy packages_insert_practice on public.packages is 'A practice''s people offer packages.';
+drop policy if exists packages_update_practice on public.packages;
+create policy packages_update_practice on public.packages for update to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]))
+  with check (practice_id = any ((select private.my_practice_ids())::uuid[]));
+comment on policy packages_update_practice on public.packages is 'A practice''s people change what they offer.';
+
+create or replace function private.guard_package() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  if not exists (select from public.session_templates t join public.practice_members m on m.user_id = t.coach_id
+                 where t.id = new.template_id and m.practice_id = new.practice_id) then
+    perform private.fail(404, 'not_found', 'There is no such thing here.');
+  end if;
+  return new;
+end $$;
+comment on function private.guard_package() is 'security definer: reads templates whoever writes. Trigger: a package is of a template of the practice''s own.';
+revoke execute on function private.guard_package() from public, anon, authenticated, service_role;
+drop trigger if exists packages_guard on public.packages;
+create trigger packages_guard before insert or update of practice_id, template_id on public.packages
+  for each row execute function private.guard_package();
+drop trigger if exists packages_touch on public.packages;
+create trigger packages_touch before update on public.packages for each row execute function private.touch_updated_at();
+
+-- schemas/48_credits/20_credits.sql
+-- What clients have in advance, and the ledger that says what became of each session of it.
+
+create table if not exists public.credits (
+  id uuid primary key default gen_random_uuid(),
+  practice_id uuid not null references public.practices (id) on delete restrict,
+  coach_client_id uuid not null references public.coach_clients (id) on delete restrict,
+  template_id uuid not null references public.session_templates (id) on delete restrict,
+  package_id uuid references public.packages (id) on delete set null,
+  invoice_line_id uuid references public.invoice_line_items (id) on delete cascade,
+  title text not null,
+  sessions integer not null,
+  balance integer not null default 0,
+  valid_days integer,
+  expires_at timestamptz,
+  spent_at text not null,
+  granted_at text not null,
+  granted_on timestamptz,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint credits_title_length check (char_length(btrim(title)) between 1 and 200),
+  constraint credits_sessions_range check (sessions between 1 and 100000),
+  constraint credits_never_below_zero check (balance >= 0),
+  constraint credits_spent_at check (spent_at in ('booking', 'attendance')),
+  constraint credits_granted_at check (granted_at in ('issue', 'payment', 'hand')),
+  constraint credits_sold_or_given check ((granted_at = 'hand') = (invoice_line_id is null))
+);
+comment on table public.credits is 'Sessions that a client has in advance: one row for each package sold, or gift. Empty until granted_on.';
+comment on column public.credits.invoice_line_id is 'The line that sold it; null for what was given by hand.';
+comment on column public.credits.balance is 'What is left: the sum of its entries, kept by trigger. The row lock of that update is what holds it above zero.';
+comment on column public.credits.expires_at is 'Good for sessions that start before this.';
+create index if not exists credits_practice_idx on public.credits (practice_id, created_at desc, id desc);
+create index if not exists credits_client_idx on public.credits (coach_client_id, template_id, expires_at) where balance > 0;
+create index if not exists credits_coach_client_idx on public.credits (coach_client_id, created_at desc, id desc);
+create index if not exists credits_template_idx on public.credits (template_id);
+create index if not exists credits_package_idx on public.credits (package_id);
+create unique index if not exists credits_one_per_line on public.credits (invoice_line_id);
+
+create table if not exists public.credit_entries (
+  id uuid primary key default gen_random_uuid(),
+  credit_id uuid not null references public.credits (id) on delete cascade,
+  practice_id uuid not null references public.practices (id) on delete restrict,
+  change integer not null,
+  reason text not null,
+  attendee_id uuid references public.session_attendees (id) on delete set null,
+  note text,
+  made_by uuid references public.users (id) on delete set null,
+  created_at timestamptz not null default now(),
+  constraint credit_entries_moves check (change <> 0),
+  constraint credit_entries_reason check (case reason
+    when 'granted' then change > 0 when 'returned' then change > 0
+    when 'spent' then change = -1 when 'expired' then change < 0 when 'withdrawn' then change < 0
+    when 'moved' then nullif(btrim(note), '') is not null else false end),
+  constraint credit_entries_note_length check (char_length(note) <= 500)
+);
+comment on table public.credit_entries is 'The ledger of credits, append-only: what came, what went, and why.';
+comment on column public.credit_entries.reason is
+  'granted: sold or given. spent: on a seat. returned: the seat was given up in time, or the sale stands after all. expired. withdrawn: the sale was taken back. moved: by hand, and note says why.';
+create index if not exists credit_entries_credit_idx on public.credit_entries (credit_id, created_at, id);
+create index if not exists credit_entries_attendee_idx on public.credit_entries (attendee_id, created_at);
+create index if not exists credit_entries_practice_idx on public.credit_entries (practice_id);
+create index if not exists credit_entries_made_by_idx on public.credit_entries (made_by);
+
+-- Only the functions of the owner write.
+revoke all on public.credits, public.credit_entries from public, anon, authenticated, service_role;
+grant select on public.credits, public.credit_entries to authenticated, service_role;
+alter table public.credits enable row level security;
+alter table public.credit_entries enable row level security;
+
+create or replace function private.my_credit_ids() returns uuid[]
+  language sql stable security definer set search_path = '' as $$
+  select coalesce(array_agg(k.id), '{}') from public.credits k join public.coach_clients c on c.id = k.coach_client_id
+  where c.client_id = (select private.me())
+$$;
+comment on function private.my_credit_ids() is
+  'security definer: policies of credits and entries ask for what a client has without reading another guarded table.';
+revoke execute on function private.my_credit_ids() from public, anon, authenticated, service_role;
+grant execute on function private.my_credit_ids() to authenticated;
+
+drop policy if exists credits_select_client on public.credits;
+create policy credits_select_client on public.credits for select to authenticated
+  using (id = any ((select private.my_credit_ids())::uuid[]));
+comment on policy credits_select_client on public.credits is 'A client sees what the client has.';
+drop policy if exists credits_select_practice on public.credits;
+create policy credits_select_practice on public.credits for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]) or (select private.i_am_admin()));
+comment on policy credits_select_practice on public.credits is 'A practice''s people see what they sold, an admin everything.';
+drop policy if exists credit_entries_select_client on public.credit_entries;
+create policy credit_entries_select_client on public.credit_entries for select to authenticated
+  using (credit_id = any ((select private.my_credit_ids())::uuid[]));
+comment on policy credit_entries_select_client on public.credit_entries is 'A client sees what became of the client''s credits.';
+drop policy if exists credit_entries_select_practice on public.credit_entries;
+create policy credit_entries_select_practice on public.credit_entries for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]) or (select private.i_am_admin()));
+comment on policy credit_entries_select_practice on public.credit_entries is 'A practice''s people see the ledger of what they sold, an admin everything.';
+
+drop trigger if exists credits_touch on public.credits;
+create trigger credits_touch before update on public.credits for each row execute function private.touch_updated_at();
+
+create or replace function private.count_credit() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  update public.credits set balance = balance + new.change where id = new.credit_id;
+  perform private.book_credit(new.credit_id);
+  return null;
+end $$;
+comment on function private.count_credit() is
+  'security definer: credits are written by nobody. Trigger: balance and books follow the ledger, and a check refuses what would go below zero.';
+revoke execute on function private.count_credit() from public, anon, authenticated, service_role;
+drop trigger if exists credit_entries_count on public.credit_entries;
+create trigger credit_entries_count after insert on public.credit_entries for each row execute function private.count_credit();
+
+create or replace function private.keep_credit_entry() returns trigger
+  language plpgsql set search_path = '' as $$
+begin
+  -- A draft that is thrown away takes its empty credits along; seats and people may be forgotten, what moved stays.
+  if tg_op = 'UPDATE' and to_jsonb(new) - array['attendee_id', 'made_by'] = to_jsonb(old) - array['attendee_id', 'made_by']
+     and num_nonnulls(new.attendee_id, new.made_by) < num_nonnulls(old.attendee_id, old.made_by) then
+    return new;
+  end if;
+  perform private.fail(409, 'credits_append_only', 'The ledger of credits is never changed.', 'Move credits by hand, and say why.');
+  return null;
+end $$;
+comment on function private.keep_credit_entry() is 'Trigger: the ledger of credits is append-only, for the owner too.';
+revoke execute on function private.keep_credit_entry() from public, anon, authenticated, service_role;
+drop trigger if exists credit_entries_keep on public.credit_entries;
+create trigger credit_entries_keep before update or delete on public.credit_entries
+  for each row execute function private.keep_credit_entry();
+
+drop trigger if exists credit_entries_whole on public.credit_entries;
+create trigger credit_entries_whole before truncate on public.credit_entries
+  for each statement execute function private.keep_credit_entry();
+
+create or replace function private.move_credit(p_credit public.credits, p_change integer, p_reason text, p_attendee_id uuid default null,
+  p_note text default null) returns void
+  language sql security definer set search_path = '' as $$
+  insert into public.credit_entries (credit_id, practice_id, change, reason, attendee_id, note, made_by)
+  values (p_credit.id, p_credit.practice_id, p_change, p_reason, p_attendee_id, p_note, private.me())
+$$;
+comment on function private.move_credit(public.credits, integer, text, uuid, text) is
+  'security definer: the only writer of the ledger.';
+revoke execute on function private.move_credit(public.credits, integer, text, uuid, text) from public, anon, authenticated, service_role;
+
+-- schemas/48_credits/30_spend_credits.sql
+-- When a seat takes a credit and when it gives it back. Both follow from the seat as it stands, so it does not matter how often
+-- or in which order that is looked at.
+
+create or replace function private.seat_spends(p_seat public.session_attendees, p_session public.sessions, out attended boolean, out held boolean)
+  language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_outcome public.seat_outcomes;
+begin
+  select * into v_outcome from public.seat_outcomes o
+  where o.attendee_id = p_seat.id and o.kind in ('cancelled', 'no_show') and o.undone_at is null
+  order by o.created_at desc, o.id desc limit 1;
+  -- Given up or missed: the credit is spent where the whole price is owed.
+  if found and (v_outcome.kind = 'no_show' or p_session.status = 'cancelled'
+                or not private.takes_a_place(p_seat.role, p_seat.status, p_seat.cancelled_at)) then
+    held := v_outcome.waived_at is null and (v_outcome.forfeits or coalesce((v_outcome.tier ->> 'percent')::integer, 0) = 100);
+    attended := held;
+    return;
+  end if;
+  held := private.takes_a_place(p_seat.role, p_seat.status, p_seat.cancelled_at) and p_seat.status <> 'invited'
+    and p_session.status in ('scheduled', 'in_progress', 'completed');
+  attended := held and (p_seat.status = 'checked_in' or p_session.status = 'completed');
+end $$;
+comment on function private.seat_spends(public.session_attendees, public.sessions) is
+  'security definer: outcomes have policies of their own. Whether a seat holds a credit that is spent at booking, and one spent at attendance.';
+revoke execute on function private.seat_spends(public.session_attendees, public.sessions) from public, anon, authenticated, service_role;
+
+create or replace function private.sync_credit(p_attendee_id uuid) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_seat public.session_attendees;
+  v_session public.sessions;
+  v_credit public.credits;
+  v_spends record;
+begin
+  -- The seat's lock is what keeps two from taking a credit for the same seat.
+  select * into v_seat from public.session_attendees a where a.id = p_attendee_id for no key update;
+  select * into v_session from public.sessions s where s.id = v_seat.session_id;
+  select * into v_spends from private.seat_spends(v_seat, v_session);
+  select k.* into v_credit from public.credits k
+  where k.id = (select e.credit_id from public.credit_entries e where e.attendee_id = p_attendee_id
+                group by e.credit_id having sum(e.change) < 0 limit 1);
+  if found then
+    if not (case v_credit.spent_at when 'attendance' then v_spends.attended else v_spends.held end) then
+      perform private.move_credit(v_credit, 1, 'returned', p_attendee_id);
+      perform private.set_seat_billing(p_attendee_id, 'unbilled');
+    end if;
+    return;
+  end if;
+  if not v_spends.held or v_seat.billing_status <> 'unbilled' or v_seat.price_cents = 0
+     or exists (select from public.invoice_line_items l where l.attendee_id = p_attendee_id and l.released_at is null) then
+    return;
+  end if;
+  select * into v_credit from public.credits k
+  where k.coach_client_id = v_seat.coach_client_id and k.template_id = v_session.template_id and k.balance > 0
+    and (k.expires_at is null or k.expires_at > v_session.scheduled_at) and (k.spent_at = 'booking' or v_spends.attended)
+  order by k.expires_at nulls last, k.created_at, k.id limit 1
+  -- Waits for whoever takes the last one, and then looks again.
+  for no key update;
+  if not found then return; end if;
+  perform private.move_credit(v_credit, -1, 'spent', p_attendee_id);
+  perform private.set_seat_billing(p_attendee_id, 'paid');
+end $$;
+comment on function private.sync_credit(uuid) is
+  'security definer: credits are written by nobody. A seat takes the credit that ends first, or gives back the one it had.';
+revoke execute on function private.sync_credit(uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.sync_credit_of_seat() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  -- Past sessions that are imported spend nothing.
+  if tg_op = 'UPDATE' or exists (select from public.sessions s where s.id = new.session_id and s.status = 'scheduled' and s.scheduled_at > now()) then
+    perform private.sync_credit(new.id);
+  end if;
+  return null;
+end $$;
+comment on function private.sync_credit_of_seat() is 'security definer: calls a helper that no API role may. Trigger: a seat that is taken or left.';
+revoke execute on function private.sync_credit_of_seat() from public, anon, authenticated, service_role;
+drop trigger if exists session_attendees_spend on public.session_attendees;
+drop trigger if exists session_attendees_spend_new on public.session_attendees;
+-- By their names after session_attendees_outcome, whose row they read.
+create trigger session_attendees_spend after update of status, cancelled_at on public.session_attendees
+  for each row when (new.role <> 'coach' and (old.status, old.cancelled_at) is distinct from (new.status, new.cancelled_at))
+  execute function private.sync_credit_of_seat();
+create trigger session_attendees_spend_new after insert on public.session_attendees
+  for each row when (new.role <> 'coach') execute function private.sync_credit_of_seat();
+
+create or replace function private.sync_credits_of_session() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  perform private.sync_credit(a.id) from public.session_attendees a where a.session_id = new.id and a.role <> 'coach' order by a.id;
+  return null;
+end $$;
+comment on function private.sync_credits_of_session() is 'security definer: calls a helper that no API role may. Trigger: a session that took place, was cancelled or missed.';
+revoke execute on function private.sync_credits_of_session() from public, anon, authenticated, service_role;
+drop trigger if exists sessions_spend on public.sessions;
+create trigger sessions_spend after update of status on public.sessions
+  for each row when (old.status <> new.status) execute function private.sync_credits_of_session();
+
+create or replace function private.sync_credit_of_outcome() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  perform private.sync_credit(new.attendee_id);
+  return null;
+end $$;
+comment on function private.sync_credit_of_outcome() is 'security definer: calls a helper that no API role may. Trigger: a miss that was waived, or taken back.';
+revoke execute on function private.sync_credit_of_outcome() from public, anon, authenticated, service_role;
+drop trigger if exists seat_outcomes_spend on public.seat_outcomes;
+create trigger seat_outcomes_spend after update of waived_at, undone_at on public.seat_outcomes
+  for each row execute function private.sync_credit_of_outcome();
+
+create or replace function public.spend_credit(p_attendee_id uuid) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_seat constant public.session_attendees := private.coached_seat(p_attendee_id);
+  v_credit uuid;
+begin
+  perform private.sync_credit(v_seat.id);
+  select e.credit_id into v_credit from public.credit_entries e where e.attendee_id = p_attendee_id
+    group by e.credit_id having sum(e.change) < 0;
+  if v_credit is null then
+    perform private.fail(409, 'no_credit', 'Nothing the client has is good for this seat.',
+      'It is billed or free already, not attended yet, or the credits are for other sessions or have ended.');
+  end if;
+  return v_credit;
+end $$;
+comment on function public.spend_credit(uuid) is
+  'security definer: a coach has a seat of hers, booked before the credits were there, paid with one. Returns the credits; repeating it spends nothing more.';
+revoke execute on function public.spend_credit(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.spend_credit(uuid) to authenticated;
+
+-- schemas/48_credits/35_book_credits.sql
+-- What credits mean for the books: what was sold and not used yet is owed to the client, not earned.
+
+create or replace function private.books_of_credit(p_credit_id uuid) returns jsonb
+  language sql stable security definer set search_path = '' as $$
+  select case when i.finalized_at is null or i.status = 'canceled' then '{}' else
+    (select jsonb_build_object('revenue', v.open, 'credits', -v.open) from (
+      -- Until it is granted all of it is open. More than was sold is a gift.
+      select round(n.net::numeric * case when k.granted_on is null then k.sessions else least(k.balance, k.sessions) end / k.sessions)::bigint) v (open)) end
+  from public.credits k
+  join public.invoice_line_items l on l.id = k.invoice_line_id
+  join public.invoices i on i.id = l.invoice_id
+  cross join lateral (select l.line_total_cents
+    - case when i.tax_inclusive then private.tax_in(l.line_total_cents, i.tax_rate_bp, true) else 0 end) n (net)
+  where k.id = p_credit_id
+$$;
+comment on function private.books_of_credit(uuid) is
+  'security definer: what sold credits mean for the books, by account, as they stand now; null for gifts.';
+revoke execute on function private.books_of_credit(uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.book_credit(p_credit_id uuid) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_should constant jsonb := private.books_of_credit(p_credit_id);
+  v_missing jsonb;
+begin
+  if v_should is null then return; end if;
+  v_missing := private.unposted('credit', p_credit_id, v_should);
+  perform private.post(k.practice_id, l.currency, 'credit', k.id, v_missing,
+    case when (v_missing ->> 'credits')::bigint < 0 then 'credits_owed' else 'credits_used' end, k.coach_client_id, k.title)
+  from public.credits k join public.invoice_line_items l on l.id = k.invoice_line_id where k.id = p_credit_id;
+end $$;
+comment on function private.book_credit(uuid) is
+  'security definer: the journal says of credits what the credits say. Idempotent.';
+revoke execute on function private.book_credit(uuid) from public, anon, authenticated, service_role;
+
+-- schemas/48_credits/40_sell_packages.sql
+-- How credits come and go besides seats: sold on an invoice, given and moved by hand, ended.
+
+create or replace function public.sell_package(p_invoice_id uuid, p_package_id uuid) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, true);
+  v_package public.packages;
+  v_line uuid;
+  v_id uuid;
+begin
+  select * into v_package from public.packages p where p.id = p_package_id and p.practice_id = v_invoice.practice_id and p.is_active;
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  if v_package.currency <> v_invoice.currency then
+    perform private.fail(422, 'currency_mismatch', format('The invoice is in %s, the package in %s.', v_invoice.currency, v_package.currency));
+  end if;
+  if v_invoice.coach_client_id is null then
+    perform private.fail(409, 'client_unknown', 'A package is sold to a client.');
+  end if;
+  v_line := private.put_line(v_invoice, jsonb_build_object('description', v_package.title, 'amount_cents', v_package.price_cents));
+  insert into public.credits (practice_id, coach_client_id, template_id, package_id, invoice_line_id, title, sessions, valid_days, spent_at, granted_at)
+  values (v_invoice.practice_id, v_invoice.coach_client_id, v_package.template_id, v_package.id, v_line, v_package.title, v_package.sessions,
+    v_package.valid_days, v_package.spent_at, v_package.granted_at)
+  returning id into v_id;
+  return v_id;
+end $$;
+comment on function public.sell_package(uuid, uuid) is
+  'security definer: a coach puts a package of her practice on a draft of hers; its credits are empty until it is granted. Returns the credits.';
+revoke execute on function public.sell_package(uuid, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.sell_package(uuid, uuid) to authenticated;
+
+create or replace function private.sync_sold_credits() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_credit public.credits;
+  v_good boolean;
+  v_withdrawn bigint;
+begin
+  for v_credit in
+    select k.* from public.credits k join public.invoice_line_items l on l.id = k.invoice_line_id
+    where l.invoice_id = new.id order by k.id for no key update of k
+  loop
+    v_good := new.finalized_at is not null and new.status not in ('canceled', 'refunded')
+      and (v_credit.granted_at = 'issue' or new.status = 'paid' or v_credit.granted_on is not null);
+    if v_good and v_credit.granted_on is null then
+      update public.credits set granted_on = now(), expires_at = now() + make_interval(days => valid_days) where id = v_credit.id;
+      perform private.move_credit(v_credit, v_credit.sessions, 'granted');
+    elsif not v_good and v_credit.balance > 0 then
+      -- What was spent by then stays spent: sessions that took place are not taken back.
+      perform private.move_credit(v_credit, -v_credit.balance, 'withdrawn');
+    elsif v_good then
+      -- A refund that failed after all: what was withdrawn for it is back.
+      select -sum(e.change) into v_withdrawn from public.credit_entries e
+      where e.credit_id = v_credit.id and (e.reason = 'withdrawn' or (e.reason = 'returned' and e.attendee_id is null));
+      if v_withdrawn > 0 then perform private.move_credit(v_credit, v_withdrawn::integer, 'returned'); end if;
+    end if;
+    perform private.book_credit(v_credit.id);
+  end loop;
+  return null;
+end $$;
+comment on function private.sync_sold_credits() is
+  'security definer: credits are written by nobody. Trigger: a package is granted when its invoice is issued or paid, and what is left of it withdrawn when the sale is taken back.';
+revoke execute on function private.sync_sold_credits() from public, anon, authenticated, service_role;
+drop trigger if exists invoices_grant_credits on public.invoices;
+create trigger invoices_grant_credits after update of status, finalized_at on public.invoices
+  for each row when ((old.status, old.finalized_at) is distinct from (new.status, new.finalized_at))
+  execute function private.sync_sold_credits();
+
+create or replace function public.give_credits(p_coach_client_id uuid, p_template_id uuid, p_sessions integer, p_reason text,
+  p_expires_at timestamptz default null, p_spent_at text default 'booking') returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_template public.session_templates;
+  v_credit public.credits;
+begin
+  select t.* into v_template from public.session_templates t
+  join public.coach_clients c on c.id = p_coach_client_id and c.coach_id = t.coach_id
+  where t.id = p_template_id and t.coach_id = private.me();
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  if nullif(btrim(p_reason), '') is null then perform private.fail(422, 'reason_needed', 'Say why the credits are given.'); end if;
+  if p_sessions is null or p_sessions not between 1 and 1000 then
+    perform private.fail(422, 'credits_out_of_range', 'Between 1 and 1000 sessions are given at once.');
+  end if;
+  if p_expires_at <= now() then perform private.fail(422, 'credits_expired', 'They would have ended already.'); end if;
+  insert into public.credits (practice_id, coach_client_id, template_id, title, sessions, expires_at, spent_at, granted_at, granted_on)
+  select m.practice_id, p_coach_client_id, p_template_id, v_template.title, p_sessions, p_expires_at, p_spent_at, 'hand', now()
+  from public.practice_members m where m.user_id = private.me()
+  returning * into v_credit;
+  insert into public.credit_entries (credit_id, practice_id, change, reason, note, made_by)
+  values (v_credit.id, v_credit.practice_id, p_sessions, 'granted', left(p_reason, 500), private.me());
+  return v_credit.id;
+end $$;
+comment on function public.give_credits(uuid, uuid, integer, text, timestamptz, text) is
+  'security definer: a coach gives a client of hers sessions of a template of hers, and says why. Returns the credits.';
+revoke execute on function public.give_credits(uuid, uuid, integer, text, timestamptz, text) from public, anon, authenticated, service_role;
+grant execute on function public.give_credits(uuid, uuid, integer, text, timestamptz, text) to authenticated;
+
+create or replace function private.lock_my_credit(p_credit_id uuid) returns public.credits
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_credit public.credits;
+begin
+  select * into v_credit from public.credits k where k.id = p_credit_id
+    and (not private.acting_as_api() or k.practice_id = any ((select private.my_practice_ids())::uuid[])) for no key update;
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  if v_credit.granted_on is null then
+    perform private.fail(409, 'credits_not_granted', 'These credits are not there yet.', 'Their invoice is a draft, or not paid.');
+  end if;
+  return v_credit;
+end $$;
+comment on function private.lock_my_credit(uuid) is
+  'security definer: locks credits that the caller''s practice sold, which the caller may see but not write.';
+revoke execute on function private.lock_my_credit(uuid) from public, anon, authenticated, service_role;
+
+create or replace function public.move_credits(p_credit_id uuid, p_change integer, p_reason text) returns integer
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_credit constant public.credits := private.lock_my_credit(p_credit_id);
+begin
+  if nullif(btrim(p_reason), '') is null then perform private.fail(422, 'reason_needed', 'Say why the credits are moved.'); end if;
+  if p_change is null or p_change = 0 or abs(p_change::bigint) > 1000 then
+    perform private.fail(422, 'credits_out_of_range', 'Between 1 and 1000 sessions are moved at once, up or down.');
+  end if;
+  if v_credit.balance + p_change < 0 then
+    perform private.fail(409, 'credits_used_up', format('%s are left.', v_credit.balance));
+  end if;
+  perform private.move_credit(v_credit, p_change, 'moved', null, left(p_reason, 500));
+  return v_credit.balance + p_change;
+end $$;
+comment on function public.move_credits(uuid, integer, text) is
+  'security definer: a coach adds to or takes from credits that her practice sold, and says why. Returns what is left.';
+revoke execute on function public.move_credits(uuid, integer, text) from public, anon, authenticated, service_role;
+grant execute on function public.move_credits(uuid, integer, text) to authenticated;
+
+create or replace function public.extend_credits(p_credit_id uuid, p_expires_at timestamptz) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_credit constant public.credits := private.lock_my_credit(p_credit_id);
+begin
+  if p_expires_at <= now() or not isfinite(p_expires_at) then perform private.fail(422, 'credits_expired', 'That is over already.'); end if;
+  update public.credits set expires_at = p_expires_at where id = v_credit.id;
+end $$;
+comment on function public.extend_credits(uuid, timestamptz) is
+  'security definer: a coach lets credits that her practice sold be good for longer or shorter; null never ends. What ended before stays ended.';
+revoke execute on function public.extend_credits(uuid, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function public.extend_credits(uuid, timestamptz) to authenticated;
+
+create or replace function private.expire_credits() returns integer
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_credit public.credits;
+  v_count integer := 0;
+begin
+  -- A week later, since sessions are often completed after the day they took place.
+  for v_credit in
+    select * from public.credits k where k.balance > 0 and k.expires_at < now() - interval '7 days' order by k.id
+    for no key update skip locked
+  loop
+    perform private.move_credit(v_credit, -v_credit.balance, 'expired');
+    v_count := v_count + 1;
+  end loop;
+  return v_count;
+end $$;
+comment on function private.expire_credits() is
+  'security definer: credits are written by nobody. The nightly job: what ended more than a week ago is gone. Returns how many had something left.';
+revoke execute on function private.expire_credits() from public, anon, authenticated, service_role;
+grant execute on function private.expire_credits() to service_role;
+
+-- schemas/48_credits/50_verify_credits.sql
+-- Whether credits, their ledger, the seats they paid and the books agree. A part of private.verify_billing.
+
+create or replace function private.verify_credits(p_practice_ids uuid[])
+  returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
+  language sql stable security definer set search_path = '' as $$
+  select k.practice_id, 'balance_of_credits', 'credit', k.id::text, e.amount::text, k.balance::text
+  from public.credits k cross join lateral (select coalesce(sum(x.change), 0) as amount from public.credit_entries x where x.credit_id = k.id) e
+  where k.practice_id = any (p_practice_ids) and k.balance <> e.amount
+  union all
+  select k.practice_id, 'credit_in_journal', 'credit', k.id::text, private.books_of_credit(k.id)::text, 'missing ' || u.missing::text
+  from public.credits k cross join lateral private.unposted('credit', k.id, coalesce(private.books_of_credit(k.id), '{}')) u (missing)
+  where k.practice_id = any (p_practice_ids) and u.missing <> '{}'
+  union all
+  select s.practice_id, 'seat_paid_by_credit', 'seat', a.id::text, 'paid', a.billing_status::text
+  from (select x.practice_id, x.attendee_id from public.credit_entries x
+        where x.practice_id = any (p_practice_ids) and x.attendee_id is not null group by 1, 2 having sum(x.change) < 0) s
+  join public.session_attendees a on a.id = s.attendee_id
+  where a.billing_status <> 'paid'
+$$;
+comment on function private.verify_credits(uuid[]) is
+  'security definer: reads all of the practices given. Where balances do not agree with the ledger, the journal with the credits, or seats with what was spent on them.';
+revoke execute on function private.verify_credits(uuid[]) from public, anon, authenticated, service_role;
+
+-- schemas/40_billing/92_verify_billing.sql
+-- Whether documents, movements, counters and books agree; and where they do not. Each check finds what must not exist.
+
+create or replace function private.verify_documents(p_practice_ids uuid[])
+  returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
+  language plpgsql stable security definer set search_path = '' as $$
+#variable_conflict use_column
+begin
+  -- plpgsql keeps the plan; SQL would make it anew at each call.
+  return query
+  select i.practice_id, 'total_of_lines', 'document', i.id::text, i.total_amount_cents::text, coalesce(s.gross, 0)::text
+  from public.invoices i cross join lateral private.invoice_sums(i.id, i.tax_rate_bp, i.tax_inclusive) s
+  where i.practice_id = any (p_practice_ids) and i.finalized_at is not null and not i.is_history
+    and (i.subtotal_cents + i.tax_cents <> i.total_amount_cents or s.gross <> i.total_amount_cents
+      or (i.document_kind in ('invoice', 'tax_invoice') and s.tax <> i.tax_cents))
+  union all
+  select i.practice_id, 'paid_by_allocations', 'document', i.id::text, (i.amount_paid_cents || ' and ' || i.amount_refunded_cents),
+    (a.kept || ' and ' || a.back)
+  from public.invoices i cross join lateral (select coalesce(sum(x.amount_cents), 0) as kept, coalesce(sum(x.refunded_cents), 0) as back
+    from public.payment_allocations x where x.invoice_id = i.id) a
+  where i.practice_id = any (p_practice_ids) and not i.is_history and (i.amount_paid_cents, i.amount_refunded_cents) <> (a.kept, a.back)
+  union all
+  select i.practice_id, 'credited_by_notes', 'document', i.id::text, (i.credited_cents || ' and ' || i.refund_covered_cents),
+    (n.taken || ' and ' || n.covered)
+  from public.invoices i cross join lateral (select coalesce(sum(x.total_amount_cents), 0) as taken, coalesce(sum(x.refund_covered_cents), 0) as covered
+    from public.invoices x where x.credit_of_invoice_id = i.id and x.finalized_at is not null) n
+  where i.practice_id = any (p_practice_ids) and i.document_kind <> 'credit_note' and (i.credited_cents, i.refund_covered_cents) <> (n.taken, n.covered)
+  union all
+  select s.practice_id, 'numbers_without_holes', 'series', concat_ws(' ', s.document_kind, s.year),
+    (s.last_number - s.first_number + 1)::text, count(i.id)::text
+  from public.invoice_series s left join public.invoices i on i.practice_id = s.practice_id and i.document_kind = s.document_kind
+    and i.series_year = s.year and i.number between s.first_number and s.last_number
+  where s.practice_id = any (p_practice_ids) group by s.practice_id, s.document_kind, s.year
+  having count(distinct i.number) <> s.last_number - s.first_number + 1 or count(i.id) <> count(distinct i.number)
+  union all
+  select i.practice_id, 'state_of_seat', 'seat', a.id::text, w.wanted::text, a.billing_status::text
+  from public.invoice_line_items l join public.invoices i on i.id = l.invoice_id join public.session_attendees a on a.id = l.attendee_id
+  cross join lateral (select case when i.status = 'paid' then 'paid' when i.status = 'refunded' or i.written_off_at is not null then 'written_off'
+    else 'awaiting_payment' end as wanted) w
+  where i.practice_id = any (p_practice_ids) and i.finalized_at is not null and i.status <> 'canceled' and l.released_at is null
+    and not i.is_history and a.billing_status::text <> w.wanted;
+end $$;
+comment on function private.verify_documents(uuid[]) is
+  'security definer: reads all of the practices given. Where documents do not agree with their lines, allocations, credit notes, series and seats.';
+revoke execute on function private.verify_documents(uuid[]) from public, anon, authenticated, service_role;
+
+create or replace function private.verify_movements(p_practice_ids uuid[])
+  returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
+  language plpgsql stable security definer set search_path = '' as $$
+#variable_conflict use_column
+begin
+  -- plpgsql keeps the plan; SQL would make it anew at each call.
+  return query
+  select p.practice_id, 'counters_of_payment', 'payment', p.id::text, concat_ws(' ', p.allocated_cents, p.refunded_cents, p.refund_reserved_cents),
+    concat_ws(' ', a.kept, r.back, r.reserved)
+  from public.payments p
+  cross join lateral (select coalesce(sum(x.amount_cents), 0) as kept from public.payment_allocations x where x.payment_id = p.id) a
+  cross join lateral (select coalesce(sum(x.amount_cents) filter (where x.status = 'succeeded'), 0) as back,
+    coalesce(sum(x.amount_cents) filter (where x.status <> 'failed'), 0) as reserved, count(*) as refunds
+    from public.payment_refunds x where x.payment_id = p.id) r
+  -- What came in as refunded has no refunds of its own.
+  where p.practice_id = any (p_practice_ids) and (p.status <> 'refunded' or r.refunds > 0)
+    and (p.allocated_cents, p.refunded_cents, p.refund_reserved_cents) <> (a.kept, r.back, r.reserved)
+  union all
+  select t.practice_id, 'journal_balanced', 'transaction', t.id::text, '0', coalesce(sum(e.amount_cents)::text, 'no entries')
+  from public.journal_transactions t left join public.journal_entries e on e.transaction_id = t.id
+  where t.practice_id = any (p_practice_ids) group by t.practice_id, t.id having coalesce(sum(e.amount_cents), 1) <> 0
+  union all
+  select i.practice_id, 'document_in_journal', 'document', i.id::text, private.books_of_document(i)::text, 'missing ' || u.missing::text
+  from public.invoices i cross join lateral private.unposted('document', i.id, private.books_of_document(i)) u (missing)
+  where i.practice_id = any (p_practice_ids) and i.finalized_at is not null and not i.is_history and u.missing <> '{}'
+  union all
+  select p.practice_id, 'payment_in_journal', 'payment', p.id::text, private.books_of_payment(p)::text, 'missing ' || u.missing::text
+  from public.payments p join public.practices r on r.id = p.practice_id
+  cross join lateral private.unposted('payment', p.id, private.books_of_payment(p)) u (missing)
+  where p.practice_id = any (p_practice_ids) and u.missing <> '{}'
+    -- What was paid before there was a practice is history until something is done with it.
+    and (p.created_at >= r.created_at
+      or exists (select from public.journal_transactions t where t.subject = 'payment' and t.subject_id = p.id))
+  union all
+  select coalesce(b.practice_id, j.practice_id), 'receivable_of_client', 'client', concat_ws(' ', coalesce(b.coach_client_id, j.coach_client_id),
+    coalesce(b.currency, j.currency)), coalesce(b.open, 0)::text, coalesce(j.amount, 0)::text
+  from (select i.practice_id, i.coach_client_id, i.currency, sum(private.invoice_balance(i)) as open from public.invoices i
+      where i.practice_id = any (p_practice_ids) and not i.is_history and i.written_off_at is null and i.finalized_at is not null group by 1, 2, 3) b
+  full join (select t.practice_id, t.coach_client_id, t.currency, sum(e.amount_cents) as amount
+      from public.journal_transactions t join public.journal_entries e on e.transaction_id = t.id and e.account = 'receivable'
+      where t.practice_id = any (p_practice_ids) group by 1, 2, 3) j
+    on concat_ws(' ', j.practice_id, j.currency, j.coach_client_id) = concat_ws(' ', b.practice_id, b.currency, b.coach_client_id)
+  where coalesce(b.open, 0) <> coalesce(j.amount, 0);
+end $$;
+comment on function private.verify_movements(uuid[]) is
+  'security definer: reads all of the practices given. Where payments and documents do not agree with their counters and with the journal, and clients with what the books say they owe.';
+revoke execute on function private.verify_movements(uuid[]) from public, anon, authenticated, service_role;
+
+create or replace function private.verify_billing(p_practice_id uuid default null)
+  returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
+  language sql stable security definer set search_path = '' as $$
+  with asked as (select coalesce(array_agg(p.id), '{}') as ids from public.practices p where p_practice_id is null or p.id = p_practice_id)
+  select d.* from asked, private.verify_documents(asked.ids) d
+  union all select m.* from asked, private.verify_movements(asked.ids) m
+  union all select c.* from asked, private.verify_credits(asked.ids) c
+$$;
+comment on function private.verify_billing(uuid) is
+  'security definer: reads every practice. Where books, documents and balances of one practice, or of all, do not agree; no row when they do.';
+revoke execute on function private.verify_billing(uuid) from public, anon, authenticated, service_role;
+grant execute on function private.verify_billing(uuid) to service_role;
+
+create or replace function public.verify_books()
+  returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
+  language sql stable security definer set search_path = '' as $$
+  select v.* from unnest(private.my_practice_ids()) p (id), private.verify_billing(p.id) v
+$$;
+comment on function public.verify_books() is
+  'security definer: the checks sum up more than one policy shows at once. Where the books of the caller''s practice do not agree; no row when they do.';
+revoke execute on function public.verify_books() from public, anon, authenticated, service_role;
+grant execute on function public.verify_books() to authenticated;
 
 -- schemas/50_messaging/00_membership.sql
 -- Who may read and write which conversation, as arrays that a statement computes once. In plpgsql, since its plans stay
@@ -15672,9 +16326,11 @@ begin
 
   -- Whoever asks for a session could say that the coach had approved it.
   if (
-    select count(*) from pg_attribute as a
-    where a.attrelid = to_regclass('public.session_requests') and a.attname in ('coach_id', 'client_id', 'status', 'session_id')
-      and not a.attisdropped
+    select count(*)
+    from pg_attribute as a
+    join pg_class as c on c.oid = a.attrelid
+    where c.oid = to_regclass('public.session_requests') and a.attname in ('coach_id', 'client_id', 'status', 'session_id')
+      and not a.attisdropped and c.relkind = 'r' and pg_has_role(current_user, c.relowner, 'member')
   ) = 4 then
     drop policy if exists session_requests_begin_pending on public.session_requests;
     create policy session_requests_begin_pending on public.session_requests as restrictive for insert to authenticated
@@ -15684,7 +16340,10 @@ begin
   end if;
 
   -- Who delivers writes this log, and that is the service.
-  if to_regclass('public.notification_delivery_logs') is not null then
+  if exists (
+    select from pg_class as c
+    where c.oid = to_regclass('public.notification_delivery_logs') and pg_has_role(current_user, c.relowner, 'member')
+  ) then
     revoke insert, update, delete, truncate on public.notification_delivery_logs from public, anon, authenticated;
   end if;
 
