@@ -53,7 +53,7 @@ ROWS = {
 OUTSIDERS = ("stranger", "other_client", "foreign_client", "other_coach", "former_member", "suspended")
 # Routes that a secret in the address opens, not the caller.
 TOKENS = {"token", "account_token"}
-# Nor does the caller open these, but a signature in the address: tests/features/messaging/test_files.py tries it.
+# Nor does the caller open these: a signature beside the address does.
 SIGNED = {"/v1/uploads/{upload_id}/content", "/v1/attachments/{attachment_id}/content"}
 WORDS = {"table": "journal", "emoji": "👍", "provider": "sandbox", "day": "2031-06-01", "country": "GB"}
 # Somebody who has left still sees the seat that was theirs.
