@@ -33,9 +33,12 @@ AREAS = {
     "20_practice": ("People and practice", "#5b6ee1", 1),
     "30_scheduling": ("Sessions", "#1f9d78", 1),
     "60_notifications": ("Notifications", "#7a7f8c", 0),
+    "35_calendars": ("Sessions", "#1f9d78", 1),
     "40_billing": ("Money", "#c9771a", 2),
     "45_documents": ("Money", "#c9771a", 2),
+    "48_credits": ("Money", "#c9771a", 2),
     "50_messaging": ("Messages", "#b5477f", 2),
+    "80_live": ("Messages", "#b5477f", 2),
 }
 
 
