@@ -4749,6 +4749,65 @@ drop trigger if exists booking_requests_touch on public.booking_requests;
 create trigger booking_requests_touch before update on public.booking_requests
   for each row execute function private.touch_updated_at();
 
+-- schemas/30_scheduling/40_series.sql
+-- Sessions that recur: the rule they were made by, and which of them is which.
+
+create table if not exists public.session_series (
+  id uuid primary key default gen_random_uuid(),
+  coach_id uuid not null references public.users (id) on delete cascade,
+  client_id uuid not null references public.users (id) on delete cascade,
+  template_id uuid references public.session_templates (id) on delete set null,
+  rule text not null,
+  timezone text not null,
+  created_by uuid references public.users (id) on delete set null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint session_series_rule_length check (char_length(rule) between 1 and 500)
+);
+comment on table public.session_series is 'Sessions that were booked together by a rule, on one clock. Each of them is a session like any other.';
+comment on column public.session_series.rule is 'The RRULE of RFC 5545 that the times came from, for people to read: the sessions are the truth.';
+comment on column public.session_series.timezone is 'The zone on whose clock the times recur.';
+
+create table if not exists public.series_sessions (
+  session_id uuid primary key references public.sessions (id) on delete cascade,
+  series_id uuid not null references public.session_series (id) on delete cascade,
+  coach_id uuid not null references public.users (id) on delete cascade,
+  client_id uuid not null references public.users (id) on delete cascade,
+  ordinal integer not null,
+  local_start timestamp not null,
+  constraint series_sessions_one_each unique (series_id, ordinal),
+  constraint series_sessions_ordinal_range check (ordinal between 1 and 104)
+);
+comment on table public.series_sessions is 'Which session of which series. A session that is moved by itself stays in its place here.';
+comment on column public.series_sessions.local_start is 'The time that the rule gave, on the clock of the series.';
+
+create index if not exists session_series_coach_idx on public.session_series (coach_id, created_at, id);
+create index if not exists session_series_client_idx on public.session_series (client_id, created_at, id);
+create index if not exists session_series_template_idx on public.session_series (template_id);
+create index if not exists session_series_created_by_idx on public.session_series (created_by);
+create index if not exists series_sessions_coach_idx on public.series_sessions (coach_id);
+create index if not exists series_sessions_client_idx on public.series_sessions (client_id);
+
+revoke all on public.session_series, public.series_sessions from public, anon, authenticated, service_role;
+grant select, insert, update, delete on public.session_series, public.series_sessions to service_role;
+grant select on public.session_series, public.series_sessions to authenticated;
+
+alter table public.session_series enable row level security;
+alter table public.series_sessions enable row level security;
+
+drop policy if exists session_series_select_people on public.session_series;
+create policy session_series_select_people on public.session_series for select to authenticated
+  using (coach_id = (select private.me()) or client_id = (select private.me()) or (select private.i_am_admin()));
+comment on policy session_series_select_people on public.session_series is 'A series is seen by its coach, its client and an admin.';
+drop policy if exists series_sessions_select_people on public.series_sessions;
+create policy series_sessions_select_people on public.series_sessions for select to authenticated
+  using (coach_id = (select private.me()) or client_id = (select private.me()) or (select private.i_am_admin()));
+comment on policy series_sessions_select_people on public.series_sessions is 'A series is seen by its coach, its client and an admin.';
+
+drop trigger if exists session_series_touch on public.session_series;
+create trigger session_series_touch before update on public.session_series
+  for each row execute function private.touch_updated_at();
+
 -- schemas/30_scheduling/50_membership.sql
 -- Who takes part in which session, and the policies of sessions that ask it.
 
@@ -5406,7 +5465,8 @@ begin
       'items', coalesce(json_agg(json_build_object(
         'starts_at', to_char(s.starts_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
         'ends_at', to_char(s.ends_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-        'local_start', private.local_text(s.starts_at, p_time_zone)
+        'local_start', private.local_text(s.starts_at, p_time_zone),
+        'reason', null
       ) order by s.starts_at), '[]'),
       'next_cursor', null)
     from public.free_slots(p_coach_id, p_template_id, p_from, p_to) as s
@@ -5417,7 +5477,7 @@ revoke execute on function public.free_slots_json(uuid, uuid, timestamptz, times
   from public, anon, authenticated, service_role;
 grant execute on function public.free_slots_json(uuid, uuid, timestamptz, timestamptz, text) to authenticated, service_role;
 comment on function public.free_slots_json(uuid, uuid, timestamptz, timestamptz, text) is
-  'free_slots as the JSON of the HTTP API: {items: [{starts_at, ends_at, local_start}], next_cursor}, the local start with the offset it has in p_time_zone.';
+  'free_slots as the JSON of the HTTP API: {items: [{starts_at, ends_at, local_start, reason}], next_cursor}, the local start with the offset it has in p_time_zone.';
 
 -- schemas/30_scheduling/70_slot_reasons.sql
 -- Why a time is not on offer. Clients learn that somebody or something takes it, the coach also what.
@@ -6751,6 +6811,319 @@ revoke execute on function private.book_paid_hold(uuid) from public, anon, authe
 grant execute on function private.book_paid_hold(uuid) to service_role;
 comment on function private.book_paid_hold(uuid) is
   'security definer: for whoever learns that a hold was paid. Makes the session, also after the hold expired while the time is still free; called again it gives the same session. Null when the time is lost: then the money is to go back.';
+
+-- schemas/30_scheduling/81_plan_series.sql
+-- What a series would come to, before anything is written.
+
+create or replace function private.series_plan(
+  p_template public.session_templates, p_local_starts timestamp[], p_timezone text, p_missing text
+)
+returns table (ordinal integer, local_start timestamp, starts_at timestamptz, problem text, taken_by text)
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_is_coach boolean := p_template.coach_id is not distinct from private.me();
+  v_before interval := make_interval(mins => p_template.buffer_before_minutes);
+  v_rest interval := make_interval(mins => p_template.default_duration_minutes + p_template.buffer_after_minutes);
+begin
+  return query
+    with times as (
+      select l.place::integer as n, l.local_time, l.local_time at time zone p_timezone as starts
+      from unnest(p_local_starts) with ordinality as l (local_time, place)
+    ), spans as (
+      -- A wall time that the clock skips comes back as another one. It is shown, and asked about.
+      select t.*, tstzrange(t.starts - v_before, t.starts + v_rest) as during,
+        t.starts at time zone p_timezone <> t.local_time as is_missing
+      from times as t
+    )
+    select s.n, s.local_time, s.starts, case
+      when s.is_missing and p_missing = 'skip' then 'skipped'
+      when s.is_missing and p_missing <> 'later' then 'time_does_not_exist'
+      when s.starts <= now() then 'past'
+      when exists (select from spans as o where o.n < s.n and o.during && s.during) then 'overlaps_itself'
+      when b.id is not null then 'taken'
+      when not v_is_coach then private.reason_of(p_template, s.starts)
+    end, case when v_is_coach then b.what end
+    from spans as s
+    left join lateral (
+      select b.id, coalesce(e.title, replace(b.kind, '_', ' ')) as what
+      from public.coach_blocks as b
+      left join public.sessions as e on e.id = b.session_id
+      where b.coach_id = p_template.coach_id and b.during && s.during and (b.expires_at is null or b.expires_at > now())
+      order by b.during
+      limit 1
+    ) as b on true
+    order by s.n;
+end;
+$$;
+revoke execute on function private.series_plan(public.session_templates, timestamp[], text, text)
+  from public, anon, authenticated, service_role;
+comment on function private.series_plan(public.session_templates, timestamp[], text, text) is
+  'security definer: the coach''s time is not for callers to read. Each time of a series with what is wrong with it for the caller, and for the coach what takes it.';
+
+create or replace function private.series_template(p_template_id uuid, p_local_starts timestamp[], p_timezone text, p_missing text)
+returns public.session_templates
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_template public.session_templates := private.bookable_template(p_template_id);
+begin
+  if private.me() is null then
+    perform private.fail(401, 'not_authenticated', 'Sign in to book.');
+  elsif v_template.session_type <> 'individual' then
+    perform private.fail(422, 'template_is_group', 'A group session is joined by invitation.');
+  elsif not private.is_time_zone(p_timezone) then
+    perform private.fail(422, 'timezone_unknown', format('There is no time zone named %L.', left(p_timezone, 80)));
+  elsif p_missing is null or p_missing not in ('ask', 'later', 'skip') then
+    perform private.fail(422, 'series_invalid', 'Times that do not exist are asked about, taken later, or skipped.');
+  elsif coalesce(cardinality(p_local_starts), 0) not between 1 and 104
+    or exists (select from unnest(p_local_starts) as l where l is null or not isfinite(l)) then
+    perform private.fail(422, 'series_invalid', 'A series has 1 to 104 times.');
+  elsif v_template.coach_id <> private.me() and v_template.booking_mode = 'request' then
+    perform private.fail(422, 'approval_needed', 'The coach wants to be asked first.', 'Ask for single times, or write to the coach.');
+  elsif v_template.coach_id <> private.me() and v_template.booking_mode = 'prepaid' then
+    perform private.fail(422, 'payment_needed', 'This is booked by paying for it, one by one.');
+  end if;
+  return v_template;
+end;
+$$;
+revoke execute on function private.series_template(uuid, timestamp[], text, text) from public, anon, authenticated, service_role;
+comment on function private.series_template(uuid, timestamp[], text, text) is
+  'security definer: called by definer functions. The template of a series that the caller may book as far as its arguments go.';
+
+create or replace function public.plan_series(
+  p_template_id uuid, p_local_starts timestamp[], p_timezone text, p_missing text default 'ask'
+)
+returns table (ordinal integer, local_start timestamp, starts_at timestamptz, problem text, taken_by text)
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_template public.session_templates := private.series_template(p_template_id, p_local_starts, p_timezone, p_missing);
+begin
+  return query select * from private.series_plan(v_template, p_local_starts, p_timezone, p_missing);
+end;
+$$;
+revoke execute on function public.plan_series(uuid, timestamp[], text, text) from public, anon, authenticated, service_role;
+grant execute on function public.plan_series(uuid, timestamp[], text, text) to authenticated;
+comment on function public.plan_series(uuid, timestamp[], text, text) is
+  'security definer: shares the plan with create_series. What would become of each wall time: its instant and what is wrong with it, null when nothing is. Writes nothing. p_missing says what becomes of times that a clock change skips: ask, later or skip.';
+
+-- schemas/30_scheduling/82_create_series.sql
+create or replace function public.create_series(
+  p_template_id uuid,
+  p_local_starts timestamp[],
+  p_timezone text,
+  p_rule text,
+  p_client_id uuid default null,
+  p_missing text default 'ask',
+  p_only integer[] default null
+)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_me uuid := private.me();
+  v_template public.session_templates := private.series_template(p_template_id, p_local_starts, p_timezone, p_missing);
+  v_client_id uuid;
+  v_time record;
+  v_problems text;
+  v_count integer;
+  v_series_id uuid;
+  v_session_id uuid;
+begin
+  if v_template.coach_id = v_me then
+    if p_client_id is null then
+      perform private.fail(422, 'client_required', 'Say which client the sessions are with.');
+    end if;
+    v_client_id := p_client_id;
+  elsif p_client_id is distinct from v_me and p_client_id is not null then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  else
+    v_client_id := v_me;
+  end if;
+  -- Two series that want the same weeks in another order would wait for each other's; so one comes after the other.
+  perform private.lock_coach_time(v_template.coach_id);
+  select
+    string_agg(
+      format('%s: %s', to_char(p.local_start, 'YYYY-MM-DD HH24:MI'), concat_ws(', ', replace(p.problem, '_', ' '), p.taken_by)),
+      '; ' order by p.ordinal),
+    count(*)
+  into v_problems, v_count
+  from private.series_plan(v_template, p_local_starts, p_timezone, p_missing) as p
+  where p.problem <> 'skipped' and (p_only is null or p.ordinal = any (p_only));
+  if v_problems is not null then
+    perform private.fail(409, 'series_conflict', format('%s of the times cannot be booked. Nothing was.', v_count), v_problems);
+  end if;
+  insert into public.session_series (coach_id, client_id, template_id, rule, timezone, created_by)
+  values (v_template.coach_id, v_client_id, v_template.id, p_rule, p_timezone, v_me)
+  returning id into v_series_id;
+  v_count := 0;
+  for v_time in
+    select * from private.series_plan(v_template, p_local_starts, p_timezone, p_missing) as p
+    where p.problem is null and (p_only is null or p.ordinal = any (p_only)) order by p.ordinal
+  loop
+    if v_template.coach_id <> v_me then
+      -- Once more one by one: what was just written counts against limits per day and week.
+      perform private.check_slot(v_template, v_time.starts_at);
+    end if;
+    insert into public.sessions (coach_id, client_id, title, description, scheduled_at, duration_minutes, template_id, timezone)
+    values (
+      v_template.coach_id, v_client_id, v_template.title, v_template.description, v_time.starts_at,
+      v_template.default_duration_minutes, v_template.id, p_timezone
+    )
+    returning id into v_session_id;
+    insert into public.series_sessions (session_id, series_id, coach_id, client_id, ordinal, local_start)
+    values (v_session_id, v_series_id, v_template.coach_id, v_client_id, v_time.ordinal, v_time.local_start);
+    v_count := v_count + 1;
+  end loop;
+  if v_count = 0 then
+    perform private.fail(422, 'series_invalid', 'None of the times is left to book.');
+  end if;
+  return v_series_id;
+end;
+$$;
+revoke execute on function public.create_series(uuid, timestamp[], text, text, uuid, text, integer[])
+  from public, anon, authenticated, service_role;
+grant execute on function public.create_series(uuid, timestamp[], text, text, uuid, text, integer[]) to authenticated;
+comment on function public.create_series(uuid, timestamp[], text, text, uuid, text, integer[]) is
+  'security definer: a client may not insert sessions. Books every time of a series or nothing, and names what is in the way; p_only picks some by their place. Gives the series'' id.';
+
+-- schemas/30_scheduling/83_series_moves.sql
+-- All from here on.
+
+create or replace function private.series_from(p_session_id uuid, p_coach_only boolean)
+returns setof public.sessions
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_place public.series_sessions;
+begin
+  select * into v_place from public.series_sessions as m
+  where m.session_id = p_session_id and (m.coach_id = private.me() or (m.client_id = private.me() and not p_coach_only));
+  if v_place.session_id is null then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  end if;
+  perform private.lock_coach_time(v_place.coach_id);
+  return query
+    select s.* from public.sessions as s
+    join public.series_sessions as m on m.session_id = s.id
+    where m.series_id = v_place.series_id and m.ordinal >= v_place.ordinal and s.status = 'scheduled' and s.scheduled_at > now()
+    order by m.ordinal
+    for no key update of s;
+end;
+$$;
+revoke execute on function private.series_from(uuid, boolean) from public, anon, authenticated, service_role;
+comment on function private.series_from(uuid, boolean) is
+  'security definer: called by definer functions. The sessions of a series from one on that are still ahead, locked in their order after the coach''s time.';
+
+create or replace function public.cancel_series(p_session_id uuid, p_reason text default null)
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_session public.sessions;
+  v_count integer := 0;
+begin
+  for v_session in select * from private.series_from(p_session_id, false) loop
+    perform private.move_session(v_session.id, 'cancelled', p_reason);
+    v_count := v_count + 1;
+  end loop;
+  if v_count = 0 then
+    perform private.fail(409, 'session_state_conflict', 'No session of the series is ahead any more.');
+  end if;
+  return v_count;
+end;
+$$;
+revoke execute on function public.cancel_series(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.cancel_series(uuid, text) to authenticated;
+comment on function public.cancel_series(uuid, text) is
+  'security definer: nobody may update the status of a session. The coach or the client cancels a session of a series and all after it; each by its own terms. Gives their number.';
+
+create or replace function public.move_series(p_session_id uuid, p_starts_at timestamptz, p_missing text default 'ask')
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_zone text;
+  v_shift interval;
+  v_ids uuid[];
+  v_problems text;
+  v_count integer;
+begin
+  if p_starts_at is null or not isfinite(p_starts_at) then
+    perform private.fail(422, 'session_in_past', 'Say when the session starts.');
+  elsif p_missing is null or p_missing not in ('ask', 'later') then
+    perform private.fail(422, 'series_invalid', 'Times that do not exist are asked about, or taken later.');
+  end if;
+  select array_agg(s.id order by s.scheduled_at, s.id) into v_ids from private.series_from(p_session_id, true) as s;
+  if p_session_id = any (v_ids) is not true then
+    perform private.fail(409, 'session_state_conflict', 'The session is not ahead any more.');
+  end if;
+  -- By the clock: who moves a Sunday from 18:00 to 19:00 means 19:00 on every Sunday, whatever the clock does between them.
+  select x.timezone, (p_starts_at at time zone x.timezone) - (s.scheduled_at at time zone x.timezone) into v_zone, v_shift
+  from public.sessions as s
+  join public.series_sessions as m on m.session_id = s.id
+  join public.session_series as x on x.id = m.series_id
+  where s.id = p_session_id;
+  -- They make room for one another first; what is in the way after that is somebody else's.
+  delete from public.coach_blocks as b where b.session_id = any (v_ids);
+  with moved as (
+    select s.*, (s.scheduled_at at time zone v_zone) + v_shift as wall from public.sessions as s where s.id = any (v_ids)
+  ), placed as (
+    select m.*, m.wall at time zone v_zone as starts from moved as m
+  ), problem as (
+    select p.wall, case
+      when p_missing = 'ask' and p.starts at time zone v_zone <> p.wall then 'time does not exist'
+      when p.starts <= now() then 'past'
+      else (
+        select 'taken, ' || coalesce(e.title, replace(b.kind, '_', ' '))
+        from public.coach_blocks as b
+        left join public.sessions as e on e.id = b.session_id
+        where b.coach_id = p.coach_id and (b.expires_at is null or b.expires_at > now()) and b.during && tstzrange(
+          p.starts - make_interval(mins => p.buffer_before_minutes),
+          p.starts + make_interval(mins => p.duration_minutes + p.buffer_after_minutes))
+        order by b.during limit 1)
+    end as what
+    from placed as p
+  )
+  select string_agg(format('%s: %s', to_char(wall, 'YYYY-MM-DD HH24:MI'), what), '; ' order by wall), count(*)
+  into v_problems, v_count
+  from problem where what is not null;
+  if v_problems is not null then
+    perform private.fail(409, 'series_conflict', format('%s of the sessions cannot be moved. Nothing was.', v_count), v_problems);
+  end if;
+  update public.sessions as s
+  set scheduled_at = ((s.scheduled_at at time zone v_zone) + v_shift) at time zone v_zone
+  where s.id = any (v_ids);
+  update public.series_sessions as m set local_start = m.local_start + v_shift where m.session_id = any (v_ids);
+  return cardinality(v_ids);
+end;
+$$;
+revoke execute on function public.move_series(uuid, timestamptz, text) from public, anon, authenticated, service_role;
+grant execute on function public.move_series(uuid, timestamptz, text) to authenticated;
+comment on function public.move_series(uuid, timestamptz, text) is
+  'security definer: nobody may update the time of a session. The coach moves a session of a series to another time, and all after it by as much of the clock; all of them or none, with what is in the way named. Gives their number.';
 
 -- schemas/20_practice/70_coach_notes.sql
 create table if not exists public.coach_notes (

@@ -52,6 +52,7 @@ TABLES = {
     "block_id": "coach_blocks",
     "holiday_id": "coach_holidays",
     "outcome_id": "seat_outcomes",
+    "series_id": "session_series",
     "request_id": "booking_requests",
     "payment_id": "payments",
     "refund_id": "payment_refunds",

@@ -27,6 +27,7 @@ ROWS = {
     "template_id": ["offer-retired"],
     "session_id": ["upcoming", "group"],
     "outcome_id": ["outcome"],
+    "series_id": ["row-of-sessions"],
     "request_id": ["asked"],
     "block_id": ["holiday"],
     "holiday_id": ["feast"],

@@ -93,9 +93,13 @@ insert into public.coach_blocks (id, coach_id, kind, during, expires_at) values
 
 insert into public.booking_requests (id, kind, coach_id, client_id, template_id, starts_at, duration_minutes, currency, expires_at, block_id) values
   (@asked, 'request', @coach, @client, @offer-single, date_trunc('day', now()) + interval '34 days', 60, 'ILS', now() + interval '1 hour', null),
-  (@held, 'hold', @coach, @stranger, @offer-single, date_trunc('day', now()) + interval '32 days', 60, 'ILS', now() + interval '1 hour', @hold),
+  (@held, 'hold', @coach, @other_client, @offer-single, date_trunc('day', now()) + interval '32 days', 60, 'ILS', now() + interval '1 hour', @hold),
   (@asked-suspended, 'request', @coach, @suspended, @offer-single, date_trunc('day', now()) + interval '35 days', 60, 'ILS', now() + interval '1 hour', null),
   (@asked-foreign, 'request', @other_coach, @foreign_client, @offer-foreign, date_trunc('day', now()) + interval '34 days', 60, 'ILS', now() + interval '1 hour', null);
+insert into public.session_series (id, coach_id, client_id, rule, timezone) values
+  (@row-of-sessions, @coach, @client, 'FREQ=WEEKLY;COUNT=1', 'UTC'), (@row-foreign, @other_coach, @foreign_client, 'FREQ=WEEKLY;COUNT=1', 'UTC');
+insert into public.series_sessions (session_id, series_id, coach_id, client_id, ordinal, local_start) values
+  (@upcoming, @row-of-sessions, @coach, @client, 1, '2031-01-01 10:00'), (@foreign, @row-foreign, @other_coach, @foreign_client, 1, '2031-01-01 10:00');
 insert into public.cancellation_policies (id, coach_id, template_id, tiers, currency) values
   (@policy, @coach, null, '[{"hours": 24, "percent": 50}]', null),
   (@policy-group, @coach, @offer-group, '[{"hours": 24, "forfeit": true}]', null),

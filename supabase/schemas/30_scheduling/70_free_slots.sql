@@ -90,7 +90,8 @@ begin
       'items', coalesce(json_agg(json_build_object(
         'starts_at', to_char(s.starts_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
         'ends_at', to_char(s.ends_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-        'local_start', private.local_text(s.starts_at, p_time_zone)
+        'local_start', private.local_text(s.starts_at, p_time_zone),
+        'reason', null
       ) order by s.starts_at), '[]'),
       'next_cursor', null)
     from public.free_slots(p_coach_id, p_template_id, p_from, p_to) as s
@@ -101,4 +102,4 @@ revoke execute on function public.free_slots_json(uuid, uuid, timestamptz, times
   from public, anon, authenticated, service_role;
 grant execute on function public.free_slots_json(uuid, uuid, timestamptz, timestamptz, text) to authenticated, service_role;
 comment on function public.free_slots_json(uuid, uuid, timestamptz, timestamptz, text) is
-  'free_slots as the JSON of the HTTP API: {items: [{starts_at, ends_at, local_start}], next_cursor}, the local start with the offset it has in p_time_zone.';
+  'free_slots as the JSON of the HTTP API: {items: [{starts_at, ends_at, local_start, reason}], next_cursor}, the local start with the offset it has in p_time_zone.';

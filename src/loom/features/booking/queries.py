@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from loom.db.executor import Executor
@@ -9,11 +10,17 @@ from loom.db.sql import load_queries
 from loom.features.booking.schemas import (
     Ask,
     BookingRequest,
+    CreateSeries,
     Hold,
+    MoveSeries,
     Outcome,
+    PlannedTime,
+    PlanSeries,
     Quote,
     RequestKind,
     RequestStatus,
+    Series,
+    SeriesSession,
     SetPolicy,
     Terms,
 )
@@ -109,3 +116,54 @@ async def accept_request(q: Executor, request_id: UUID) -> None:
 async def close_request(q: Executor, request_id: UUID, reason: str | None) -> None:
     """409 request_closed."""
     await q.execute(SQL["close_request"], {"id": request_id, "reason": reason})
+
+
+async def plan_series(q: Executor, new: PlanSeries, local_starts: list[datetime]) -> list[PlannedTime]:
+    """What would become of each time."""
+    params = {
+        "template_id": new.template_id,
+        "local_starts": local_starts,
+        "timezone": new.timezone,
+        "missing": new.missing_times,
+    }
+    return await q.fetch_all(SQL["plan_series"], params, PlannedTime)
+
+
+async def create_series(q: Executor, new: CreateSeries, local_starts: list[datetime]) -> UUID:
+    """The series' id; 409 series_conflict names what is in the way."""
+    params = {
+        "template_id": new.template_id,
+        "local_starts": local_starts,
+        "timezone": new.timezone,
+        "rule": new.rule,
+        "client_id": new.client_id,
+        "missing": new.missing_times,
+        "only": new.only,
+    }
+    return await q.fetch_value(SQL["create_series"], params)
+
+
+async def get_series(q: Executor, series_id: UUID) -> Series:
+    """One series; NotFound."""
+    return await q.fetch_one(SQL["get_series"], {"id": series_id}, Series)
+
+
+async def list_series(q: Executor, after: After, limit: int) -> list[Series]:
+    """The caller's series as a coach or client, oldest first."""
+    return await q.fetch_all(SQL["list_series"], {"after_time": after.at, "after_id": after.id, "limit": limit}, Series)
+
+
+async def list_series_sessions(q: Executor, series_id: UUID) -> list[SeriesSession]:
+    """The sessions of a series that the caller sees, in order."""
+    return await q.fetch_all(SQL["list_series_sessions"], {"series_id": series_id}, SeriesSession)
+
+
+async def move_series(q: Executor, session_id: UUID, to: MoveSeries) -> int:
+    """How many sessions were moved; 409 series_conflict."""
+    params = {"session_id": session_id, "starts_at": to.starts_at, "missing": to.missing_times}
+    return await q.fetch_value(SQL["move_series"], params)
+
+
+async def cancel_series(q: Executor, session_id: UUID, reason: str | None) -> int:
+    """How many sessions were cancelled."""
+    return await q.fetch_value(SQL["cancel_series"], {"session_id": session_id, "reason": reason})

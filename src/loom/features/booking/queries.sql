@@ -69,3 +69,37 @@ select public.accept_request(%(id)s)
 
 -- name: close_request
 select public.close_request(%(id)s, %(reason)s)
+
+-- name: plan_series
+select ordinal, local_start, starts_at, problem, taken_by
+from public.plan_series(%(template_id)s, %(local_starts)s::timestamp[], %(timezone)s, %(missing)s)
+order by ordinal
+
+-- name: create_series
+select public.create_series(
+  %(template_id)s, %(local_starts)s::timestamp[], %(timezone)s, %(rule)s, %(client_id)s, %(missing)s, %(only)s::integer[]
+)
+
+-- name: get_series
+select * from public.session_series where id = %(id)s
+
+-- name: list_series
+select *
+from public.session_series as x
+where (x.coach_id = (select private.me()) or x.client_id = (select private.me()))
+  and (%(after_id)s::uuid is null or (x.created_at, x.id) > (%(after_time)s::timestamptz, %(after_id)s))
+order by x.created_at, x.id
+limit %(limit)s
+
+-- name: list_series_sessions
+select m.ordinal, m.session_id, m.local_start, s.scheduled_at as starts_at, s.status::text as status
+from public.series_sessions as m
+join public.sessions as s on s.id = m.session_id
+where m.series_id = %(series_id)s
+order by m.ordinal
+
+-- name: move_series
+select public.move_series(%(session_id)s, %(starts_at)s, %(missing)s)
+
+-- name: cancel_series
+select public.cancel_series(%(session_id)s, %(reason)s)

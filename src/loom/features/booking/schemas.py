@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field, NaiveDatetime
 
 from loom.http.inputs import Input
 
@@ -176,3 +176,90 @@ class Close(Input):
     """Why not."""
 
     reason: Reason | None = None
+
+
+class PlanSeries(Input):
+    """Sessions that recur on the clock of a zone."""
+
+    template_id: UUID
+    local_start: NaiveDatetime = Field(
+        description="The first time, on the clock of `timezone` and without an offset.", examples=["2031-05-04T18:00"]
+    )
+    timezone: Zone
+    rule: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=300,
+            description="RRULE of RFC 5545, daily to yearly, with COUNT or UNTIL.",
+            examples=["FREQ=WEEKLY;COUNT=12"],
+        ),
+    ]
+    missing_times: Literal["ask", "later", "skip"] = Field(
+        "ask",
+        description="What becomes of a time that a clock change skips: it is in the way until you say, taken as much "
+        "later as the clock is changed, or left out.",
+    )
+
+
+class CreateSeries(PlanSeries):
+    """All of the times, or those whose places are named."""
+
+    client_id: UUID | None = Field(None, description="Only for a coach who books: one of their clients.")
+    only: Annotated[list[Annotated[int, Field(ge=1, le=104)]], Field(min_length=1, max_length=104)] | None = Field(
+        None, description="The places (`ordinal`) of the plan to book; without it all, which must all be free."
+    )
+
+
+class PlannedTime(BaseModel):
+    """What would become of one time. `problem` is null when it can be booked; `taken_by` is told to the coach alone.
+
+    Problems: `time_does_not_exist`, `skipped`, `past`, `overlaps_itself`, `taken`, and the reasons of slots.
+    """
+
+    ordinal: int
+    local_start: datetime
+    starts_at: datetime
+    problem: str | None
+    taken_by: str | None
+
+
+class SeriesSession(BaseModel):
+    """A session in its place."""
+
+    ordinal: int
+    session_id: UUID
+    local_start: datetime
+    starts_at: datetime
+    status: str
+
+
+class Series(BaseModel):
+    """Sessions that were booked together. Each is a session like any other."""
+
+    id: UUID
+    coach_id: UUID
+    client_id: UUID
+    template_id: UUID | None
+    rule: str
+    timezone: str
+    created_at: datetime
+
+
+class SeriesWithSessions(Series):
+    """A series and its sessions in order."""
+
+    sessions: list[SeriesSession]
+
+
+class MoveSeries(Input):
+    """Where the session goes; those after it move by as much of the clock."""
+
+    starts_at: Instant
+    missing_times: Literal["ask", "later"] = "ask"
+
+
+class Changed(BaseModel):
+    """How many sessions it was."""
+
+    sessions: int

@@ -144,9 +144,7 @@ class Slot(BaseModel):
     starts_at: datetime
     ends_at: datetime
     local_start: str = Field(examples=["2031-05-04T12:00:00+03:00"])
-    reason: str | None = Field(
-        None, description="Only where reasons were asked for: why this start is not free; null when it is."
-    )
+    reason: str | None = Field(description="Why it is not free, where such starts were asked for too; null when it is.")
 
 
 class TakenBy(BaseModel):
