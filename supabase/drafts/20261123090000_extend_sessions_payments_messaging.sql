@@ -342,6 +342,9 @@ create index if not exists payments_session_idx on public.payments (session_id);
 -- @step payments_values
 -- @step payments_session
 -- @step sessions_paid
+-- @step payments_unlinked
+-- @step sessions_unbilled
+-- @step sessions_overlap
 
 -- Relations, time taken and seats: their tables, which the whole schema repeats below, and then what old sessions say. Before
 -- there are triggers on any of it, since none has to look at rows that come from here.
@@ -509,6 +512,20 @@ where d.kind = 'coach.currency' and r.id = m.practice_id and current_setting('lo
 -- @step payments_practice
 
 -- messaging
+
+-- @step conversation_contexts
+-- What is about one session is that session's conversation of the two, unless it has another.
+update public.conversations as c
+set direct_key = n.direct_key
+from (
+  select (array_agg(x.conversation_id))[1] as id, private.pair_key(s.coach_id, s.client_id, s.id) as direct_key
+  from public.conversation_contexts as x
+  join public.sessions as s on s.id = x.session_id and s.client_id is not null
+  join public.conversations as o on o.id = x.conversation_id and o.type = 'direct' and o.direct_key is null
+  group by s.id
+  having count(*) = 1
+) as n
+where n.id = c.id and not exists (select from public.conversations as taken where taken.direct_key = n.direct_key);
 
 -- One conversation per pair from now on. Where a pair has several, none can be said to be the one: they stay readable as they
 -- are, and the next start makes a new one. Deliveries of old messages are not invented.

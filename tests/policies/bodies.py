@@ -24,6 +24,8 @@ BY_NAME = {
     "auth": "b" * 22,
     "emoji": "👍",
     "endpoint": "https://push.example.test/9",
+    "success_url": "http://127.0.0.1/",
+    "cancel_url": "http://127.0.0.1/",
 }
 
 

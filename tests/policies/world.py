@@ -58,6 +58,8 @@ MADE = {
     "public.message_delivery_states": "matrix.label(t.message_id) || '-' || t.channel",
     "public.message_deliveries": "concat_ws('-', matrix.label(t.message_id), t.channel, matrix.label(t.recipient_id))",
     "public.message_deletions": "'deletion-' || matrix.label(t.message_id)",
+    "public.live_events": "t.detail ->> 'label'",
+    "public.live_feed": "(select e.detail ->> 'label' from public.live_events e where e.id = t.id)",
     "private.credentials": "'credentials-' || matrix.label(t.user_id)",
 }
 
@@ -83,7 +85,7 @@ class World:
 def build(conn: psycopg.Connection[Any], relations: list[Any]) -> World:
     """Fills an empty Loom database as its owner and names every row. `relations` are the tables to name rows of."""
     conn.execute((HERE / "probe.sql").read_text(encoding="utf-8"))
-    text = (HERE / "world.sql").read_text(encoding="utf-8")
+    text = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("world.sql", "live.sql"))
     statements = re.sub(r"^\s*--.*$", "", text, flags=re.MULTILINE)
     ids = {label: uid(label) for label in {*SIGNED_IN, *LABEL.findall(statements)}}
     for label, value in ids.items():

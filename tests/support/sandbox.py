@@ -20,13 +20,13 @@ from tests.support.waiting import until
 
 @dataclass
 class Sandbox:
-    """A running gateway. Without a key, `call` asks as nobody."""
+    """A running gateway. `path` is `/v1/…` as Stripe's, or `/sandbox/…`; bodies go as JSON, which both take."""
 
     url: str
 
     def call(self, method: str, path: str, body: Any = None, key: str = "", **headers: str) -> dict[str, Any]:
         signed = {"Authorization": f"Bearer {key}"} if key else {}
-        answer = httpx.request(method, f"{self.url}/v1{path}", json=body, headers=signed | headers)
+        answer = httpx.request(method, f"{self.url}{path}", json=body, headers=signed | headers)
         return answer.json() | {"http_status": answer.status_code}
 
 

@@ -89,15 +89,26 @@ async def _run(settings: Settings, conninfo: str, parts: list[Part]) -> None:
 
 def http(listener: socket.socket) -> Part:
     """The HTTP API on a bound socket."""
-    return asgi(listener, lambda running: create_app(running.settings, running.database))
+
+    async def end_streams(app: Any) -> None:
+        await app.state.live.close()
+
+    return asgi(listener, lambda running: create_app(running.settings, running.database), end_streams)
 
 
-def asgi(listener: socket.socket, make_app: Callable[[Running], Any]) -> Part:
-    """An ASGI application on a bound socket."""
+async def _nothing(_app: Any) -> None:
+    return None
+
+
+def asgi(
+    listener: socket.socket, make_app: Callable[[Running], Any], farewell: Callable[[Any], Awaitable[None]] = _nothing
+) -> Part:
+    """An ASGI application on a bound socket. `farewell` ends what would go on for ever, such as live streams."""
 
     async def part(running: Running) -> None:
+        app = make_app(running)
         config = uvicorn.Config(
-            make_app(running),
+            app,
             log_config=None,
             access_log=False,
             lifespan="on",
@@ -109,6 +120,7 @@ def asgi(listener: socket.socket, make_app: Callable[[Running], Any]) -> Part:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         stopping = asyncio.create_task(running.stop.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await farewell(app)
         server.should_exit = True
         stopping.cancel()
         await serving

@@ -80,6 +80,9 @@ class Settings(BaseSettings):
     sandbox_url: str | None = Field(
         None, description="Address of a sandbox gateway (`loom sandbox`). Empty: practices can't open sandbox accounts."
     )
+    stripe_url: str | None = Field(
+        None, description="Address of Stripe's API, for tests against a stand-in. Empty: Stripe's own."
+    )
     gateway_timeout_seconds: float = Field(
         10.0, gt=0, description="How long an answer of a payment gateway is waited for; then it is looked up later."
     )
@@ -88,6 +91,10 @@ class Settings(BaseSettings):
     rate_limits: bool = Field(True, description="Whether sign-in and public routes refuse too many requests.")
     metrics: bool = Field(False, description="Whether /metrics answers, to anyone who can reach it.")
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body.")
+    live_max_streams: int = Field(10_000, ge=1, description="Live streams that one process holds open at most.")
+    live_log_days: int = Field(
+        7, ge=1, description="How long a live stream may be away and still go on where it was; then it starts anew."
+    )
     worker_concurrency: int = Field(4, ge=1, description="Jobs that one worker runs at the same time.")
     stalled_job_seconds: float = Field(
         30.0, gt=0, description="Silence of a worker after which its jobs are given to others."

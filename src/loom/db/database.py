@@ -23,7 +23,7 @@ from pydantic import BaseModel
 
 from loom.core.errors import AppError, NotFound
 from loom.db.actor import Actor
-from loom.db.doorbell import Doorbell
+from loom.db.doorbell import Doorbell, Listener
 from loom.db.errors import RETRYABLE, is_connection_loss, translate
 from loom.db.executor import Params
 
@@ -65,6 +65,8 @@ class Database:
         self._hot = hot
         self.conninfo = conninfo
         self.doorbell = Doorbell(self)
+        self.listener = Listener(conninfo)
+        self._before_close: list[Callable[[], Awaitable[None]]] = []
 
     @classmethod
     async def open(
@@ -121,8 +123,16 @@ class Database:
         await self._hot.open()
         return self
 
+    def before_close(self, call: Callable[[], Awaitable[None]]) -> None:
+        """Has something that works with this database end before its connections do."""
+        self._before_close.append(call)
+
     async def close(self) -> None:
         """Closes every connection."""
+        for call in self._before_close:
+            await call()
+        await self.listener.close()
+        await self.doorbell.close()
         await self._pool.close()
         await self._hot.close()
 

@@ -21,6 +21,7 @@ from starlette.responses import Response
 from loom.core.errors import AppError
 from loom.db.actor import Actor
 from loom.db.database import Database, Reader, Tx
+from loom.db.doorbell import CHANGES
 from loom.db.sql import load_queries
 from loom.http.auth import Credentials, actor_of, needs_user, user_of
 from loom.http.services import AppServices, services_of
@@ -112,7 +113,9 @@ class WriteScope:
                 await tx.execute(SQL["keep_idempotent_answer"], kept)
             return _answer(sent_status, headers, body)
 
-        return await self.database.run(self.actor, once)
+        answer = await self.database.run(self.actor, once)
+        self.database.doorbell.ring(CHANGES)
+        return answer
 
 
 def _body(result: BaseModel | bytes | None) -> bytes | None:
@@ -169,7 +172,9 @@ class ServiceScope:
 
     async def run(self, reason: str, work: Callable[[Tx], Awaitable[R]]) -> R:
         """Run `work` in one transaction as the service role."""
-        return await self.database.run(Actor.service(reason), work)
+        result = await self.database.run(Actor.service(reason), work)
+        self.database.doorbell.ring(CHANGES)
+        return result
 
 
 async def service_scope(app: AppServices) -> ServiceScope:

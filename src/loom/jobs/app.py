@@ -13,6 +13,7 @@ from procrastinate.exceptions import JobAborted
 from procrastinate.jobs import Job
 from psycopg import AsyncConnection
 
+from loom.db.doorbell import CHANGES
 from loom.jobs.registry import JobContext, Retry, TaskSpec
 
 _LONGEST_WAIT = 3600
@@ -64,5 +65,6 @@ def _wrap(spec: TaskSpec, context: JobContext) -> Any:
         last = spec.retry is None or attempt >= spec.retry.attempts
         ours = replace(context, job_id=job.job.id, attempt=attempt, last_attempt=last)
         await spec.handler(ours, *args, **kwargs)
+        context.db.doorbell.ring(CHANGES)
 
     return run

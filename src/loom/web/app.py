@@ -13,6 +13,7 @@ import loom
 from loom.core.settings import Settings
 from loom.db.database import Database, Limits
 from loom.db.errors import register
+from loom.features.live.hub import LiveHub
 from loom.http.services import Services
 from loom.web import account_pages, docs_pages, errors, features, openapi, system, tokens
 from loom.web.metrics import Metrics
@@ -74,6 +75,7 @@ def use_database(app: FastAPI, database: Database) -> None:
     """Let the requests of an application go to this database from now on."""
     state = app.state
     state.services = Services(state.settings, database, state.verifier, state.issuer)
+    state.live = LiveHub(database, state.settings.live_max_streams)
 
 
 async def open_database(settings: Settings, conninfo: str) -> Database:

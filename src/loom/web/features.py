@@ -17,6 +17,8 @@ from loom.features.hours import api as hours_api
 from loom.features.hours import errors as hours_errors
 from loom.features.identity import api as identity_api
 from loom.features.identity import errors as identity_errors
+from loom.features.live import api as live_api
+from loom.features.live import errors as live_errors
 from loom.features.messaging import api as messaging_api
 from loom.features.messaging import errors as messaging_errors
 from loom.features.notifications import api as notifications_api
@@ -35,6 +37,7 @@ ROUTERS: list[APIRouter] = [
     scheduling_api.router,
     booking_api.router,
     messaging_api.router,
+    live_api.router,
     billing_api.router,
     documents_api.router,
 ]
@@ -47,6 +50,7 @@ CONSTRAINT_ERRORS: list[Mapping[str, tuple[int, str, str]]] = [
     scheduling_errors.CONSTRAINT_ERRORS,
     booking_errors.CONSTRAINT_ERRORS,
     messaging_errors.CONSTRAINT_ERRORS,
+    live_errors.CONSTRAINT_ERRORS,
     billing_errors.CONSTRAINT_ERRORS,
     documents_errors.CONSTRAINT_ERRORS,
 ]
@@ -61,6 +65,7 @@ ERROR_CODES: list[Mapping[str, str]] = [
     scheduling_errors.ERROR_CODES,
     booking_errors.ERROR_CODES,
     messaging_errors.ERROR_CODES,
+    live_errors.ERROR_CODES,
     billing_errors.ERROR_CODES,
     documents_errors.ERROR_CODES,
 ]

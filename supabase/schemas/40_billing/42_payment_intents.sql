@@ -19,7 +19,6 @@ create table if not exists public.payment_intents (
   requested_by uuid references public.users (id) on delete set null,
   next_action jsonb,
   provider_status text,
-  provider_version bigint,
   last_error_code text,
   last_error_message text,
   outcome_unknown_since timestamptz,
@@ -27,6 +26,15 @@ create table if not exists public.payment_intents (
   check_attempts integer not null default 0,
   succeeded_at timestamptz,
   canceled_at timestamptz,
+  channel text not null default 'direct',
+  capture_method text not null default 'automatic',
+  amount_capturable_cents integer not null default 0,
+  provider_checkout_id text,
+  page_url text,
+  page_expires_at timestamptz,
+  last_charge_id text,
+  constraint payment_intents_channel_known check (channel in ('direct', 'hosted')),
+  constraint payment_intents_capture_known check (capture_method in ('automatic', 'manual')),
   constraint payment_intents_currency_known check (private.is_currency(currency)),
   constraint payment_intents_metadata_object check (jsonb_typeof(metadata) = 'object'),
   constraint payment_intents_secret_dies check (client_secret is null or status not in ('succeeded', 'canceled')),
@@ -38,8 +46,11 @@ comment on column public.payment_intents.client_secret is
   'Lets its holder pay. No API role can read the column; payment_intent_secret() tells the payer only. Emptied at the end.';
 comment on column public.payment_intents.status is
   'requires_confirmation covers the gateway''s requires_action (next_action is then set), processing its requires_capture and any unknown outcome.';
-comment on column public.payment_intents.provider_status is 'What the gateway itself calls the state.';
-comment on column public.payment_intents.provider_version is 'Grows with each change at the gateway, where it tells; older news is not believed.';
+comment on column public.payment_intents.provider_status is 'What the gateway itself calls the state; null while an attempt is on its way and it has said nothing.';
+comment on column public.payment_intents.channel is 'direct = charged by a call of ours; hosted = paid by a person on a page of the gateway''s.';
+comment on column public.payment_intents.amount_capturable_cents is 'Held at the card''s issuer and not ours yet: to be captured or let go.';
+comment on column public.payment_intents.page_url is 'Lets its holder pay, so no API role can read it. Emptied at the end.';
+comment on column public.payment_intents.last_charge_id is 'The newest attempt that the gateway told of. Another one there is news; the same is not.';
 comment on column public.payment_intents.outcome_unknown_since is 'A call was sent and its answer lost. Never retried blindly: looked up at next_check_at.';
 
 create unique index if not exists payment_intents_one_open_per_invoice on public.payment_intents (invoice_id)
@@ -55,7 +66,8 @@ create index if not exists payment_intents_due_idx on public.payment_intents (ne
 revoke all on public.payment_intents from public, anon, authenticated, service_role;
 grant select, insert, update on public.payment_intents to service_role;
 grant select (id, user_id, amount_cents, currency, status, payment_method_id, created_at, updated_at, practice_id, invoice_id,
-  gateway_account_id, provider, next_action, last_error_code, last_error_message, outcome_unknown_since, succeeded_at, canceled_at)
+  gateway_account_id, provider, next_action, last_error_code, last_error_message, outcome_unknown_since, succeeded_at, canceled_at,
+  channel, capture_method, amount_capturable_cents, page_expires_at)
   on public.payment_intents to authenticated;
 
 alter table public.payment_intents enable row level security;
@@ -98,7 +110,9 @@ begin
   end if;
   if new.status in ('succeeded', 'canceled') then
     new.client_secret := null;
+    new.page_url := null;
     new.next_action := null;
+    new.amount_capturable_cents := 0;
     new.outcome_unknown_since := null;
     new.next_check_at := null;
     if new.status = 'succeeded' then new.succeeded_at := coalesce(new.succeeded_at, now());

@@ -16,7 +16,6 @@ create table if not exists public.payment_refunds (
   requested_by uuid references public.users (id) on delete set null,
   failure_reason text,
   provider_status text,
-  provider_version bigint,
   outcome_unknown_since timestamptz,
   next_check_at timestamptz,
   check_attempts integer not null default 0,

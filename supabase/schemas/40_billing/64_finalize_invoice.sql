@@ -67,7 +67,7 @@ begin
   end if;
   update public.payments set status = 'canceled' where intent_id = v_intent.id and status = 'pending';
   update public.payment_intents set status = 'canceled' where id = v_intent.id;
-  if v_intent.provider_intent_id is not null then
+  if v_intent.provider_intent_id is not null or v_intent.channel = 'hosted' then
     perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', v_intent.id));
   end if;
 end $$;

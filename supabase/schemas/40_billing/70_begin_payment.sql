@@ -1,6 +1,7 @@
 -- The two steps before a gateway is called: the plan, and the attempt. Both are committed before anything is sent.
 
-create or replace function public.begin_payment_intent(p_invoice_id uuid, p_idempotency_key text default null) returns uuid
+create or replace function public.begin_payment_intent(p_invoice_id uuid, p_idempotency_key text default null,
+  p_channel text default 'direct', p_capture text default 'automatic') returns uuid
   language plpgsql security definer set search_path = '' as $$
 declare
   v_me constant uuid := private.me();
@@ -36,20 +37,21 @@ begin
   select * into v_open from public.payment_intents i where i.invoice_id = p_invoice_id
     and i.status in ('requires_payment_method', 'requires_confirmation', 'processing');
   if found then
-    if v_open.amount_cents = v_balance and v_open.gateway_account_id = v_account.id then return v_open.id; end if;
+    if (v_open.amount_cents, v_open.gateway_account_id, v_open.channel, v_open.capture_method)
+       = (v_balance, v_account.id, p_channel, p_capture) then return v_open.id; end if;
     perform private.drop_open_intent(p_invoice_id);
   end if;
   insert into public.payment_intents (user_id, amount_cents, currency, practice_id, invoice_id, gateway_account_id, provider,
-    idempotency_key, requested_by, next_check_at)
+    idempotency_key, requested_by, next_check_at, channel, capture_method)
   values (v_invoice.user_id, v_balance, v_invoice.currency, v_invoice.practice_id, p_invoice_id, v_account.id, v_account.provider,
-    p_idempotency_key, v_me, now() + private.check_backoff(0))
+    p_idempotency_key, v_me, now() + private.check_backoff(0), p_channel, p_capture)
   returning id into v_id;
   return v_id;
 end $$;
-comment on function public.begin_payment_intent(uuid, text) is
+comment on function public.begin_payment_intent(uuid, text, text, text) is
   'security definer: payer or coach begins to pay the balance of an issued invoice. Returns the intent: the open one if there is one.';
-revoke execute on function public.begin_payment_intent(uuid, text) from public, anon, authenticated, service_role;
-grant execute on function public.begin_payment_intent(uuid, text) to authenticated, service_role;
+revoke execute on function public.begin_payment_intent(uuid, text, text, text) from public, anon, authenticated, service_role;
+grant execute on function public.begin_payment_intent(uuid, text, text, text) to authenticated, service_role;
 
 create or replace function public.payment_intent_secret(p_intent_id uuid) returns text
   language sql stable security definer set search_path = '' as $$
@@ -90,6 +92,8 @@ begin
       perform private.fail(409, 'intent_closed', 'This intent is over.', 'Begin another.');
     when v_intent.next_action is not null then
       perform private.fail(409, 'action_required', 'The payer must first answer the card issuer.', 'Follow next_action.');
+    when v_intent.channel = 'hosted' then
+      perform private.fail(409, 'page_open', 'This intent is paid on a page of the gateway.', 'Open the page, or begin another payment.');
     when v_intent.provider_intent_id is null then
       perform private.fail(409, 'intent_not_ready', 'The gateway has not answered yet.', 'Try again shortly.');
     else
@@ -108,7 +112,7 @@ begin
     method_type)
   values (v_id, v_intent.user_id, v_intent.amount_cents, v_intent.currency, v_invoice.document_number, 'pending', v_intent.provider,
     'attempt:' || v_id, p_intent_id, p_method_id, 'credit_card');
-  update public.payment_intents set status = 'processing', payment_method_id = coalesce(p_method_id, payment_method_id),
+  update public.payment_intents set status = 'processing', provider_status = null, payment_method_id = coalesce(p_method_id, payment_method_id),
     last_error_code = null, last_error_message = null, check_attempts = 0, next_check_at = now() + private.check_backoff(0)
   where id = p_intent_id;
   return v_id;

@@ -1,8 +1,8 @@
 -- What the gateway says about an intent, from an answer, an event or a look-up. Never "the last event wins".
--- A snapshot: {status, provider_status, version, currency, amount_received_cents, charge_id, next_action, error_code, error_message}
+-- A snapshot: {provider_intent_id, status, provider_status, currency, reference, amount_cents, amount_capturable_cents, amount_received_cents, charge_id, next_action, error_code, error_message, answered (set in the answer to the attempt itself)}
 
 create or replace function public.record_intent_sent(p_intent_id uuid, p_provider_intent_id text, p_client_secret text,
-  p_provider_status text, p_provider_version bigint default null) returns void
+  p_provider_status text) returns void
   language plpgsql security definer set search_path = '' as $$
 declare
   v_intent constant public.payment_intents := private.lock_intent(p_intent_id);
@@ -14,8 +14,7 @@ begin
   end if;
   update public.payment_intents set provider_intent_id = p_provider_intent_id,
     -- An event may have been faster than the answer.
-    provider_status = coalesce(provider_status, p_provider_status),
-    provider_version = greatest(provider_version, p_provider_version), check_attempts = 0,
+    provider_status = coalesce(provider_status, p_provider_status), check_attempts = 0,
     client_secret = case when not v_over then p_client_secret end,
     next_check_at = case when not v_over then now() + interval '30 minutes' end
   where id = p_intent_id;
@@ -24,8 +23,24 @@ begin
     perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', p_intent_id));
   end if;
 end $$;
-comment on function public.record_intent_sent(uuid, text, text, text, bigint) is
+comment on function public.record_intent_sent(uuid, text, text, text) is
   'security definer: moves guarded rows for the service. The gateway has made the intent. Repeating it changes nothing.';
+
+create or replace function public.record_intent_page(p_intent_id uuid, p_checkout_id text, p_url text, p_expires_at timestamptz) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_intent constant public.payment_intents := private.lock_intent(p_intent_id);
+  v_over constant boolean := v_intent.status in ('succeeded', 'canceled');
+begin
+  update public.payment_intents set provider_checkout_id = p_checkout_id, page_url = case when not v_over then p_url end,
+    page_expires_at = p_expires_at, check_attempts = 0, next_check_at = case when not v_over then now() + interval '30 minutes' end
+  where id = p_intent_id;
+  if v_intent.status = 'canceled' then
+    perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', p_intent_id));
+  end if;
+end $$;
+comment on function public.record_intent_page(uuid, text, text, timestamptz) is
+  'security definer: moves guarded rows for the service. The gateway has opened its page for the payer. Repeating it changes nothing.';
 
 create or replace function public.record_intent_unknown(p_intent_id uuid, p_message text) returns void
   language plpgsql security definer set search_path = '' as $$
@@ -47,18 +62,35 @@ create or replace function private.intent_news(p_intent public.payment_intents, 
     when p_intent.status = 'succeeded' then 'unchanged'
     when p_snapshot ->> 'status' = 'succeeded' then 'news' -- money that moved is always believed
     when p_intent.status = 'canceled' then 'unchanged'
-    when (p_snapshot ->> 'version')::bigint < p_intent.provider_version then case when p_looked_up then 'unchanged' else 'stale' end
-    when (p_snapshot ->> 'version')::bigint > p_intent.provider_version then 'news'
     when private.intent_rank((p_snapshot ->> 'status')::public.payment_intent_status) > private.intent_rank(p_intent.status) then 'news'
     when (p_snapshot ->> 'status') = p_intent.status::text then
       case when p_looked_up or p_snapshot ->> 'provider_status' is distinct from p_intent.provider_status then 'news' else 'unchanged' end
+    when not p_looked_up then 'stale'
     -- The gateway stands where it stood before the attempt: the call may be still on its way. Believed at the third look.
-    when p_looked_up then case when p_intent.check_attempts >= 2 then 'news' else 'wait' end
-    else 'stale' end
+    when p_intent.status = 'processing' and p_intent.provider_status is null and p_snapshot ->> 'answered' is null
+      and coalesce(p_snapshot ->> 'charge_id', '') is not distinct from coalesce(p_intent.last_charge_id, '')
+      then case when p_intent.check_attempts >= 2 then 'news' else 'wait' end
+    else 'news' end
 $$;
 comment on function private.intent_news(public.payment_intents, jsonb, boolean) is
   'Whether a snapshot is news: news, unchanged, stale (look the object up first) or wait (look again later).';
 revoke execute on function private.intent_news(public.payment_intents, jsonb, boolean) from public, anon, authenticated, service_role;
+
+create or replace function private.intent_differs(p_intent public.payment_intents, p_snapshot jsonb) returns text
+  language sql stable set search_path = '' as $$
+  select case
+    when p_snapshot ->> 'currency' <> p_intent.currency
+      then format('The gateway speaks of %s, the intent is in %s.', p_snapshot ->> 'currency', p_intent.currency)
+    when p_snapshot ->> 'reference' <> p_intent.id::text
+      then format('The gateway speaks of %s, the intent is %s.', p_snapshot ->> 'reference', p_intent.id)
+    when (p_snapshot ->> 'amount_cents')::bigint <> p_intent.amount_cents
+      then format('The gateway was asked for %s, the intent is over %s.', p_snapshot ->> 'amount_cents', p_intent.amount_cents)
+    when (p_snapshot ->> 'amount_received_cents')::bigint > p_intent.amount_cents
+      then format('The gateway took %s, the intent is over %s.', p_snapshot ->> 'amount_received_cents', p_intent.amount_cents) end
+$$;
+comment on function private.intent_differs(public.payment_intents, jsonb) is
+  'What of a snapshot cannot be about this intent, in a sentence; null where all fits. Less than was asked for is no difference.';
+revoke execute on function private.intent_differs(public.payment_intents, jsonb) from public, anon, authenticated, service_role;
 
 create or replace function public.record_intent_outcome(p_intent_id uuid, p_snapshot jsonb, p_looked_up boolean default false) returns text
   language plpgsql security definer set search_path = '' as $$
@@ -66,17 +98,20 @@ declare
   v_intent constant public.payment_intents := private.lock_intent(p_intent_id);
   v_status constant public.payment_intent_status := p_snapshot ->> 'status';
   v_news constant text := private.intent_news(v_intent, p_snapshot, p_looked_up);
+  v_differs constant text := private.intent_differs(v_intent, p_snapshot);
 begin
   if v_news = 'wait' then
     perform public.record_intent_unknown(p_intent_id, 'The gateway does not know of the attempt yet.');
   end if;
   if v_news <> 'news' then return v_news; end if;
-  if p_snapshot ->> 'currency' <> v_intent.currency then
-    perform private.fail(409, 'currency_mismatch',
-      format('The gateway speaks of %s, the intent is in %s.', p_snapshot ->> 'currency', v_intent.currency));
+  if v_differs is not null then
+    perform public.record_intent_unknown(p_intent_id, v_differs);
+    return 'incident';
   end if;
   update public.payment_intents set status = v_status, provider_status = p_snapshot ->> 'provider_status',
-    provider_version = greatest(provider_version, (p_snapshot ->> 'version')::bigint),
+    provider_intent_id = coalesce(provider_intent_id, p_snapshot ->> 'provider_intent_id'),
+    amount_capturable_cents = coalesce((p_snapshot ->> 'amount_capturable_cents')::integer, 0),
+    last_charge_id = coalesce(p_snapshot ->> 'charge_id', last_charge_id),
     next_action = nullif(p_snapshot -> 'next_action', 'null'::jsonb),
     last_error_code = p_snapshot ->> 'error_code', last_error_message = left(p_snapshot ->> 'error_message', 500),
     outcome_unknown_since = null,
@@ -95,7 +130,7 @@ begin
   return 'applied';
 end $$;
 comment on function public.record_intent_outcome(uuid, jsonb, boolean) is
-  'security definer: moves guarded rows for the service. Applies what the gateway says, once however often it is said. Returns applied, unchanged, stale (look it up, then say p_looked_up) or wait.';
+  'security definer: moves guarded rows for the service. Applies what the gateway says, once however often it is said. Returns applied, unchanged, stale (look it up, then say p_looked_up), wait, or incident where it cannot be about this intent.';
 
 create or replace function private.book_charge(p_intent public.payment_intents, p_snapshot jsonb) returns void
   language plpgsql security definer set search_path = '' as $$
@@ -137,7 +172,7 @@ begin
   update public.payments set status = 'failed', failure_code = p_code, failure_message = left(p_message, 500)
     where id = p_payment_id and status = 'pending';
   if not found then return; end if;
-  update public.payment_intents set status = 'requires_payment_method', last_error_code = p_code,
+  update public.payment_intents set status = 'requires_payment_method', provider_status = 'requires_payment_method', last_error_code = p_code,
     last_error_message = left(p_message, 500), outcome_unknown_since = null, next_check_at = now() + interval '30 minutes'
   where id = v_intent_id and status = 'processing';
 end $$;
@@ -160,14 +195,15 @@ begin
   end if;
   update public.payments set status = 'canceled' where intent_id = p_intent_id and status = 'pending';
   update public.payment_intents set status = 'canceled' where id = p_intent_id;
-  if v_intent.provider_intent_id is not null then
+  if v_intent.provider_intent_id is not null or v_intent.channel = 'hosted' then
     perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', p_intent_id));
   end if;
 end $$;
 comment on function public.cancel_payment_intent(uuid) is 'security definer: payer or coach gives an intent up, here and (by job) at the gateway.';
-revoke execute on function public.record_intent_sent(uuid, text, text, text, bigint), public.record_intent_unknown(uuid, text),
+revoke execute on function public.record_intent_sent(uuid, text, text, text), public.record_intent_unknown(uuid, text),
   public.record_intent_outcome(uuid, jsonb, boolean), public.record_attempt_refused(uuid, text, text),
-  public.cancel_payment_intent(uuid) from public, anon, authenticated, service_role;
-grant execute on function public.record_intent_sent(uuid, text, text, text, bigint), public.record_intent_unknown(uuid, text),
-  public.record_intent_outcome(uuid, jsonb, boolean), public.record_attempt_refused(uuid, text, text) to service_role;
+  public.record_intent_page(uuid, text, text, timestamptz), public.cancel_payment_intent(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.record_intent_sent(uuid, text, text, text), public.record_intent_unknown(uuid, text),
+  public.record_intent_outcome(uuid, jsonb, boolean), public.record_attempt_refused(uuid, text, text),
+  public.record_intent_page(uuid, text, text, timestamptz) to service_role;
 grant execute on function public.cancel_payment_intent(uuid) to authenticated, service_role;

@@ -1,5 +1,5 @@
 -- Refunds: decided by the coach, sent by the service, and told by the gateway as late as it likes.
--- A snapshot: {provider_refund_id, reference, status, provider_status, version, currency, amount_cents, charge_id, failure_reason}
+-- A snapshot: {provider_refund_id, reference, status, provider_status, currency, amount_cents, charge_id, failure_reason}
 
 create or replace function public.request_refund(p_payment_id uuid, p_amount_cents integer default null, p_reason text default null,
   p_idempotency_key text default null) returns uuid
@@ -74,7 +74,7 @@ begin
   update public.payment_refunds set
     status = case when private.refund_rank(v_status) > private.refund_rank(status) then v_status else status end,
     provider_refund_id = coalesce(provider_refund_id, p_snapshot ->> 'provider_refund_id'),
-    provider_status = p_snapshot ->> 'provider_status', provider_version = (p_snapshot ->> 'version')::bigint,
+    provider_status = p_snapshot ->> 'provider_status',
     failure_reason = coalesce(p_snapshot ->> 'failure_reason', failure_reason),
     processed_at = case when v_status in ('succeeded', 'failed') then now() else processed_at end,
     outcome_unknown_since = null, next_check_at = now() + private.check_backoff(check_attempts)

@@ -57,3 +57,15 @@ revoke execute on function public.add_gateway_account(text, text, text, text, te
   public.disable_gateway_account(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.add_gateway_account(text, text, text, text, text, text, text, boolean),
   public.disable_gateway_account(uuid) to authenticated;
+
+create or replace function public.set_webhook_secret(p_account_id uuid, p_secret text) returns void
+  language sql security definer set search_path = '' as $$
+  update private.gateway_secrets set
+    -- What was signed before the change is still on its way.
+    previous_webhook_secret = webhook_secret, webhook_secret = nullif(p_secret, '')
+  where account_id = p_account_id
+$$;
+comment on function public.set_webhook_secret(uuid, text) is
+  'security definer: writes secrets that nobody may read. The gateway has told what it signs the account''s events with; the one before still holds.';
+revoke execute on function public.set_webhook_secret(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.set_webhook_secret(uuid, text) to service_role;

@@ -35,11 +35,11 @@ class Shop:
     def intent(self, invoice: str) -> dict[str, Any]:
         return self.live.call(self.client, "POST", f"/invoices/{invoice}/payment-intents")
 
-    def confirm(self, intent: str, card: str = "tok_approve", **headers: str) -> dict[str, Any]:
+    def confirm(self, intent: str, card: str = "pm_card_visa", **headers: str) -> dict[str, Any]:
         path = f"/payment-intents/{intent}/confirm"
         return self.live.call(self.client, "POST", path, {"card_token": card}, **headers)
 
-    def paid(self, amount: int = 25000, card: str = "tok_approve") -> tuple[str, dict[str, Any]]:
+    def paid(self, amount: int = 25000, card: str = "pm_card_visa") -> tuple[str, dict[str, Any]]:
         invoice = self.invoice(amount)
         assert self.confirm(self.intent(invoice)["id"], card)["status"] == "succeeded"
         return invoice, self.payments(invoice)[0]
@@ -48,6 +48,7 @@ class Shop:
         return self.live.call(self.client, "GET", f"/payments?invoice_id={invoice}")["items"]
 
     def at_gateway(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """`path` as Stripe's (`/v1/…`), or the sandbox's own (`/sandbox/…`)."""
         return self.live.sandbox.call(method, path, body, self.key)
 
     def until_paid(self, invoice: str) -> None:

@@ -174,13 +174,12 @@ class Money(RuleBasedStateMachine):
         status=st.sampled_from(
             ["requires_payment_method", "requires_confirmation", "processing", "canceled", "succeeded"]
         ),
-        version=st.integers(1, 9),
         looked_up=st.booleans(),
     )
-    def hear(self, intent: UUID, status: str, version: int, looked_up: bool) -> None:
+    def hear(self, intent: UUID, status: str, looked_up: bool) -> None:
         row = self.world.row("select amount_cents from public.payment_intents where id = %s", intent)
         news = {
-            "status": status, "provider_status": status, "version": version, "currency": "ILS",
+            "status": status, "provider_status": status, "currency": "ILS",
             "amount_received_cents": row["amount_cents"], "charge_id": f"ch_{intent}",
         }  # fmt: skip
         self.said.setdefault(intent, []).append(news)

@@ -35,7 +35,7 @@ def test_an_invoice_is_paid_by_card_from_intent_to_webhook_to_paid_sessions(shop
     seen = shop.live.call(shop.client, "GET", f"/invoices/{draft['id']}")
     assert (seen["display_status"], seen["amount_paid_cents"], seen["balance_cents"]) == ("paid", 35500, 0)
     assert shop.world.seat_status(seat) == "paid"
-    until(lambda: shop.handled() == ["handled"] * 2, "both events are handled")
+    until(lambda: shop.handled() == ["handled"] * 3, "all events are handled")
     assert len(shop.payments(draft["id"])) == 1
     assert shop.intent(draft["id"])["code"] == "invoice_not_open"
 
@@ -43,19 +43,16 @@ def test_an_invoice_is_paid_by_card_from_intent_to_webhook_to_paid_sessions(shop
 def test_the_webhook_alone_pays_too_and_three_copies_of_it_once(shop: Shop) -> None:
     invoice = shop.invoice()
     intent = shop.intent(invoice)
-    shop.at_gateway("POST", "/control", {"delivery": "twice"})
+    shop.at_gateway("POST", "/sandbox/knobs", {"delivery": "twice"})
     # The payer's browser talks to the gateway itself; Loom hears of it by the webhook only.
     name = one(
         shop.world.owner, "select provider_intent_id as v from public.payment_intents where id = %s", intent["id"]
     )
-    answer = httpx.post(
-        f"{shop.live.sandbox.url}/v1/intents/{name}/confirm",
-        json={"card": "tok_approve"}, headers={"Intent-Secret": intent["client_secret"]},
-    )  # fmt: skip
-    assert answer.json()["status"] == "succeeded"
+    answer = shop.at_gateway("POST", f"/v1/payment_intents/{name}/confirm", {"payment_method": "pm_card_visa"})
+    assert answer["status"] == "succeeded"
     shop.until_paid(invoice)
-    event = shop.at_gateway("GET", "/events")["data"][-1]
-    shop.at_gateway("POST", "/send_again", {"event": event["id"]})
+    event = shop.at_gateway("GET", "/v1/events")["data"][0]
+    shop.at_gateway("POST", "/sandbox/send_again", {"event": event["id"]})
     query = "select times_received, status from public.webhook_events where event_id = %s"
     until(lambda: shop.world.row(query, event["id"])["times_received"] == 3, "the third copy came")
     assert shop.world.row(query, event["id"])["status"] == "handled"
@@ -64,10 +61,10 @@ def test_the_webhook_alone_pays_too_and_three_copies_of_it_once(shop: Shop) -> N
 
 
 def test_events_out_of_order_end_where_the_gateway_is(shop: Shop) -> None:
-    shop.at_gateway("POST", "/control", {"delivery": "withhold"})
+    shop.at_gateway("POST", "/sandbox/knobs", {"delivery": "withhold"})
     invoice, _ = shop.paid()
-    shop.at_gateway("POST", "/deliver", {"backwards": True})
-    until(lambda: shop.handled() == ["handled"] * 2, "both events are handled")
+    shop.at_gateway("POST", "/sandbox/deliver", {"backwards": True})
+    until(lambda: shop.handled() == ["handled"] * 3, "all events are handled")
     assert shop.live.call(shop.client, "GET", f"/invoices/{invoice}")["status"] == "paid"
     assert len(shop.payments(invoice)) == 1
 
@@ -75,18 +72,18 @@ def test_events_out_of_order_end_where_the_gateway_is(shop: Shop) -> None:
 def test_a_declined_card_leaves_the_invoice_open_for_another(shop: Shop) -> None:
     invoice = shop.invoice()
     intent = shop.intent(invoice)["id"]
-    declined = shop.confirm(intent, "tok_decline")
-    assert (declined["status"], declined["last_error_code"]) == ("requires_payment_method", "card_declined")
-    unknown = shop.confirm(intent, "tok_nonsense")
-    assert (unknown["status"], unknown["last_error_code"]) == ("requires_payment_method", "card_unknown")
+    declined = shop.confirm(intent, "pm_card_chargeDeclined")
+    assert (declined["status"], declined["last_error_code"]) == ("requires_payment_method", "generic_decline")
+    assert shop.confirm(intent, "pm_card_nonsense")["status"] == "requires_payment_method"
     assert shop.confirm(intent)["status"] == "succeeded"
-    assert [payment["status"] for payment in shop.payments(invoice)] == ["paid", "failed", "failed"]
+    made = [(payment["status"], payment["failure_code"]) for payment in shop.payments(invoice)]
+    assert made == [("paid", None), ("failed", "resource_missing"), ("failed", "generic_decline")]
 
 
 def test_a_card_that_asks_its_owner_waits_for_the_answer(shop: Shop) -> None:
     invoice = shop.invoice()
     intent = shop.intent(invoice)["id"]
-    asked = shop.confirm(intent, "tok_3ds")
+    asked = shop.confirm(intent, "pm_card_authenticationRequired")
     assert asked["status"] == "requires_confirmation"
     assert shop.confirm(intent)["code"] == "action_required"
     httpx.post(asked["next_action"]["url"], data={"answer": "approve"})
@@ -95,17 +92,17 @@ def test_a_card_that_asks_its_owner_waits_for_the_answer(shop: Shop) -> None:
 
 
 def test_a_charge_whose_answer_was_lost_is_looked_up_and_booked_once(shop: Shop) -> None:
-    shop.at_gateway("POST", "/control", {"delivery": "never"})
+    shop.at_gateway("POST", "/sandbox/knobs", {"delivery": "never"})
     invoice = shop.invoice()
     intent = shop.intent(invoice)["id"]
-    unknown = shop.confirm(intent, "tok_timeout")
+    unknown = shop.confirm(intent, "pm_sandbox_answerLost")
     assert unknown["status"] == "processing"
     assert unknown["outcome_unknown_since"] is not None
     assert shop.confirm(intent)["code"] == "payment_in_progress"
     due(shop, intent)
     shop.until_paid(invoice)
     assert [payment["status"] for payment in shop.payments(invoice)] == ["paid"]
-    assert len(shop.at_gateway("GET", "/charges")["data"]) == 1
+    assert len(shop.at_gateway("GET", "/v1/charges?limit=100")["data"]) == 1
 
 
 def due(shop: Shop, intent: str) -> None:
@@ -115,7 +112,7 @@ def due(shop: Shop, intent: str) -> None:
 
 
 def test_a_crash_after_the_charge_and_before_its_outcome_was_stored_ends_with_one_payment(shop: Shop) -> None:
-    shop.at_gateway("POST", "/control", {"delivery": "never"})
+    shop.at_gateway("POST", "/sandbox/knobs", {"delivery": "never"})
     invoice = shop.invoice()
     intent = shop.intent(invoice)["id"]
     # What the process did before it died: the attempt is committed, the gateway has charged, nothing else is known.
@@ -127,13 +124,16 @@ def test_a_crash_after_the_charge_and_before_its_outcome_was_stored_ends_with_on
         payment,
     )
     shop.live.sandbox.call(
-        "POST", f"/intents/{row['provider_intent_id']}/confirm", {"card": "tok_approve"}, shop.key,
+        "POST",
+        f"/v1/payment_intents/{row['provider_intent_id']}/confirm",
+        {"payment_method": "pm_card_visa"},
+        shop.key,
         **{"Idempotency-Key": row["idempotency_key"]},
     )  # fmt: skip
     due(shop, intent)
     shop.until_paid(invoice)
     assert [(one_["id"], one_["status"]) for one_ in shop.payments(invoice)] == [(str(payment), "paid")]
-    assert len(shop.at_gateway("GET", "/charges")["data"]) == 1
+    assert len(shop.at_gateway("GET", "/v1/charges?limit=100")["data"]) == 1
 
 
 def test_an_intent_that_could_not_be_sent_is_sent_later(shop: Shop) -> None:
@@ -156,7 +156,7 @@ def test_two_tabs_pay_one_invoice_once(shop: Shop) -> None:
     answers = at_once(4, lambda _: shop.confirm(intents[0]))
     assert sum(answer.get("status") == "succeeded" for answer in answers) >= 1
     assert {answer.get("code") for answer in answers} <= {None, "payment_in_progress", "intent_closed"}
-    assert len(shop.at_gateway("GET", "/charges")["data"]) == 1
+    assert len(shop.at_gateway("GET", "/v1/charges?limit=100")["data"]) == 1
     assert [payment["status"] for payment in shop.payments(invoice)] == ["paid"]
 
 
@@ -189,7 +189,7 @@ def test_a_part_is_refunded_and_more_than_was_paid_is_refused(shop: Shop) -> Non
 
 
 def test_a_refund_that_fails_later_opens_nothing_and_gives_the_payment_back(shop: Shop) -> None:
-    invoice, payment = shop.paid(25000, "tok_late_refund_failure")
+    invoice, payment = shop.paid(25000, "pm_card_refundFail")
     refund = shop.live.call(shop.coach, "POST", f"/payments/{payment['id']}/refunds", {"amount_cents": 25000})
     until(
         lambda: shop.live.call(shop.coach, "GET", f"/refunds/{refund['id']}")["status"] == "failed", "the refund failed"
@@ -207,8 +207,8 @@ def test_a_refund_whose_sender_died_is_found_or_sent_once(shop: Shop) -> None:
     with shop.world.serving() as conn:
         conn.execute("select public.begin_refund_call(%s)", [refunds[1]])
     charge = shop.world.payment(UUID(payment["id"]))["provider_transaction_id"]
-    body = {"charge": charge, "amount": 100, "reference": str(refunds[1])}
-    shop.at_gateway("POST", "/refunds", body)
+    body = {"charge": charge, "amount": 100, "metadata": {"reference": str(refunds[1])}}
+    shop.at_gateway("POST", "/v1/refunds", body)
     shop.world.owner.execute("update public.payment_refunds set next_check_at = now() where id = any(%s)", [refunds])
     shop.world.owner.execute("select private.enqueue('billing.repair_unknown', '{\"timestamp\": 0}')")
     for refund in refunds:
@@ -216,15 +216,15 @@ def test_a_refund_whose_sender_died_is_found_or_sent_once(shop: Shop) -> None:
             lambda refund=refund: shop.live.call(shop.coach, "GET", f"/refunds/{refund}")["status"] == "succeeded",
             "sent",
         )
-    assert len(shop.at_gateway("GET", "/refunds")["data"]) == 2
+    assert len(shop.at_gateway("GET", "/v1/refunds?limit=100")["data"]) == 2
 
 
 def test_a_saved_card_pays_and_a_removed_one_is_forgotten(shop: Shop) -> None:
-    body = {"practice_id": str(shop.world.practice), "card_token": "tok_approve", "is_default": True}
+    body = {"practice_id": str(shop.world.practice), "card_token": "pm_card_visa", "is_default": True}
     saved = shop.live.call(shop.client, "POST", "/payment-methods", body)
     assert (saved["http_status"], saved["last4"], saved["is_default"]) == (201, "4242", True)
     assert (
-        shop.live.call(shop.client, "POST", "/payment-methods", body | {"card_token": "tok_decline"})["code"]
+        shop.live.call(shop.client, "POST", "/payment-methods", body | {"card_token": "pm_card_chargeDeclined"})["code"]
         == "card_refused"
     )
     stranger = person(shop.world.owner, "client")

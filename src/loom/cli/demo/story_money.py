@@ -53,9 +53,9 @@ async def _pay(stage: Stage, final: dict[str, Any]) -> None:
     intent = await sarah.post(f"/v1/invoices/{final['id']}/payment-intents")
     stage.facts["intent"] = intent["id"]
     stage.check("an intent over the whole balance", intent["amount_cents"] == final["total_amount_cents"])
-    declined = await sarah.post(f"/v1/payment-intents/{intent['id']}/confirm", {"card_token": "tok_decline"})
+    declined = await sarah.post(f"/v1/payment-intents/{intent['id']}/confirm", {"card_token": "pm_card_chargeDeclined"})
     stage.check("a declined card pays nothing", declined["status"] == "requires_payment_method")
-    await sarah.post(f"/v1/payment-intents/{intent['id']}/confirm", {"card_token": "tok_approve"})
+    await sarah.post(f"/v1/payment-intents/{intent['id']}/confirm", {"card_token": "pm_card_visa"})
 
     async def settled() -> list[dict[str, Any]] | None:
         found = await stage.rows(_STATE, id=final["id"])
@@ -80,7 +80,7 @@ def _paid_once(rows: list[dict[str, Any]]) -> bool:
 
 
 async def _handled(stage: Stage) -> bool:
-    rows = await stage.rows("select status from public.webhook_events where event_type like '%%succeeded%%'")
+    rows = await stage.rows("select status from public.webhook_events where event_type like 'payment_intent.succeeded'")
     return bool(rows) and all(row["status"] == "handled" for row in rows)
 
 
@@ -96,9 +96,9 @@ async def _send_again(stage: Stage) -> dict[str, Any]:
     )
     headers = {"Authorization": f"Bearer {secrets[0]['api_key']}"}
     async with httpx.AsyncClient(base_url=stage.sandbox_url, headers=headers) as gateway:
-        events = (await gateway.get("/v1/events")).raise_for_status().json()["data"]
-        event = next(event["id"] for event in reversed(events) if "succeeded" in event["type"])
-        (await gateway.post("/v1/send_again", json={"event": event, "copies": 2})).raise_for_status()
+        events = (await gateway.get("/v1/events?limit=100")).raise_for_status().json()["data"]
+        event = next(event["id"] for event in events if event["type"] == "payment_intent.succeeded")
+        (await gateway.post("/sandbox/send_again", json={"event": event, "copies": 2})).raise_for_status()
 
     async def thrice() -> dict[str, Any] | None:
         rows = await stage.rows(

@@ -43,6 +43,8 @@ ERROR_CODES: dict[str, str] = {
     "intent_closed": "The intent is paid or canceled.",
     "intent_fixed": "The amount of an intent that the gateway knows never changes.",
     "action_required": "The payer must first answer the card issuer.",
+    "page_open": "The intent is paid on a page of the gateway, not by a card given here.",
+    "way_back_unknown": "The payer would be sent to an address that this server is not configured for.",
     "one_card": "Give either a card_token or a payment_method_id.",
     "method_detached": "A way to pay that was removed does not come back.",
     "signature_missing": "The webhook is not signed.",

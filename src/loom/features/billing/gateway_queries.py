@@ -11,7 +11,17 @@ from pydantic import BaseModel
 
 from loom.db.executor import Executor
 from loom.features.billing.queries import SQL
-from loom.providers.payments import Credentials, GatewayEvent, IntentSnapshot, RefundSnapshot, SavedMethod
+from loom.providers.payments import (
+    Credentials,
+    GatewayEvent,
+    Hint,
+    HostedPage,
+    IntentSnapshot,
+    Order,
+    RefundOrder,
+    RefundSnapshot,
+    SavedMethod,
+)
 
 
 class Call(BaseModel):
@@ -33,7 +43,27 @@ class IntentCall(Call):
     amount_cents: int
     currency: str
     status: str
+    channel: Literal["direct", "hosted"]
+    capture_method: Literal["automatic", "manual"]
     provider_intent_id: str | None
+    provider_checkout_id: str | None
+    page_url: str | None
+    page_expires_at: datetime | None
+    last_charge_id: str | None
+    document_number: str | None
+
+    @property
+    def order(self) -> Order:
+        """As gateways take it."""
+        return Order(
+            reference=str(self.id),
+            amount_cents=self.amount_cents,
+            currency=self.currency,
+            capture=self.capture_method,
+            provider_intent_id=self.provider_intent_id,
+            provider_checkout_id=self.provider_checkout_id,
+            charge_id=self.last_charge_id,
+        )
 
 
 class AttemptCall(Call):
@@ -41,17 +71,32 @@ class AttemptCall(Call):
 
     intent_id: UUID
     key: str
+    amount_cents: int
+    currency: str
     provider_intent_id: str
     provider_method_id: str | None
+
+    @property
+    def order(self) -> Order:
+        """As gateways take it."""
+        return Order(str(self.intent_id), self.amount_cents, self.currency, provider_intent_id=self.provider_intent_id)
 
 
 class RefundCall(Call):
     """A refund and the charge that it gives back."""
 
     amount_cents: int
+    currency: str
     status: str
     provider_refund_id: str | None
     charge_id: str
+
+    @property
+    def order(self) -> RefundOrder:
+        """As gateways take it."""
+        return RefundOrder(
+            str(self.id), self.amount_cents, self.currency, self.charge_id, provider_refund_id=self.provider_refund_id
+        )
 
 
 class MethodCall(Call):
@@ -105,6 +150,11 @@ async def account_call(q: Executor, account_id: UUID) -> Call:
     return await q.fetch_one(SQL["service_account_call"], {"id": account_id}, Call)
 
 
+async def set_webhook_secret(q: Executor, account_id: UUID, secret: str | None) -> None:
+    """What the gateway will sign events with."""
+    await q.fetch_value(SQL["service_set_webhook_secret"], {"id": account_id, "secret": secret})
+
+
 async def method_call(q: Executor, method_id: UUID) -> MethodCall | None:
     """What is needed to forget a card."""
     return await q.find_one(SQL["service_method_call"], {"id": method_id}, MethodCall)
@@ -119,9 +169,14 @@ async def record_sent(q: Executor, intent_id: UUID, said: IntentSnapshot) -> Non
             "provider_intent_id": said.provider_intent_id,
             "client_secret": said.client_secret,
             "provider_status": said.provider_status,
-            "version": said.version,
         },
     )
+
+
+async def record_page(q: Executor, intent_id: UUID, page: HostedPage) -> None:
+    """The gateway has opened its page."""
+    opened = {"checkout_id": page.provider_checkout_id, "url": page.url, "expires_at": page.expires_at}
+    await q.fetch_value(SQL["service_record_intent_page"], {"id": intent_id} | opened)
 
 
 async def record_unknown(q: Executor, intent_id: UUID, message: str) -> None:
@@ -129,9 +184,13 @@ async def record_unknown(q: Executor, intent_id: UUID, message: str) -> None:
     await q.fetch_value(SQL["service_record_intent_unknown"], {"id": intent_id, "message": message})
 
 
-async def record_outcome(q: Executor, intent_id: UUID, said: IntentSnapshot, *, looked_up: bool = False) -> str:
-    """Applies what the gateway says of an intent: applied, unchanged, stale or wait."""
-    news = {"id": intent_id, "snapshot": json.dumps(said.news()), "looked_up": looked_up}
+async def record_outcome(q: Executor, intent_id: UUID, said: IntentSnapshot, *, answered: bool = False) -> str:
+    """Applies what the gateway says of an intent: applied, unchanged, wait or incident.
+
+    `answered`: it is the answer to the call that the intent waits for, so nothing is still on its way.
+    """
+    snapshot = said.news() | ({"answered": True} if answered else {})
+    news = {"id": intent_id, "snapshot": json.dumps(snapshot), "looked_up": True}
     return await q.fetch_value(SQL["service_record_intent_outcome"], news)
 
 
@@ -140,12 +199,16 @@ async def record_refused(q: Executor, payment_id: UUID, code: str, message: str)
     await q.fetch_value(SQL["service_record_attempt_refused"], {"id": payment_id, "code": code, "message": message})
 
 
-async def find_intent(q: Executor, account_id: UUID, said: IntentSnapshot) -> UUID | None:
-    """Our intent behind the gateway's."""
-    return await q.fetch_value(
-        SQL["service_find_intent"],
-        {"account_id": account_id, "provider_intent_id": said.provider_intent_id, "reference": said.reference},
-    )
+async def find_intent(q: Executor, account_id: UUID, hint: Hint) -> UUID | None:
+    """Our intent behind the gateway's, or behind its page."""
+    named = {"account_id": account_id, "provider_id": hint.provider_id, "reference": hint.reference}
+    return await q.fetch_value(SQL["service_find_intent"], named)
+
+
+async def find_refund(q: Executor, account_id: UUID, hint: Hint) -> RefundCall | None:
+    """Our refund behind the gateway's."""
+    named = {"account_id": account_id, "provider_id": hint.provider_id, "reference": hint.reference}
+    return await q.find_one(SQL["service_find_refund"], named, RefundCall)
 
 
 async def begin_refund(q: Executor, refund_id: UUID) -> bool:

@@ -25,7 +25,6 @@ from loom.features.billing.schemas import (
     RequestRefund,
 )
 from loom.http.cursors import After
-from loom.providers.payments import OpenedAccount
 
 SQL = load_queries("loom.features.billing")
 
@@ -94,9 +93,10 @@ async def write_off_invoice(q: Executor, invoice_id: UUID, reason: str) -> None:
     await q.fetch_value(SQL["write_off_invoice"], {"id": invoice_id, "reason": reason})
 
 
-async def begin_intent(q: Executor, invoice_id: UUID) -> UUID:
+async def begin_intent(q: Executor, invoice_id: UUID, *, channel: str = "direct", capture: str = "automatic") -> UUID:
     """The open intent of the invoice, made if there is none."""
-    return await q.fetch_value(SQL["begin_payment_intent"], {"invoice_id": invoice_id})
+    wanted = {"invoice_id": invoice_id, "channel": channel, "capture": capture}
+    return await q.fetch_value(SQL["begin_payment_intent"], wanted)
 
 
 async def begin_attempt(q: Executor, intent_id: UUID, method_id: UUID | None) -> UUID:
@@ -193,9 +193,7 @@ async def get_account(q: Executor, account_id: UUID) -> GatewayAccount:
     return await q.fetch_one(SQL["get_gateway_account"], {"id": account_id}, GatewayAccount)
 
 
-async def add_account(
-    q: Executor, *, provider: str, display_name: str, webhook_token_hash: str, opened: OpenedAccount
-) -> UUID:
+async def add_account(q: Executor, *, provider: str, display_name: str, webhook_token_hash: str, api_key: str) -> UUID:
     """The id of the account; only owners of a practice have one to add it to."""
     return await q.fetch_value(
         SQL["add_gateway_account"],
@@ -203,10 +201,10 @@ async def add_account(
             "provider": provider,
             "display_name": display_name,
             "webhook_token_hash": webhook_token_hash,
-            "api_key": opened.api_key,
-            "webhook_secret": opened.webhook_secret,
-            "external_id": opened.external_id,
-            "public_key": opened.public_key,
+            "api_key": api_key,
+            "webhook_secret": None,
+            "external_id": None,
+            "public_key": None,
         },
     )
 

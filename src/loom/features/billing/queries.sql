@@ -59,7 +59,7 @@ select public.void_invoice(%(id)s, %(reason)s)
 select public.write_off_invoice(%(id)s, %(reason)s)
 
 -- name: begin_payment_intent
-select public.begin_payment_intent(%(invoice_id)s)
+select public.begin_payment_intent(%(invoice_id)s, null, %(channel)s, %(capture)s)
 
 -- name: begin_payment_attempt
 select public.begin_payment_attempt(%(intent_id)s, %(method_id)s)
@@ -216,15 +216,18 @@ select public.finish_webhook(%(id)s, %(status)s, %(outcome)s, %(error)s)
 select i.id
 from public.payment_intents as i
 where i.gateway_account_id = %(account_id)s
-  and (i.provider_intent_id = %(provider_intent_id)s or (i.provider_intent_id is null and i.id::text = %(reference)s))
+  and (i.provider_intent_id = %(provider_id)s or i.provider_checkout_id = %(provider_id)s
+    or (i.provider_intent_id is null and i.id::text = %(reference)s))
 order by i.provider_intent_id nulls last
 limit 1
 
 -- name: service_intent_call
 -- role: service_role
 select
-  i.id, i.amount_cents, i.currency, i.status, i.provider_intent_id, g.provider, s.api_key
+  i.id, i.amount_cents, i.currency, i.status, i.channel, i.capture_method, i.provider_intent_id, i.provider_checkout_id,
+  i.page_url, i.page_expires_at, i.last_charge_id, g.provider, s.api_key, v.document_number
 from public.payment_intents as i
+left join public.invoices as v on v.id = i.invoice_id
 join public.gateway_accounts as g on g.id = i.gateway_account_id
 left join private.gateway_secrets as s on s.account_id = g.id
 where i.id = %(id)s
@@ -232,7 +235,8 @@ where i.id = %(id)s
 -- name: service_attempt_call
 -- role: service_role
 select
-  p.id, p.intent_id, p.idempotency_key as key, i.provider_intent_id, m.provider_method_id, g.provider, s.api_key
+  p.id, p.intent_id, p.idempotency_key as key, p.amount_cents, p.currency, i.provider_intent_id, m.provider_method_id, g.provider,
+  s.api_key
 from public.payments as p
 join public.payment_intents as i on i.id = p.intent_id
 join public.gateway_accounts as g on g.id = i.gateway_account_id
@@ -243,12 +247,16 @@ where p.id = %(id)s
 -- name: service_refund_call
 -- role: service_role
 select
-  r.id, r.amount_cents, r.status, r.provider_refund_id, p.provider_transaction_id as charge_id, g.provider, s.api_key
+  r.id, r.amount_cents, r.currency, r.status, r.provider_refund_id, p.provider_transaction_id as charge_id, g.provider, s.api_key
 from public.payment_refunds as r
 join public.payments as p on p.id = r.payment_id
 join public.gateway_accounts as g on g.id = p.gateway_account_id
 left join private.gateway_secrets as s on s.account_id = g.id
 where r.id = %(id)s
+
+-- name: service_set_webhook_secret
+-- role: service_role
+select public.set_webhook_secret(%(id)s, %(secret)s)
 
 -- name: service_account_call
 -- role: service_role
@@ -267,7 +275,11 @@ where m.id = %(id)s
 
 -- name: service_record_intent_sent
 -- role: service_role
-select public.record_intent_sent(%(id)s, %(provider_intent_id)s, %(client_secret)s, %(provider_status)s, %(version)s)
+select public.record_intent_sent(%(id)s, %(provider_intent_id)s, %(client_secret)s, %(provider_status)s)
+
+-- name: service_record_intent_page
+-- role: service_role
+select public.record_intent_page(%(id)s, %(checkout_id)s, %(url)s, %(expires_at)s)
 
 -- name: service_record_intent_unknown
 -- role: service_role
@@ -288,6 +300,17 @@ select public.begin_refund_call(%(id)s)
 -- name: service_record_refund_outcome
 -- role: service_role
 select public.record_refund_outcome(%(id)s, %(snapshot)s::jsonb)
+
+-- name: service_find_refund
+-- role: service_role
+select
+  r.id, r.amount_cents, r.currency, r.status, r.provider_refund_id, p.provider_transaction_id as charge_id, g.provider, s.api_key
+from public.payment_refunds as r
+join public.payments as p on p.id = r.payment_id
+join public.gateway_accounts as g on g.id = p.gateway_account_id
+left join private.gateway_secrets as s on s.account_id = g.id
+where p.gateway_account_id = %(account_id)s
+  and (r.provider_refund_id = %(provider_id)s or (r.provider_refund_id is null and r.id::text = %(reference)s))
 
 -- name: service_record_refund_news
 -- role: service_role

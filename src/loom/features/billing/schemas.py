@@ -25,7 +25,7 @@ Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", examples=["ILS"])]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=r"\S")]
 Notes = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
 BasisPoints = Annotated[int, Field(ge=0, le=10_000, description="1800 is 18 %.")]
-Token = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$", examples=["tok_approve"])]
+Token = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$", examples=["pm_card_visa"])]
 
 
 def _nothing() -> None:
@@ -170,6 +170,22 @@ class IntentWithSecret(Intent):
     """`client_secret` is told to the payer only; null until the gateway has answered, and once the intent is over."""
 
     client_secret: str | None
+
+
+class OpenPaymentPage(Input):
+    """Where the payer comes back to: addresses of this server or of a front end that it is configured for."""
+
+    success_url: Annotated[str, Field(max_length=2000, pattern=r"^https?://", examples=["http://127.0.0.1:8000/paid"])]
+    cancel_url: Annotated[str, Field(max_length=2000, pattern=r"^https?://", examples=["http://127.0.0.1:8000/back"])]
+    locale: Literal["en", "he"] = "en"
+
+
+class PaymentPage(BaseModel):
+    """The gateway's own page. Coming back from it proves nothing: ask how the intent stands."""
+
+    intent_id: UUID
+    url: str
+    expires_at: datetime | None
 
 
 class ConfirmIntent(Input):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
-from loom.core.errors import AppError
+from loom.core.errors import AppError, Conflict, Invalid
 from loom.core.settings import Settings
 from loom.db.actor import Actor
 from loom.db.database import Database
@@ -15,17 +16,20 @@ from loom.features.billing import gateway_queries as gateways
 from loom.features.billing.gateway_queries import RefundCall
 from loom.providers.errors import RetryableError
 from loom.providers.payments import (
-    Credentials,
-    GatewayEvent,
     GatewayRefusedError,
-    IntentSnapshot,
-    OpenedAccount,
+    Hint,
+    HostedPage,
     OutcomeUnknownError,
+    PageWish,
+    Payer,
+    RefundOrder,
+    SetupOrder,
+    new_sandbox_key,
     open_gateway,
-    open_new_account,
-    read_stored_event,
+    webhook_reader,
 )
 
+INTENT_MOVED = "payment_intent_unexpected_state"
 SENDING = Actor.service("call a payment gateway")
 HEARING = Actor.service("apply what a payment gateway says")
 
@@ -42,69 +46,102 @@ class Billing:
     async def send_intent(self, intent_id: UUID) -> None:
         """Has the gateway make an intent that it does not know yet. If it can't now, the repair will."""
         call = await gateways.intent_call(self._db.reader(SENDING), intent_id)
-        if call.provider_intent_id is not None or call.status in ("succeeded", "canceled"):
+        if call.channel == "hosted" or call.provider_intent_id is not None or call.status in ("succeeded", "canceled"):
             return
         try:
             async with open_gateway(call.credentials, self._settings) as gateway:
-                said = await gateway.create_intent(
-                    amount_cents=call.amount_cents,
-                    currency=call.currency,
-                    reference=str(intent_id),
-                    # The same key however often: whoever asks again gets the same intent.
-                    key=f"intent:{intent_id}",
-                )
+                # The same key however often: whoever asks again gets the same intent.
+                said = await gateway.create_intent(call.order, f"intent:{intent_id}")
         except (GatewayRefusedError, RetryableError) as exc:
-            problem = str(exc)
-            await self._db.run(HEARING, lambda tx: gateways.record_unknown(tx, intent_id, problem))
+            await self._unknown(intent_id, exc)
             return
         await self._db.run(HEARING, lambda tx: gateways.record_sent(tx, intent_id, said))
+
+    def check_way_back(self, *urls: str) -> None:
+        """Raises 422 `way_back_unknown` unless each is on this server or a front end that it is configured for."""
+        known = {
+            _origin(url)
+            for url in (self._settings.base_url, self._settings.app_url, *self._settings.cors_origins)
+            if url
+        }
+        for url in urls:
+            if _origin(url) not in known:
+                raise Invalid(
+                    "way_back_unknown", f"{_origin(url)} is not an address that people are sent to from here.",
+                    "Use this server's address, or set LOOM_APP_URL or LOOM_CORS_ORIGINS.",
+                )  # fmt: skip
+
+    async def open_page(self, intent_id: UUID, *, success_url: str, cancel_url: str, locale: str) -> HostedPage:
+        """The gateway's page for an intent of the channel `hosted`; the same one while it holds.
+
+        Raises 503 `gateway_unavailable` where the gateway gives none now, 409 `intent_closed` where it is over.
+        """
+        call = await gateways.intent_call(self._db.reader(SENDING), intent_id)
+        if call.status in ("succeeded", "canceled"):
+            raise Conflict("intent_closed", "This intent is over.", "Begin another.")
+        if call.page_url is not None and call.provider_checkout_id is not None:
+            return HostedPage(call.provider_checkout_id, call.page_url, call.page_expires_at)
+        wish = PageWish(success_url, cancel_url, "", locale, call.document_number or "Loom")
+        try:
+            async with open_gateway(call.credentials, self._settings) as gateway:
+                page = await gateway.open_page(call.order, wish, f"page:{intent_id}")
+        except (GatewayRefusedError, RetryableError) as exc:
+            await self._unknown(intent_id, exc)
+            raise _unavailable() from exc
+        await self._db.run(HEARING, lambda tx: gateways.record_page(tx, intent_id, page))
+        return page
 
     async def send_attempt(self, payment_id: UUID, card_token: str | None) -> None:
         """Charges. What happened is on record afterwards: paid, declined, refused, or unknown and looked up later."""
         call = await gateways.attempt_call(self._db.reader(SENDING), payment_id)
+        payer = Payer(card_token=card_token, method_id=call.provider_method_id)
         try:
             async with open_gateway(call.credentials, self._settings) as gateway:
-                said = await gateway.confirm(
-                    call.provider_intent_id, card_token=card_token, method_id=call.provider_method_id, key=call.key
-                )
+                said = await gateway.confirm(call.order, payer, call.key)
         except OutcomeUnknownError as exc:
-            lost = str(exc)
-            await self._db.run(HEARING, lambda tx: gateways.record_unknown(tx, call.intent_id, lost))
+            await self._unknown(call.intent_id, exc)
             return
         except (GatewayRefusedError, RetryableError) as exc:
             code, message = exc.reason, str(exc)
-            if code == "intent_state":
+            if code == INTENT_MOVED:
                 # It moved without us, perhaps by the payer's own hand: what it says of itself counts.
                 await self.check_intent(call.intent_id)
                 return
             await self._db.run(HEARING, lambda tx: gateways.record_refused(tx, payment_id, code, message))
             return
-        await self._db.run(HEARING, lambda tx: gateways.record_outcome(tx, call.intent_id, said))
+        await self._db.run(HEARING, lambda tx: gateways.record_outcome(tx, call.intent_id, said, answered=True))
 
-    async def check_intent(self, intent_id: UUID) -> None:
-        """Asks the gateway how an intent stands, and believes it."""
+    async def check_intent(self, intent_id: UUID) -> str:
+        """Asks the gateway how an intent stands, and believes it. What came of it, in a word."""
         call = await gateways.intent_call(self._db.reader(SENDING), intent_id)
-        if call.provider_intent_id is None:
+        if call.channel == "direct" and call.provider_intent_id is None:
             await self.send_intent(intent_id)
-            return
+            return "sent"
         try:
-            said = await self._look_up(call.credentials, call.provider_intent_id)
+            async with open_gateway(call.credentials, self._settings) as gateway:
+                said = await gateway.look_up_intent(call.order)
         except (GatewayRefusedError, RetryableError) as exc:
-            problem = str(exc)
-            await self._db.run(HEARING, lambda tx: gateways.record_unknown(tx, intent_id, problem))
-            return
-        await self._db.run(HEARING, lambda tx: gateways.record_outcome(tx, intent_id, said, looked_up=True))
+            await self._unknown(intent_id, exc)
+            return exc.reason
+        if said is None:
+            await self._unknown(intent_id, GatewayRefusedError("The gateway does not know of the payment."))
+            return "unknown_there"
+        return await self._db.run(HEARING, lambda tx: gateways.record_outcome(tx, intent_id, said))
 
     async def cancel_at_gateway(self, intent_id: UUID) -> None:
         """Tells the gateway that an intent was given up. Where it was paid meanwhile, the money is booked."""
         call = await gateways.intent_call(self._db.reader(SENDING), intent_id)
-        if call.provider_intent_id is None:
+        if call.provider_intent_id is None and call.provider_checkout_id is None:
             return
         try:
             async with open_gateway(call.credentials, self._settings) as gateway:
-                await gateway.cancel(call.provider_intent_id, key=f"cancel:{intent_id}")
+                await gateway.cancel(call.order, f"cancel:{intent_id}")
         except GatewayRefusedError:
             await self.check_intent(intent_id)
+
+    async def _unknown(self, intent_id: UUID, exc: Exception) -> None:
+        problem = str(exc)
+        await self._db.run(HEARING, lambda tx: gateways.record_unknown(tx, intent_id, problem))
 
     # refunds
 
@@ -129,53 +166,52 @@ class Billing:
 
     async def _refund_news(self, call: RefundCall, *, repeated: bool) -> dict[str, object]:
         async with open_gateway(call.credentials, self._settings) as gateway:
-            if call.provider_refund_id is not None:
-                return (await gateway.look_up_refund(call.provider_refund_id)).news()
-            found = await gateway.find_refund(str(call.id)) if repeated else None
+            found = None
+            if repeated or call.provider_refund_id is not None:
+                found = await gateway.look_up_refund(call.order)
             if found is None:
-                found = await gateway.refund(
-                    charge_id=call.charge_id,
-                    amount_cents=call.amount_cents,
-                    reference=str(call.id),
-                    key=f"refund:{call.id}",
-                )
+                found = await gateway.refund(call.order, f"refund:{call.id}")
             return found.news()
 
     # events
 
     async def handle_event(self, event_id: UUID) -> None:
-        """Applies an event of the inbox. Doing it again, or at the same time, changes nothing more."""
+        """Looks up what an event of the inbox speaks of. Doing it again, or at the same time, changes nothing more."""
         stored = await gateways.stored_event(self._db.reader(HEARING), event_id)
-        if stored is None or stored.status in ("handled", "ignored"):
+        reader = webhook_reader(stored.provider) if stored is not None else None
+        if stored is None or reader is None or stored.status in ("handled", "ignored"):
             return
-        event = read_stored_event(stored.provider, json.loads(stored.payload))
+        hint = reader.stored(json.loads(stored.payload)).hint
+        if hint is None:
+            await self._db.run(HEARING, lambda tx: gateways.finish_event(tx, event_id, "ignored", "not followed"))
+            return
         try:
-            if event is None or event.subject is None:
-                status, outcome = "ignored", "not followed"
-            else:
-                status, outcome = "handled", await self._apply(stored.account_id, event)
+            outcome = await self._follow(stored.account_id, hint)
         except AppError as exc:
             if exc.status >= 500 or exc.code == "busy":
                 raise
             problem = f"{exc.code}: {exc.detail}"
             await self._db.run(HEARING, lambda tx: gateways.finish_event(tx, event_id, "failed", None, problem))
             return
-        await self._db.run(HEARING, lambda tx: gateways.finish_event(tx, event_id, status, outcome))
+        await self._db.run(HEARING, lambda tx: gateways.finish_event(tx, event_id, "handled", outcome))
 
-    async def _apply(self, account_id: UUID, event: GatewayEvent) -> str:
-        subject = event.subject
-        if not isinstance(subject, IntentSnapshot):
-            assert subject is not None  # noqa: S101 - the caller has looked
-            return await self._db.run(HEARING, lambda tx: gateways.record_refund_news(tx, account_id, subject))
-        intent_id = await gateways.find_intent(self._db.reader(HEARING), account_id, subject)
-        if intent_id is None:
-            return "unknown_intent"
-        outcome = await self._db.run(HEARING, lambda tx: gateways.record_outcome(tx, intent_id, subject))
-        if outcome == "stale":
-            # It would move the state backwards: only the gateway itself, asked now, is believed in that.
-            await self.check_intent(intent_id)
-            return "looked up"
-        return outcome
+    async def _follow(self, account_id: UUID, hint: Hint) -> str:
+        """The event itself is never believed: it is a reason to look, no more."""
+        if hint.kind in ("intent", "checkout"):
+            intent_id = await gateways.find_intent(self._db.reader(HEARING), account_id, hint)
+            return "unknown_intent" if intent_id is None else await self.check_intent(intent_id)
+        if hint.kind == "refund":
+            return await self._follow_refund(account_id, hint)
+        return "not followed"
+
+    async def _follow_refund(self, account_id: UUID, hint: Hint) -> str:
+        account = await gateways.account_call(self._db.reader(SENDING), account_id)
+        order = RefundOrder(hint.reference or "", 0, "", hint.parent_id or "", provider_refund_id=hint.provider_id)
+        async with open_gateway(account.credentials, self._settings) as gateway:
+            said = await gateway.look_up_refund(order)
+        if said is None:
+            return "unknown_there"
+        return await self._db.run(HEARING, lambda tx: gateways.record_refund_news(tx, account_id, said))
 
     async def repair(self, limit: int = 50) -> int:
         """Asks about everything that is due; how many there were."""
@@ -187,22 +223,22 @@ class Billing:
 
     # accounts and cards
 
-    async def open_account(self, provider: str, name: str) -> OpenedAccount:
-        """A new account at a gateway that makes them by itself."""
-        try:
-            return await open_new_account(provider, name, self._settings)
-        except (GatewayRefusedError, RetryableError) as exc:
-            raise _unavailable() from exc
+    def new_key(self, provider: str) -> str:
+        """A key for a new account at a gateway that makes them by itself."""
+        if provider != "sandbox" or self._settings.sandbox_url is None:
+            raise Conflict("gateway_unavailable", "This server has no connection to that gateway.")
+        return new_sandbox_key()
 
     async def set_webhook(self, account_id: UUID, token: str) -> None:
-        """Tells the gateway where an account's events go."""
+        """Tells the gateway where an account's events go, and keeps what it will sign them with."""
         call = await gateways.account_call(self._db.reader(SENDING), account_id)
         url = f"{self._settings.base_url}/v1/webhooks/{call.provider}/{token}"
         try:
             async with open_gateway(call.credentials, self._settings) as gateway:
-                await gateway.set_webhook(url)
+                secret = await gateway.register_webhook(url)
         except (GatewayRefusedError, RetryableError) as exc:
             raise _unavailable() from exc
+        await self._db.run(HEARING, lambda tx: gateways.set_webhook_secret(tx, account_id, secret))
 
     async def save_method(
         self, user_id: UUID, account_id: UUID, *, card_token: str, is_default: bool, key: str | None
@@ -211,13 +247,16 @@ class Billing:
         call = await gateways.account_call(self._db.reader(SENDING), account_id)
         try:
             async with open_gateway(call.credentials, self._settings) as gateway:
-                saved = await gateway.save_method(
-                    card_token=card_token, reference=str(user_id), key=f"method:{user_id}:{key or uuid4()}"
-                )
+                customer = await gateway.customer(str(user_id), f"customer:{user_id}")
+                order = SetupOrder(key or str(uuid4()), str(user_id), "ILS", customer_id=customer)
+                said = await gateway.save_method(order, card_token, f"method:{user_id}:{order.reference}")
         except GatewayRefusedError as exc:
             raise AppError("card_refused", 422, str(exc), extra={"reason": exc.reason}) from exc
         except RetryableError as exc:
             raise _unavailable() from exc
+        saved = said.saved
+        if saved is None:
+            raise AppError("card_refused", 422, "The card's issuer wants to ask its owner first.")
         return await self._db.run(
             HEARING,
             lambda tx: gateways.save_method(
@@ -237,10 +276,6 @@ class Billing:
             # Gone there already.
             return
 
-    async def _look_up(self, credentials: Credentials, provider_intent_id: str) -> IntentSnapshot:
-        async with open_gateway(credentials, self._settings) as gateway:
-            return await gateway.look_up_intent(provider_intent_id)
-
 
 def new_webhook_token() -> tuple[str, str]:
     """A token for a webhook's address, and the hash that is kept of it."""
@@ -251,6 +286,11 @@ def new_webhook_token() -> tuple[str, str]:
 def hash_webhook_token(token: str) -> str:
     """SHA-256 in hex."""
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _unavailable() -> AppError:

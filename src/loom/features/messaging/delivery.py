@@ -15,7 +15,6 @@ from loom.core.errors import AppError
 from loom.core.settings import Settings
 from loom.db.actor import Actor
 from loom.db.database import Database, Tx
-from loom.db.doorbell import listening
 from loom.features.messaging import queries
 from loom.features.messaging.letters import Letter, message_mail, message_notice
 from loom.features.messaging.queries import Device, Lease, OpenDelivery, Outcome
@@ -62,10 +61,10 @@ class DeliveryWorker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set, woken by the doorbell or, at the latest, after a second."""
-        async with listening(self._database.conninfo, CHANNEL) as wait:
+        async with self._database.listener.hear(CHANNEL) as ear:
             while not stop.is_set():
                 if await self.work_once() == 0 and not stop.is_set():
-                    await wait(self._pace.poll)
+                    await ear.wait(self._pace.poll)
 
     async def work_once(self) -> int:
         """Leases one batch and carries it out; returns how many it held."""

@@ -31,7 +31,6 @@ from loom.features.messaging.schemas import (
     Receipt,
     Revision,
     SendMessage,
-    Typist,
 )
 from loom.http.cursors import After
 
@@ -148,16 +147,6 @@ async def get_message(q: Executor, message_id: UUID) -> Message:
 async def mark_read(q: Executor, conversation_id: UUID, seq: int) -> ReadPosition:
     """Moves the caller's position forward."""
     return await q.fetch_one(SQL["mark_read"], {"conversation_id": conversation_id, "seq": seq}, ReadPosition)
-
-
-async def set_typing(q: Executor, conversation_id: UUID, typing: bool) -> None:
-    """Says that the caller writes, or has stopped."""
-    await q.execute(SQL["set_typing"], {"conversation_id": conversation_id, "typing": typing})
-
-
-async def list_typists(q: Executor, conversation_id: UUID) -> list[Typist]:
-    """Who else is writing just now."""
-    return await q.fetch_all(SQL["list_typists"], {"conversation_id": conversation_id}, Typist)
 
 
 async def react(q: Executor, message_id: UUID, emoji: str) -> None:

@@ -78,16 +78,6 @@ where m.id = %(id)s
 -- name: mark_read
 select %(conversation_id)s::uuid as conversation_id, public.mark_read(%(conversation_id)s, %(seq)s) as last_read_seq
 
--- name: set_typing
-select public.set_typing(%(conversation_id)s, %(typing)s)
-
--- name: list_typists
-select t.user_id, p.display_name, t.expires_at
-from public.conversation_people(%(conversation_id)s) as p
-join public.typing_indicators as t on t.user_id = p.user_id
-where t.conversation_id = %(conversation_id)s and t.expires_at > now() and t.user_id <> (select private.me())
-order by t.started_at, t.user_id
-
 -- name: react
 insert into public.message_reactions (message_id, user_id, emoji)
 values (%(message_id)s, (select private.me()), %(emoji)s)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
@@ -11,6 +11,7 @@ from loom.providers.errors import PermanentError, RetryableError
 
 IntentStatus = Literal["requires_payment_method", "requires_confirmation", "processing", "succeeded", "canceled"]
 RefundStatus = Literal["pending", "processing", "succeeded", "failed"]
+CaptureMethod = Literal["automatic", "manual"]
 
 
 class OutcomeUnknownError(RetryableError):
@@ -18,6 +19,15 @@ class OutcomeUnknownError(RetryableError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, reason="outcome_unknown")
+
+
+class UnknownStateError(RetryableError):
+    """The gateway tells of a state that Loom does not know. It promises nothing, changes nothing and is reported."""
+
+    def __init__(self, kind: str, said: str) -> None:
+        super().__init__(
+            f"The gateway calls the state of a {kind} {said!r}, which is not known.", reason="unknown_state"
+        )
 
 
 class GatewayRefusedError(PermanentError):
@@ -32,27 +42,91 @@ class WebhookRefusedError(PermanentError):
 
 
 @dataclass(frozen=True, slots=True)
-class IntentSnapshot:
-    """An intent as the gateway has it. Amounts are minor units. `version` grows with each change, where it is told."""
+class Order:
+    """A sum to collect. `reference` is our id of it, by which it is found again at the gateway."""
 
-    provider_intent_id: str
+    reference: str
+    amount_cents: int
+    currency: str
+    capture: CaptureMethod = "automatic"
+    provider_intent_id: str | None = None
+    provider_checkout_id: str | None = None
+    charge_id: str | None = None
+    """What was authorised, where money is held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """What is charged: a card token of the gateway's own page, or a saved method. `off_session`: nobody is there."""
+
+    card_token: str | None = None
+    method_id: str | None = None
+    customer_id: str | None = None
+    exp_month: int | None = None
+    exp_year: int | None = None
+    off_session: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PageWish:
+    """A hosted page to be opened: where people come back to, and where the gateway tells of what they did."""
+
+    success_url: str
+    cancel_url: str
+    notify_url: str
+    locale: str
+    description: str
+    customer_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HostedPage:
+    """A page of the gateway's for a person. It holds until `expires_at`, where the gateway sets a time."""
+
+    provider_checkout_id: str
+    url: str
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class IntentSnapshot:
+    """An intent as the gateway has it. Amounts are minor units."""
+
+    provider_intent_id: str | None
     status: IntentStatus
     provider_status: str
     currency: str
     reference: str | None = None
-    version: int | None = None
-    client_secret: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
+    amount_cents: int | None = None
+    """What was asked for there; None where the gateway does not tell."""
     amount_received_cents: int | None = None
+    amount_capturable_cents: int = 0
     charge_id: str | None = None
+    """The newest movement or attempt at one, failed ones too."""
     next_action: dict[str, Any] | None = None
     error_code: str | None = None
     error_message: str | None = None
+    wallet: str | None = None
 
     def news(self) -> dict[str, Any]:
         """What `record_intent_outcome` takes; the secret never is among it."""
         said = asdict(self)
         del said["client_secret"]
         return said
+
+
+@dataclass(frozen=True, slots=True)
+class RefundOrder:
+    """Money to give back. `reference` is our id of the refund."""
+
+    reference: str
+    amount_cents: int
+    currency: str
+    charge_id: str
+    charge_approval: str | None = None
+    """The authorisation number of the original, where the gateway asks for it."""
+    provider_refund_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +140,6 @@ class RefundSnapshot:
     amount_cents: int
     charge_id: str
     reference: str | None = None
-    version: int | None = None
     failure_reason: str | None = None
 
     def news(self) -> dict[str, Any]:
@@ -79,86 +152,164 @@ class SavedMethod:
     """A card kept at the gateway: its token there, and what people recognise it by."""
 
     provider_method_id: str
-    brand: str
-    last4: str
-    exp_month: int
-    exp_year: int
+    brand: str | None
+    last4: str | None
+    exp_month: int | None
+    exp_year: int | None
+    customer_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetupOrder:
+    """A card to be kept. `reference` is our id of the wish, `owner` our id of the person."""
+
+    reference: str
+    owner: str
+    currency: str
+    customer_id: str | None = None
+    provider_setup_id: str | None = None
+    provider_checkout_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetupSnapshot:
+    """How the keeping of a card stands; `saved` is there once it succeeded."""
+
+    provider_setup_id: str | None
+    status: IntentStatus
+    provider_status: str
+    saved: SavedMethod | None = None
+    next_action: dict[str, Any] | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+HintKind = Literal["intent", "refund", "checkout", "setup", "method"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What a webhook speaks of. Only a reason to look: what counts is the gateway's answer to the look-up."""
+
+    kind: HintKind
+    provider_id: str
+    reference: str | None = None
+    parent_id: str | None = None
+    """The charge of a refund, or the intent or setup of a hosted page."""
+    saved: SavedMethod | None = None
+    """A token that the gateway tells in its webhook only."""
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayEvent:
-    """A webhook event that has proven where it comes from. `subject` is None for kinds that Loom does not follow."""
+    """A webhook event that has proven where it comes from. `hint` is None for kinds that Loom does not follow."""
 
     event_id: str
     event_type: str
     occurred_at: datetime | None
-    subject: IntentSnapshot | RefundSnapshot | None
-    payload: dict[str, Any]
+    hint: Hint | None
+    payload: dict[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class OpenedAccount:
-    """A new account at a gateway that makes them by itself."""
+class Movement:
+    """A line of the gateway's own list, for reconciliation."""
 
-    external_id: str
-    api_key: str
-    webhook_secret: str
-    public_key: str | None
+    kind: Literal["charge", "refund"]
+    provider_id: str
+    amount_cents: int
+    currency: str
+    status: str
+    """In Loom's words: paid, failed, pending or canceled for charges; those of refunds for refunds."""
+    at: datetime
+    reference: str | None = None
+    provider_intent_id: str | None = None
+    charge_id: str | None = None
 
 
 class PaymentGateway(Protocol):
     """One account at one gateway.
 
     Every call raises GatewayRefusedError where the gateway said no, OutcomeUnknownError where it may have acted, and
-    RetryableError where it certainly has not. `key` makes a repeated call the same call.
+    RetryableError where it certainly has not. `key` makes a repeated call the same call, where `has_keys`.
     """
 
-    async def create_intent(self, *, amount_cents: int, currency: str, reference: str, key: str) -> IntentSnapshot:
-        """A plan to collect an amount. `reference` is our id, by which it can be found again."""
+    has_keys: bool
+
+    async def create_intent(self, order: Order, key: str) -> IntentSnapshot:
+        """A plan to collect an amount."""
         ...
 
-    async def confirm(
-        self, provider_intent_id: str, *, card_token: str | None, method_id: str | None, key: str
-    ) -> IntentSnapshot:
-        """Charges a card or a saved method. A decline is an answer, not an error."""
+    async def confirm(self, order: Order, payer: Payer, key: str) -> IntentSnapshot:
+        """Charges. A decline is an answer, not an error."""
         ...
 
-    async def cancel(self, provider_intent_id: str, *, key: str) -> IntentSnapshot:
-        """Gives an intent up."""
+    async def capture(self, order: Order, amount_cents: int | None, key: str) -> IntentSnapshot:
+        """Takes money that is held, all of it unless a sum is said."""
         ...
 
-    async def look_up_intent(self, provider_intent_id: str) -> IntentSnapshot:
-        """The intent as it is now."""
+    async def cancel(self, order: Order, key: str) -> IntentSnapshot:
+        """Gives an intent up, with what is held and with its hosted page."""
         ...
 
-    async def refund(self, *, charge_id: str, amount_cents: int, reference: str, key: str) -> RefundSnapshot:
+    async def look_up_intent(self, order: Order) -> IntentSnapshot | None:
+        """The intent as it is now; None where the gateway knows of none."""
+        ...
+
+    async def open_page(self, order: Order, wish: PageWish, key: str) -> HostedPage:
+        """A hosted page on which a person pays."""
+        ...
+
+    async def refund(self, order: RefundOrder, key: str) -> RefundSnapshot:
         """Sends money back to where it came from."""
         ...
 
-    async def look_up_refund(self, provider_refund_id: str) -> RefundSnapshot:
-        """The refund as it is now."""
+    async def look_up_refund(self, order: RefundOrder) -> RefundSnapshot | None:
+        """The refund as it is now, found by its id there or by ours; None where the gateway knows of none."""
         ...
 
-    async def find_refund(self, reference: str) -> RefundSnapshot | None:
-        """The refund that carries our id, if it ever arrived."""
+    async def save_method(self, order: SetupOrder, card_token: str, key: str) -> SetupSnapshot:
+        """Keeps a card for later."""
         ...
 
-    async def save_method(self, *, card_token: str, reference: str, key: str) -> SavedMethod:
-        """Keeps a card for later; `reference` is our id of its owner."""
+    async def open_setup_page(self, order: SetupOrder, wish: PageWish, key: str) -> HostedPage:
+        """A hosted page on which a person has a card kept."""
+        ...
+
+    async def look_up_setup(self, order: SetupOrder) -> SetupSnapshot | None:
+        """How the keeping of a card stands; None where the gateway knows of none."""
+        ...
+
+    async def customer(self, owner: str, key: str) -> str | None:
+        """Whom kept cards belong to at the gateway; None where it keeps cards without owners."""
         ...
 
     async def detach_method(self, provider_method_id: str) -> None:
         """Forgets a card. One that is gone already is no error."""
         ...
 
-    async def set_webhook(self, url: str) -> None:
-        """Says where events go."""
+    def list_movements(self, since: datetime, until: datetime) -> AsyncIterator[Movement]:
+        """The gateway's own list of what moved or was tried in a time."""
+        ...
+
+    def list_hints(self, since: datetime) -> AsyncIterator[GatewayEvent]:
+        """Events that the gateway remembers, for those whose delivery was missed."""
+        ...
+
+    async def register_webhook(self, url: str) -> str | None:
+        """Says where events go; the secret that will sign them, where the gateway signs."""
         ...
 
 
 class WebhookReader(Protocol):
     """Believes or refuses what came to the address of webhooks."""
 
-    def read(self, headers: Mapping[str, str], body: bytes, secrets: list[str], now: datetime) -> GatewayEvent:
-        """The event, once the signature over the raw body fits one of the secrets. Else WebhookRefusedError."""
+    def read(
+        self, headers: Mapping[str, str], query: Mapping[str, str], body: bytes, secrets: list[str], now: datetime
+    ) -> GatewayEvent:
+        """The event, once it has proven where it comes from by one of the secrets. Else WebhookRefusedError."""
+        ...
+
+    def stored(self, payload: dict[str, Any]) -> GatewayEvent:
+        """An event out of the inbox, where it only lies if it has proven itself."""
         ...

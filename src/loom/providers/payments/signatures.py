@@ -1,4 +1,4 @@
-"""`t=<unix time>,v1=<hex HMAC-SHA256 of "t.body">`, as Stripe signs and as the sandbox does."""
+"""`t=<unix time>,v1=<hex HMAC-SHA256 of "t.body">`, as Stripe signs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hmac
 
 from loom.providers.payments.protocol import WebhookRefusedError
 
+SIGNATURE_HEADER = "stripe-signature"
 TOLERANCE_SECONDS = 300
 
 

@@ -63,19 +63,22 @@ class TokenVerifier:
 
     async def subject(self, token: str) -> UUID | None:
         """The user's id; None for a project's anonymous token. Raises 401 with the code that says what is wrong."""
+        return (await self.subject_until(token))[0]
+
+    async def subject_until(self, token: str) -> tuple[UUID | None, float]:
+        """The same with the moment at which the token ends, in seconds since 1970."""
         known = self._good.get(token)
         now = time.time()
         if known is not None:
-            subject, expires = known
-            if expires > now:
+            if known[1] > now:
                 self._good.move_to_end(token)
-                return subject
+                return known
             del self._good[token]
         subject, expires = self._read(await self._claims(token), now)
         self._good[token] = (subject, expires)
         if len(self._good) > REMEMBERED:
             self._good.popitem(last=False)
-        return subject
+        return subject, expires
 
     async def _claims(self, token: str) -> Mapping[str, Any]:
         if len(token) > MAX_TOKEN_LENGTH:

@@ -30,12 +30,12 @@ async def open_gateway_account(
     body: OpenGatewayAccount, write: Write, app: AppServices, gateways: Gateways
 ) -> Response:
     """Open an account for your practice at a gateway that makes them by itself. The first one becomes the default."""
-    opened = await gateways.open_account(body.provider, body.display_name)
+    api_key = gateways.new_key(body.provider)
     token, token_hash = new_webhook_token()
 
     async def add(tx: Tx) -> UUID:
         return await queries.add_account(
-            tx, provider=body.provider, display_name=body.display_name, webhook_token_hash=token_hash, opened=opened
+            tx, provider=body.provider, display_name=body.display_name, webhook_token_hash=token_hash, api_key=api_key
         )
 
     account_id, first = await begin(write, add)

@@ -12,7 +12,7 @@ from loom.core.errors import Invalid
 from loom.db.database import Tx
 from loom.features.billing import queries
 from loom.features.billing.api.outside import Gateways, answer, begin
-from loom.features.billing.schemas import ConfirmIntent, Intent, IntentWithSecret
+from loom.features.billing.schemas import ConfirmIntent, Intent, IntentWithSecret, OpenPaymentPage, PaymentPage
 from loom.http import AppServices, Cursor, Limit, Page, Read, Write, page_of, problems
 from loom.http.cursors import decode_after
 
@@ -36,6 +36,36 @@ async def begin_payment_intent(invoice_id: UUID, write: Write, app: AppServices,
     await gateways.send_intent(intent_id)
     intent = await queries.get_intent_with_secret(app.database.reader(write.actor), intent_id)
     return answer(intent, first=first, status=201, location=f"/v1/payment-intents/{intent_id}")
+
+
+@router.post(
+    "/invoices/{invoice_id}/payment-page",
+    status_code=201,
+    response_model=PaymentPage,
+    responses=problems(404, 409, 503),
+)
+async def open_payment_page(invoice_id: UUID, body: OpenPaymentPage, write: Write, gateways: Gateways) -> Response:
+    """Open the gateway's own page to pay what is open on an invoice; the same page again while it holds."""
+
+    async def step(tx: Tx) -> UUID:
+        made = await queries.begin_intent(tx, invoice_id, channel="hosted")
+        gateways.check_way_back(body.success_url, body.cancel_url)
+        return made
+
+    intent_id, first = await begin(write, step)
+    page = await gateways.open_page(
+        intent_id, success_url=body.success_url, cancel_url=body.cancel_url, locale=body.locale
+    )
+    said = PaymentPage(intent_id=intent_id, url=page.url, expires_at=page.expires_at)
+    return answer(said, first=first, status=201, location=f"/v1/payment-intents/{intent_id}")
+
+
+@router.post("/payment-intents/{intent_id}/check", response_model=Intent, responses=problems(404))
+async def check_payment_intent(intent_id: UUID, write: Write, app: AppServices, gateways: Gateways) -> Response:
+    """Ask the gateway how an intent stands, as when the payer comes back from its page."""
+    await queries.get_intent(app.database.reader(write.actor), intent_id)
+    await gateways.check_intent(intent_id)
+    return answer(await queries.get_intent(app.database.reader(write.actor), intent_id), first=True)
 
 
 @router.get("/payment-intents")

@@ -40,7 +40,7 @@ async def receive_webhook(
     if reader is None or account is None:
         raise NotFound
     try:
-        event = reader.read(request.headers, body, account.secrets, now())
+        event = reader.read(request.headers, request.query_params, body, account.secrets, now())
     except WebhookRefusedError as refused:
         raise AppError(refused.reason, 400, str(refused)) from refused
     await app.database.run(LISTENING, lambda tx: gateway_queries.receive(tx, account.id, event))

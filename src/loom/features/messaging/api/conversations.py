@@ -1,4 +1,4 @@
-"""Conversations: starting, listing, people, reading and typing."""
+"""Conversations: starting, listing, people and reading."""
 
 from __future__ import annotations
 
@@ -24,10 +24,8 @@ from loom.features.messaging.schemas import (
     Person,
     ReadPosition,
     SendMessage,
-    SetTyping,
     StartDirect,
     Timeline,
-    Typist,
 )
 from loom.http import AppServices, Cursor, Limit, Page, Read, SignedIn, Write, page_of, problems
 from loom.http.cursors import decode_after
@@ -173,15 +171,3 @@ async def send_message(conversation_id: UUID, body: SendMessage, write: Write) -
 async def mark_read(conversation_id: UUID, body: MarkRead, write: Write) -> Response:
     """You have read up to a message. Others see that, and what was to tell you of it stays unsent."""
     return await write.run(lambda tx: queries.mark_read(tx, conversation_id, body.seq))
-
-
-@router.get("/{conversation_id}/typing", responses=problems(404))
-async def list_typists(conversation_id: UUID, read: Read) -> Page[Typist]:
-    """Who else is writing just now."""
-    return Page(items=await queries.list_typists(read, conversation_id), next_cursor=None)
-
-
-@router.post("/{conversation_id}/typing", status_code=204, responses=problems(404))
-async def set_typing(conversation_id: UUID, body: SetTyping, write: Write) -> Response:
-    """Say that you are writing, or have stopped."""
-    return await write.run(lambda tx: queries.set_typing(tx, conversation_id, body.typing))

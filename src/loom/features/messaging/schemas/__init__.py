@@ -14,7 +14,6 @@ from loom.features.messaging.schemas.bodies import (
     PushKeys,
     React,
     SendMessage,
-    SetTyping,
     StartDirect,
 )
 from loom.features.messaging.schemas.conversations import (
@@ -29,7 +28,6 @@ from loom.features.messaging.schemas.conversations import (
     MessagingPreferences,
     Person,
     ReadPosition,
-    Typist,
     Unread,
     UnreadConversation,
 )
@@ -110,10 +108,8 @@ __all__ = [
     "Revision",
     "RollUp",
     "SendMessage",
-    "SetTyping",
     "StartDirect",
     "Timeline",
-    "Typist",
     "Unread",
     "UnreadConversation",
 ]

@@ -81,12 +81,6 @@ class MarkRead(Input):
     seq: Seq
 
 
-class SetTyping(Input):
-    """True while writing, at most every few seconds; it ends by itself after ten."""
-
-    typing: bool
-
-
 class ChangeMessagingPreferences(Input):
     """What is left out stays."""
 

@@ -142,11 +142,3 @@ class ReadPosition(BaseModel):
 
     conversation_id: UUID
     last_read_seq: int
-
-
-class Typist(BaseModel):
-    """Somebody who is writing."""
-
-    user_id: UUID
-    display_name: str | None
-    expires_at: datetime

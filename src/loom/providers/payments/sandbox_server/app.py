@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import json
-import time
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import parse_qs
 
 import httpx
 
-from loom.providers.payments.sandbox import SIGNATURE_HEADER
+from loom.providers.payments.sandbox_server.desk import Desk, Refusal
+from loom.providers.payments.sandbox_server.forms import parse_form
+from loom.providers.payments.sandbox_server.pages import HTML, Ask, Page, serve_page
 from loom.providers.payments.sandbox_server.routes import Call, serve
-from loom.providers.payments.sandbox_server.rules import Bank, Refusal
-from loom.providers.payments.sandbox_server.store import Object, Store
-from loom.providers.payments.signatures import sign
+from loom.providers.payments.sandbox_server.store import Object, Store, new_id
+from loom.providers.payments.signatures import SIGNATURE_HEADER, sign
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -29,17 +29,19 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _MAX_BODY = 65_536
 _RETRY_SECONDS = (1.0, 5.0, 30.0, 120.0, 600.0, 3600.0)
 _DELIVERY_TIMEOUT = 10.0
+_KEY = re.compile(r"^sk_test_[A-Za-z0-9_]{1,120}$")
+_MAX_KEY = 255
 
 
 @dataclass(frozen=True, slots=True)
-class _Ask:
-    """A request, read."""
+class Reply:
+    """An answer; `cut` ends the connection instead of giving it."""
 
-    method: str
-    path: list[str]
-    query: dict[str, str]
-    headers: dict[str, str]
-    body: Object
+    status: int
+    content: bytes
+    kind: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+    cut: bool = False
 
 
 class SandboxServer:
@@ -55,90 +57,105 @@ class SandboxServer:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
-            status, content, kind = await self._answer(scope, receive)
-            headers = [(b"content-type", kind.encode()), (b"cache-control", b"no-store")]
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": content})
+            reply = await self._answer(scope, receive)
+            headers = [(b"content-type", reply.kind.encode()), (b"cache-control", b"no-store")]
+            headers += [(name.encode(), value.encode()) for name, value in reply.headers]
+            headers.append((b"content-length", str(len(reply.content)).encode()))
+            await send({"type": "http.response.start", "status": reply.status, "headers": headers})
             self._wake.set()
+            # Promised and not sent: the server ends the connection, as a network that breaks does.
+            if not reply.cut:
+                await send({"type": "http.response.body", "body": reply.content})
 
     # requests
 
-    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes, str]:
+    async def _answer(self, scope: Scope, receive: Receive) -> Reply:
         raw = await _read_body(receive)
         path = [part for part in str(scope["path"]).split("/") if part]
-        if path[:1] == ["authenticate"] and len(path) == 2:
-            return self._authenticate_page(scope["method"], path[1], raw)
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        query = {name: values[-1] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
         try:
-            status, said = self._serve(_Ask(scope["method"], path, query, headers, _parse(raw)))
+            query = parse_form(scope["query_string"].decode("latin-1"))
+            ask = Ask(scope["method"], path, query, headers, raw)
+            if path[:1] in (["checkout"], ["challenge"]):
+                with self.store.transaction():
+                    return _of_page(serve_page(self.store, ask, _base_url(ask)))
+            return self._serve(ask)
+        except ValueError:
+            return _fault(Refusal(400, "malformed", "The request can't be read."))
         except Refusal as no:
-            status, said = no.status, _fault(no.code, no.message)
-        return status, json.dumps(said).encode(), "application/json"
+            return _fault(no)
 
-    def _serve(self, ask: _Ask) -> tuple[int, Object]:
-        if (ask.method, ask.path) == ("POST", ["v1", "accounts"]):
-            with self.store.transaction():
-                return 201, self.store.add_account(str(ask.body.get("name", "")))
+    def _serve(self, ask: Ask) -> Reply:
         account = self._account(ask)
+        fault = self._fault_for(account, ask)
+        if fault in ("lost_before", "error_before", "html"):
+            return _misbehave(fault)
+        body = _parse(ask)
         key = ask.headers.get("idempotency-key") if ask.method == "POST" else None
-        fingerprint = hashlib.sha256(json.dumps([ask.path, ask.body], sort_keys=True).encode()).hexdigest()
+        if key is not None and not 0 < len(key) <= _MAX_KEY:
+            raise Refusal(400, "idempotency_key_invalid", "Keys have 1 to 255 characters.", kind="idempotency_error")
+        fingerprint = hashlib.sha256(json.dumps([ask.path, body], sort_keys=True).encode()).hexdigest()
         earlier = self.store.answer_to(account, key) if key else None
         if earlier is not None:
             if earlier["fingerprint"] != fingerprint:
-                raise Refusal(400, "idempotency_mismatch", "That key was used with other parameters.")
-            return earlier["status"], json.loads(earlier["body"])
+                message = (
+                    "Keys for idempotent requests can only be used with the same parameters they were first used with."
+                )
+                raise Refusal(400, "idempotency_error", message, kind="idempotency_error")
+            replayed = (("idempotent-replayed", "true"),)
+            return Reply(earlier["status"], earlier["body"].encode(), headers=replayed)
+        reply = self._act(account, ask, body, key, fingerprint)
+        return _misbehave(fault) if fault else reply
+
+    def _act(self, account: str, ask: Ask, body: Object, key: str | None, fingerprint: str) -> Reply:
+        desk = Desk(self.store, account, _base_url(ask))
+        call = Call(desk, ask.method, ask.path[1:], ask.query, body)
         try:
             with self.store.transaction():
-                status, said = self._act(account, ask)
+                status, said = self._said(call, stripe=ask.path[0] == "v1")
                 if key:
                     self.store.keep_answer(account, key, fingerprint, status, said)
         except Refusal as no:
-            status, said = no.status, _fault(no.code, no.message)
+            status, said = no.status, {"error": no.error}
             if key:
-                with self.store.transaction():
-                    self.store.keep_answer(account, key, fingerprint, status, said)
-        return status, said
+                self.store.keep_answer(account, key, fingerprint, status, said)
+        return Reply(status, json.dumps(said).encode(), headers=(("request-id", new_id("req")),))
 
-    def _account(self, ask: _Ask) -> str:
+    def _said(self, call: Call, *, stripe: bool) -> tuple[int, Object]:
+        try:
+            said = serve(call, stripe=stripe)
+        except Refusal as no:
+            if not no.keep:
+                raise
+            return no.status, {"error": no.error}
+        if call.desk.answer_lost:
+            lost = Refusal(504, "gateway_timeout", "The bank did not answer.", kind="api_error")
+            return lost.status, {"error": lost.error}
+        return 200, said
+
+    def _account(self, ask: Ask) -> str:
         scheme, _, key = ask.headers.get("authorization", "").partition(" ")
-        account = self.store.account_of(key.strip()) if scheme.lower() == "bearer" else None
-        if account is not None and ask.path[:1] == ["v1"]:
-            return str(account["id"])
-        # A payer's browser has no account key, but the secret of the one intent.
-        if ask.path[:2] == ["v1", "intents"] and len(ask.path) == 4 and ask.path[3] == "confirm":
-            owner = self.store.owner_of(ask.path[2])
-            intent = self.store.get(owner, "intent", ask.path[2]) if owner else None
-            if owner and intent and ask.headers.get("intent-secret") == intent["client_secret"]:
-                return owner
-        raise Refusal(401, "key_invalid", "This needs the account's key.")
+        if scheme.lower() == "basic":
+            with suppress(ValueError):
+                key = base64.b64decode(key).decode("latin-1").partition(":")[0]
+        if ask.path[:1] not in (["v1"], ["sandbox"]):
+            raise Refusal(404, "resource_missing", f"Unrecognized request URL ({ask.method}: /{'/'.join(ask.path)}).")
+        if not _KEY.match(key.strip()):
+            raise Refusal(401, "api_key_invalid", "Invalid API Key: the sandbox takes any sk_test_… key.")
+        return self.store.account_of(key.strip())
 
-    def _act(self, account: str, ask: _Ask) -> tuple[int, Object]:
-        bank = Bank(self.store, account, f"http://{ask.headers.get('host', 'localhost')}")
-        said = serve(Call(self.store, bank, account, ask.method, ask.path[1:], ask.query, ask.body))
-        return (504, _fault("gateway_timeout", "The bank did not answer.")) if bank.answer_lost else (200, said)
-
-    def _authenticate_page(self, method: str, intent_id: str, raw: bytes) -> tuple[int, bytes, str]:
-        """What a card issuer shows: a question, and what the payer answers."""
-        owner = self.store.owner_of(intent_id)
-        intent = self.store.get(owner, "intent", intent_id) if owner else None
-        if owner is None or intent is None:
-            return 404, b"<p>There is no such payment.</p>", "text/html; charset=utf-8"
-        said = "The payer is not asked anything."
-        if method == "POST":
-            form = parse_qs(raw.decode("latin-1"))
-            with suppress(Refusal), self.store.transaction():
-                Bank(self.store, owner).authenticate(intent_id, approved=form.get("answer") == ["approve"])
-            said = "Thank you. You may close this page."
-        elif intent["status"] == "requires_action":
-            amount = f"{intent['amount']} {escape(intent['currency'])} (minor units)"
-            said = (
-                f"A sandbox, no real money. Do you approve {amount}? <form method=post>"
-                "<button name=answer value=approve>Approve</button>"
-                " <button name=answer value=refuse>Refuse</button></form>"
-            )
-        page = f"<!doctype html><html lang=en><meta charset=utf-8><title>Sandbox bank</title><p>{said}"
-        return 200, page.encode(), "text/html; charset=utf-8"
+    def _fault_for(self, account: str, ask: Ask) -> str | None:
+        """The knob `faults`: [{"on": "POST /v1/refunds", "do": …, "times": 1}]; `on` may hold `*`."""
+        if ask.path[0] != "v1":
+            return None
+        knobs = self.store.knobs(account)
+        for fault in knobs.get("faults", []):
+            pattern = re.escape(str(fault["on"])).replace(r"\*", "[^ ]+")
+            if fault.get("times", 1) > 0 and re.fullmatch(pattern, f"{ask.method} /{'/'.join(ask.path)}"):
+                fault["times"] = fault.get("times", 1) - 1
+                self.store.set_knobs(account, knobs)
+                return str(fault["do"])
+        return None
 
     # deliveries
 
@@ -173,32 +190,51 @@ class SandboxServer:
 
     async def _deliver_one(self, http: httpx.AsyncClient, delivery: Object) -> None:
         body = str(delivery["body"]).encode()
-        headers = {
-            "content-type": "application/json",
-            SIGNATURE_HEADER: sign(delivery["webhook_secret"], body, int(time.time())),
-        }
+        headers = {"content-type": "application/json"}
+        if delivery["secret"]:
+            headers[SIGNATURE_HEADER] = sign(delivery["secret"], body, int(self.store.now()))
         try:
-            status: int | None = (await http.post(delivery["webhook_url"], content=body, headers=headers)).status_code
+            status: int | None = (await http.post(delivery["url"], content=body, headers=headers)).status_code
         except (httpx.HTTPError, httpx.InvalidURL):
             status = None
         tries = int(delivery["tries"])
         self.store.delivered(delivery["seq"], status, _RETRY_SECONDS[tries] if tries < len(_RETRY_SECONDS) else None)
 
 
-def _fault(code: str, message: str) -> Object:
-    return {"error": {"code": code, "message": message}}
+def _base_url(ask: Ask) -> str:
+    return f"http://{ask.headers.get('host', 'localhost')}"
 
 
-def _parse(raw: bytes) -> Object:
-    if not raw:
+def _fault(no: Refusal) -> Reply:
+    return Reply(no.status, json.dumps({"error": no.error}).encode())
+
+
+def _of_page(page: Page) -> Reply:
+    headers = (("location", page.location),) if page.location else ()
+    return Reply(page.status, page.content.encode(), HTML, headers)
+
+
+def _misbehave(how: str) -> Reply:
+    """lost_…: the connection breaks; error_…: 500; html…: a page where data was expected; …_after: it was done."""
+    if how.startswith("lost"):
+        return Reply(200, b'{"id": "', cut=True)
+    if how.startswith("error"):
+        return _fault(Refusal(500, "api_error", "Something went wrong on the gateway's end.", kind="api_error"))
+    return Reply(200, b"<html><body>Service temporarily unavailable</body></html>", HTML)
+
+
+def _parse(ask: Ask) -> Object:
+    if not ask.raw:
         return {}
-    try:
-        said: object = json.loads(raw)
-    except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict):
-        raise Refusal(400, "malformed", "The body must be a JSON object.")
-    return cast("Object", said)
+    if ask.headers.get("content-type", "").startswith("application/json"):
+        try:
+            said: object = json.loads(ask.raw)
+        except (ValueError, RecursionError):
+            said = None
+        if not isinstance(said, dict):
+            raise Refusal(400, "malformed", "The body must be a JSON object.")
+        return cast("Object", said)
+    return parse_form(ask.raw.decode("utf-8"))
 
 
 async def _read_body(receive: Receive) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import sqlite3
@@ -14,20 +15,22 @@ from typing import Any
 Object = dict[str, Any]
 
 _SCHEMA = """
-create table if not exists accounts (id text primary key, api_key text unique, webhook_secret text, public_key text,
-  name text, webhook_url text, knobs text not null default '{}');
-create table if not exists objects (id text primary key, account text not null, kind text not null, reference text,
-  body text not null);
-create index if not exists objects_reference on objects (account, kind, reference);
+create table if not exists accounts (id text primary key, api_key text unique, knobs text not null default '{}');
+create table if not exists objects (seq integer primary key, id text unique, account text not null, kind text not null,
+  parent text, created integer not null, body text not null);
+create index if not exists objects_of_account on objects (account, kind, seq);
+create index if not exists objects_of_parent on objects (account, kind, parent);
 create table if not exists answers (account text, key text, fingerprint text, status integer, body text, at real,
   primary key (account, key));
 create table if not exists events (seq integer primary key, id text unique, account text, type text, body text,
   at real);
-create table if not exists deliveries (seq integer primary key, event text, due real, tries integer not null default 0,
-  state text not null default 'waiting', last_status integer);
+create table if not exists deliveries (seq integer primary key, event text, url text, secret text, due real,
+  tries integer not null default 0, state text not null default 'waiting', last_status integer);
 create index if not exists deliveries_due on deliveries (state, due);
+create table if not exists clock (ahead real not null);
+insert into clock select 0 where not exists (select 1 from clock);
 """
-_KEY_LIFE_SECONDS = 86_400
+KEY_LIFE_SECONDS = 86_400
 
 
 class Store:
@@ -37,6 +40,7 @@ class Store:
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.row_factory = sqlite3.Row
         self._db.executescript("pragma journal_mode = wal; pragma synchronous = normal;" + _SCHEMA)
+        self._ahead = float(self._db.execute("select ahead from clock").fetchone()[0])
 
     def close(self) -> None:
         """Closes the file."""
@@ -53,40 +57,30 @@ class Store:
             raise
         self._db.execute("commit")
 
+    # time
+
+    def now(self) -> float:
+        """The sandbox's own time: the machine's, and what it was put forward by."""
+        return time.time() + self._ahead
+
+    def advance(self, seconds: float) -> float:
+        """Puts the clock forward; what waits for a time comes due. The new time."""
+        self._ahead += seconds
+        self._db.execute("update clock set ahead = ?", [self._ahead])
+        return self.now()
+
     # accounts
 
-    def add_account(self, name: str) -> Object:
-        """A new account with its keys."""
-        made = {
-            "id": _name("acct"),
-            "api_key": _name("sk_sandbox"),
-            "webhook_secret": _name("whsec"),
-            "public_key": _name("pk_sandbox"),
-            "name": name,
-        }
-        self._db.execute(
-            "insert into accounts (id, api_key, webhook_secret, public_key, name)"
-            " values (:id, :api_key, :webhook_secret, :public_key, :name)",
-            made,
-        )
-        return made
-
-    def account_of(self, api_key: str) -> Object | None:
-        """Whose key it is."""
-        return _row(self._db.execute("select * from accounts where api_key = ?", [api_key]).fetchone())
-
-    def account(self, account_id: str) -> Object | None:
-        """An account by its id."""
-        return _row(self._db.execute("select * from accounts where id = ?", [account_id]).fetchone())
-
-    def set_webhook(self, account: str, url: str) -> None:
-        """Where an account's events go."""
-        self._db.execute("update accounts set webhook_url = ? where id = ?", [url, account])
+    def account_of(self, api_key: str) -> str:
+        """The account that a key opens, made at its first use."""
+        account = "acct_" + hashlib.sha256(api_key.encode()).hexdigest()[:20]
+        self._db.execute("insert into accounts (id, api_key) values (?, ?) on conflict do nothing", [account, api_key])
+        return account
 
     def knobs(self, account: str) -> Object:
         """How the account was told to behave."""
-        found = self.account(account)
-        return json.loads(found["knobs"]) if found else {}
+        row = self._db.execute("select knobs from accounts where id = ?", [account]).fetchone()
+        return json.loads(row["knobs"]) if row else {}
 
     def set_knobs(self, account: str, knobs: Object) -> None:
         """Tells the account how to behave."""
@@ -94,13 +88,12 @@ class Store:
 
     # objects
 
-    def put(self, account: str, body: Object) -> Object:
-        """Writes an object; its version grows with each write."""
-        body["version"] = int(body.get("version", 0)) + 1
+    def put(self, account: str, body: Object, parent: str | None = None) -> Object:
+        """Writes an object. `parent` is what lists may be narrowed to, and stays as first given."""
         self._db.execute(
-            "insert into objects (id, account, kind, reference, body) values (?, ?, ?, ?, ?)"
+            "insert into objects (id, account, kind, parent, created, body) values (?, ?, ?, ?, ?, ?)"
             " on conflict (id) do update set body = excluded.body",
-            [body["id"], account, body["object"], body.get("reference"), json.dumps(body)],
+            [body["id"], account, body["object"], parent, body["created"], json.dumps(body)],
         )
         return body
 
@@ -116,42 +109,66 @@ class Store:
         row = self._db.execute("select account from objects where id = ?", [object_id]).fetchone()
         return row["account"] if row else None
 
-    def find(self, account: str, kind: str, reference: str | None) -> list[Object]:
-        """Objects of a kind, the oldest first, perhaps only those with a reference."""
+    def page(
+        self,
+        account: str,
+        kind: str,
+        *,
+        parent: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        after: str | None = None,
+        limit: int = 10,
+    ) -> tuple[list[Object], bool]:
+        """Objects of a kind, the newest first, and whether there are more. `since` and `until` are within."""
         rows = self._db.execute(
-            "select body from objects where account = ? and kind = ? and (? is null or reference = ?) order by rowid",
-            [account, kind, reference, reference],
-        )
+            "select body from objects where account = ? and kind = ? and (? is null or parent = ?)"
+            " and (? is null or created >= ?) and (? is null or created <= ?)"
+            " and (? is null or seq < (select seq from objects where id = ?)) order by seq desc limit ?",
+            [account, kind, parent, parent, since, since, until, until, after, after, limit + 1],
+        ).fetchall()
+        return [json.loads(row["body"]) for row in rows[:limit]], len(rows) > limit
+
+    def all(self, account: str, kind: str) -> list[Object]:
+        """Every object of a kind, the oldest first."""
+        rows = self._db.execute("select body from objects where account = ? and kind = ? order by seq", [account, kind])
         return [json.loads(row["body"]) for row in rows]
 
     # idempotency
 
     def answer_to(self, account: str, key: str) -> Object | None:
         """The first answer to a key, for a day."""
-        self._db.execute("delete from answers where at < ?", [time.time() - _KEY_LIFE_SECONDS])
+        self._db.execute("delete from answers where at < ?", [self.now() - KEY_LIFE_SECONDS])
         return _row(self._db.execute("select * from answers where account = ? and key = ?", [account, key]).fetchone())
 
     def keep_answer(self, account: str, key: str, fingerprint: str, status: int, body: Object) -> None:
         """Remembers the first answer to a key, refusals and failures too."""
         self._db.execute(
             "insert into answers values (?, ?, ?, ?, ?, ?)",
-            [account, key, fingerprint, status, json.dumps(body), time.time()],
+            [account, key, fingerprint, status, json.dumps(body), self.now()],
         )
 
     # events
 
-    def add_event(self, account: str, kind: str, subject: Object, *, delay: float, copies: int, withheld: bool) -> None:
-        """An event with a picture of its object, and the deliveries that are due for it."""
-        event = {"id": _name("evt"), "type": kind, "created": time.time(), "account": account, "data": subject}
+    def add_event(self, account: str, event: Object, endpoints: list[Object]) -> None:
+        """An event with a picture of its object, and the deliveries that the account's knobs make of it."""
+        knobs = self.knobs(account)
+        mode = knobs.get("delivery", "normal")
         self._db.execute(
             "insert into events (id, account, type, body, at) values (?, ?, ?, ?, ?)",
-            [event["id"], account, kind, json.dumps(event), event["created"]],
+            [event["id"], account, event["type"], json.dumps(event), self.now()],
         )
-        for copy in range(copies):
-            self._db.execute(
-                "insert into deliveries (event, due, state) values (?, ?, ?)",
-                [event["id"], time.time() + delay + copy * 0.05, "withheld" if withheld else "waiting"],
-            )
+        delay = float(knobs.get("delay_seconds", 0)) if mode == "late" else 0.0
+        state = "withheld" if mode == "withhold" else "waiting"
+        for endpoint in endpoints:
+            for copy in range({"twice": 2, "never": 0}.get(mode, 1)):
+                self._add_delivery(event["id"], endpoint, self.now() + delay + copy * 0.05, state)
+
+    def _add_delivery(self, event: str, endpoint: Object, due: float, state: str) -> None:
+        self._db.execute(
+            "insert into deliveries (event, url, secret, due, state) values (?, ?, ?, ?, ?)",
+            [event, endpoint["url"], endpoint["secret"], due, state],
+        )
 
     def events(self, account: str) -> list[Object]:
         """Every event of an account, the oldest first."""
@@ -165,37 +182,32 @@ class Store:
             " where d.state = 'withheld' and e.account = ? order by d.seq",
             [account],
         ).fetchall()
-        order = list(reversed(rows)) if backwards else rows
-        for place, row in enumerate(order):
+        for place, row in enumerate(reversed(rows) if backwards else rows):
             self._db.execute(
                 "update deliveries set state = 'waiting', due = ? where seq = ?",
-                [time.time() - 1 + place * 0.001, row["seq"]],
+                [self.now() - 1 + place * 0.001, row["seq"]],
             )
         return len(rows)
 
-    def send_again(self, account: str, event_id: str, copies: int) -> None:
+    def send_again(self, account: str, event_id: str, copies: int, endpoints: list[Object]) -> None:
         """More deliveries of an event that happened."""
         if any(event["id"] == event_id for event in self.events(account)):
-            for _ in range(copies):
-                self._db.execute("insert into deliveries (event, due) values (?, ?)", [event_id, time.time()])
+            for endpoint in endpoints * copies:
+                self._add_delivery(event_id, endpoint, self.now(), "waiting")
 
     def due(self, limit: int) -> list[Object]:
         """Deliveries to make now."""
         rows = self._db.execute(
-            "select d.seq, d.tries, e.body, a.webhook_url, a.webhook_secret from deliveries d"
-            " join events e on e.id = d.event join accounts a on a.id = e.account"
-            " where d.state = 'waiting' and d.due <= ? and a.webhook_url is not null order by d.due limit ?",
-            [time.time(), limit],
+            "select d.seq, d.tries, d.url, d.secret, e.body from deliveries d join events e on e.id = d.event"
+            " where d.state = 'waiting' and d.due <= ? order by d.due limit ?",
+            [self.now(), limit],
         )
         return [dict(row) for row in rows]
 
     def next_due(self) -> float | None:
         """Seconds until something is due."""
-        row = self._db.execute(
-            "select min(d.due) as due from deliveries d join events e on e.id = d.event"
-            " join accounts a on a.id = e.account where d.state = 'waiting' and a.webhook_url is not null"
-        ).fetchone()
-        return None if row["due"] is None else max(0.0, row["due"] - time.time())
+        row = self._db.execute("select min(due) as due from deliveries where state = 'waiting'").fetchone()
+        return None if row["due"] is None else max(0.0, row["due"] - self.now())
 
     def delivered(self, seq: int, status: int | None, retry_in: float | None) -> None:
         """How a delivery went; without retry_in it is over."""
@@ -203,16 +215,12 @@ class Store:
         state = "done" if done else "waiting" if retry_in is not None else "given_up"
         self._db.execute(
             "update deliveries set tries = tries + 1, last_status = ?, state = ?, due = ? where seq = ?",
-            [status, state, time.time() + (retry_in or 0), seq],
+            [status, state, self.now() + (retry_in or 0), seq],
         )
 
 
 def new_id(prefix: str) -> str:
     """A name that nobody guesses."""
-    return _name(prefix)
-
-
-def _name(prefix: str) -> str:
     return f"{prefix}_{secrets.token_hex(12)}"
 
 
