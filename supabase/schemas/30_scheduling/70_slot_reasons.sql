@@ -90,11 +90,17 @@ begin
         'starts_at', to_char(s.starts_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
         'ends_at', to_char(
           (s.starts_at + make_interval(mins => v_template.default_duration_minutes)) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-        'local_start', private.local_text(s.starts_at, p_time_zone),
+        'local_start', to_char(o.wall, 'YYYY-MM-DD"T"HH24:MI:SS')
+          || case when o.shift < interval '0' then '-' else '+' end
+          || to_char(case when o.shift < interval '0' then -o.shift else o.shift end, 'HH24:MI'),
         'reason', s.reason
       ) order by s.starts_at), '[]'),
       'next_cursor', null)
     from private.judged_slots(v_template, greatest(p_from, now()), p_to) as s
+    cross join lateral (
+      select s.starts_at at time zone p_time_zone as wall,
+        s.starts_at at time zone p_time_zone - s.starts_at at time zone 'UTC' as shift
+    ) as o
     where p_to > now()
   );
 end;
