@@ -35,6 +35,20 @@ begin
     end if;
   end if;
 
+  -- Run statement by statement, the review's own SQL leaves tables without Loom's columns, and base tables without the review's.
+  select array_agg(tbl order by tbl) into missing
+  from (values
+    ('session_templates', 'session_type'), ('session_attendees', 'coach_id'), ('invoice_line_items', 'line_total_cents'),
+    ('payment_methods', 'detached_at'), ('payment_intents', 'provider'), ('message_mentions', 'conversation_id')
+  ) as by_hand (tbl, col)
+  where to_regclass(format('public.%I', tbl)) is not null and not exists (
+    select from pg_attribute as a where a.attrelid = to_regclass(format('public.%I', tbl)) and a.attname = col and not a.attisdropped);
+  if missing is not null then
+    problems := problems || format(
+      'tables of the review were made by hand, without what Loom adds (%s): drop those that hold nothing, rename the others, and run this again',
+      array_to_string(missing, ', '));
+  end if;
+
   if to_regclass('public.users') is not null then
     select array_agg(format('%s (%s times)', address, times)) into missing
     from (
@@ -185,7 +199,7 @@ select set_config(
   'loom.first_time',
   (not exists (
     select from pg_attribute as a
-    where a.attrelid = 'public.sessions'::regclass and a.attname = 'billing_status' and not a.attisdropped
+    where a.attrelid = 'public.sessions'::regclass and a.attname = 'ends_at' and not a.attisdropped
   ))::text,
   true);
 
