@@ -35,6 +35,20 @@ begin
     end if;
   end if;
 
+  -- Run statement by statement, the review's own SQL leaves tables without Loom's columns, and base tables without the review's.
+  select array_agg(tbl order by tbl) into missing
+  from (values
+    ('session_templates', 'session_type'), ('session_attendees', 'coach_id'), ('invoice_line_items', 'line_total_cents'),
+    ('payment_methods', 'detached_at'), ('payment_intents', 'provider'), ('message_mentions', 'conversation_id')
+  ) as by_hand (tbl, col)
+  where to_regclass(format('public.%I', tbl)) is not null and not exists (
+    select from pg_attribute as a where a.attrelid = to_regclass(format('public.%I', tbl)) and a.attname = col and not a.attisdropped);
+  if missing is not null then
+    problems := problems || format(
+      'tables of the review were made by hand, without what Loom adds (%s): drop those that hold nothing, rename the others, and run this again',
+      array_to_string(missing, ', '));
+  end if;
+
   if to_regclass('public.users') is not null then
     select array_agg(format('%s (%s times)', address, times)) into missing
     from (
@@ -307,7 +321,8 @@ create table if not exists private.adoption_decisions (
 );
 comment on table private.adoption_decisions is
   'What a person decided about old data when Loom took over their database, and values that had to be replaced. Read by migrations.';
-comment on column private.adoption_decisions.kind is 'payments.status: what an unknown status means. users.timezone: the unknown zone a profile had.';
+comment on column private.adoption_decisions.kind is
+  'Decided: payments.status, what an unknown status means; coach.currency, from a profile somebody touched. Remembered: users.timezone, the unknown zone a profile had; payments.session, what a payment names without a session of the payer''s; sessions.unbilled, why; sessions.overlap, until when the coach was taken. step: done in batches.';
 
 revoke all on private.adoption_decisions from public, anon, authenticated, service_role;
 grant select on private.adoption_decisions to service_role;
@@ -463,7 +478,7 @@ select set_config(
   'loom.first_time',
   (not exists (
     select from pg_attribute as a
-    where a.attrelid = 'public.sessions'::regclass and a.attname = 'billing_status' and not a.attisdropped
+    where a.attrelid = 'public.sessions'::regclass and a.attname = 'ends_at' and not a.attisdropped
   ))::text,
   true);
 
@@ -764,6 +779,65 @@ begin
       having count(distinct p.currency) = 1
     ) as paid
     where paid.session_id = s.id and s.billing_status = 'unbilled' and private.is_currency(paid.currency) and /*within s.id*/ true;
+  end if;
+end;
+$$;
+do $$
+begin
+  if not exists (select from private.adoption_decisions where kind = 'step' and key = 'payments_unlinked') and current_setting('loom.first_time')::boolean then
+    -- A payment that names a session which is not there, or not the payer's, keeps its word in its metadata, and is remembered for a
+    -- person to look at.
+    insert into private.adoption_decisions (kind, key, value)
+    select 'payments.session', p.id::text, coalesce(p.metadata ->> 'session_id', p.metadata ->> 'sessionId')
+    from public.payments as p
+    where p.session_id is null and (p.metadata ? 'session_id' or p.metadata ? 'sessionId')
+      and coalesce(p.metadata ->> 'session_id', p.metadata ->> 'sessionId') is not null and /*within p.id*/ true
+    on conflict (kind, key) do nothing;
+  end if;
+end;
+$$;
+do $$
+begin
+  if not exists (select from private.adoption_decisions where kind = 'step' and key = 'sessions_unbilled') and current_setting('loom.first_time')::boolean then
+    -- Why an old session counts as unbilled: what the data says, in words for the person who has to bill it or write it off.
+    insert into private.adoption_decisions (kind, key, value)
+    select
+      'sessions.unbilled', s.id::text,
+      case
+        when s.status in ('cancelled', 'rescheduled', 'no_show') then 'it was not held'
+        when named.paid and named.currencies > 1 then 'it was paid in more than one currency'
+        when named.session_id is not null then 'payments name it, and none of them is paid'
+        when s.status in ('scheduled', 'in_progress') then 'nobody closed it, and no payment names it'
+        else 'no payment names it'
+      end
+    from public.sessions as s
+    left join (
+      select p.session_id, bool_or(p.status = 'paid') as paid, count(distinct p.currency) filter (where p.status = 'paid') as currencies
+      from public.payments as p
+      where p.session_id is not null and /*within p.session_id*/ true
+      group by p.session_id
+    ) as named on named.session_id = s.id
+    where s.billing_status = 'unbilled' and s.scheduled_at < now() and /*within s.id*/ true
+    on conflict (kind, key) do update set value = excluded.value;
+  end if;
+end;
+$$;
+do $$
+begin
+  if not exists (select from private.adoption_decisions where kind = 'step' and key = 'sessions_overlap') and current_setting('loom.first_time')::boolean then
+    -- Past sessions of one coach that overlap stay as they are: who was where is for people to know. Each is remembered, with when the
+    -- coach was taken by an earlier one.
+    insert into private.adoption_decisions (kind, key, value)
+    select 'sessions.overlap', o.id::text, to_char(o.busy_until at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+    from (
+      select s.id, s.scheduled_at, max(s.scheduled_at + make_interval(mins => s.duration_minutes)) over (
+        partition by s.coach_id order by s.scheduled_at, s.id rows between unbounded preceding and 1 preceding) as busy_until
+      from public.sessions as s
+      where s.status not in ('cancelled', 'rescheduled')
+        and s.scheduled_at + make_interval(mins => s.duration_minutes) <= now() and /*within s.coach_id*/ true
+    ) as o
+    where o.scheduled_at < o.busy_until
+    on conflict (kind, key) do nothing;
   end if;
 end;
 $$;
@@ -1615,7 +1689,8 @@ create table if not exists private.adoption_decisions (
 );
 comment on table private.adoption_decisions is
   'What a person decided about old data when Loom took over their database, and values that had to be replaced. Read by migrations.';
-comment on column private.adoption_decisions.kind is 'payments.status: what an unknown status means. users.timezone: the unknown zone a profile had.';
+comment on column private.adoption_decisions.kind is
+  'Decided: payments.status, what an unknown status means; coach.currency, from a profile somebody touched. Remembered: users.timezone, the unknown zone a profile had; payments.session, what a payment names without a session of the payer''s; sessions.unbilled, why; sessions.overlap, until when the coach was taken. step: done in batches.';
 
 revoke all on private.adoption_decisions from public, anon, authenticated, service_role;
 grant select on private.adoption_decisions to service_role;
@@ -7987,7 +8062,6 @@ create table if not exists public.payment_intents (
   requested_by uuid references public.users (id) on delete set null,
   next_action jsonb,
   provider_status text,
-  provider_version bigint,
   last_error_code text,
   last_error_message text,
   outcome_unknown_since timestamptz,
@@ -7995,6 +8069,15 @@ create table if not exists public.payment_intents (
   check_attempts integer not null default 0,
   succeeded_at timestamptz,
   canceled_at timestamptz,
+  channel text not null default 'direct',
+  capture_method text not null default 'automatic',
+  amount_capturable_cents integer not null default 0,
+  provider_checkout_id text,
+  page_url text,
+  page_expires_at timestamptz,
+  last_charge_id text,
+  constraint payment_intents_channel_known check (channel in ('direct', 'hosted')),
+  constraint payment_intents_capture_known check (capture_method in ('automatic', 'manual')),
   constraint payment_intents_currency_known check (private.is_currency(currency)),
   constraint payment_intents_metadata_object check (jsonb_typeof(metadata) = 'object'),
   constraint payment_intents_secret_dies check (client_secret is null or status not in ('succeeded', 'canceled')),
@@ -8006,8 +8089,11 @@ comment on column public.payment_intents.client_secret is
   'Lets its holder pay. No API role can read the column; payment_intent_secret() tells the payer only. Emptied at the end.';
 comment on column public.payment_intents.status is
   'requires_confirmation covers the gateway''s requires_action (next_action is then set), processing its requires_capture and any unknown outcome.';
-comment on column public.payment_intents.provider_status is 'What the gateway itself calls the state.';
-comment on column public.payment_intents.provider_version is 'Grows with each change at the gateway, where it tells; older news is not believed.';
+comment on column public.payment_intents.provider_status is 'What the gateway itself calls the state; null while an attempt is on its way and it has said nothing.';
+comment on column public.payment_intents.channel is 'direct = charged by a call of ours; hosted = paid by a person on a page of the gateway''s.';
+comment on column public.payment_intents.amount_capturable_cents is 'Held at the card''s issuer and not ours yet: to be captured or let go.';
+comment on column public.payment_intents.page_url is 'Lets its holder pay, so no API role can read it. Emptied at the end.';
+comment on column public.payment_intents.last_charge_id is 'The newest attempt that the gateway told of. Another one there is news; the same is not.';
 comment on column public.payment_intents.outcome_unknown_since is 'A call was sent and its answer lost. Never retried blindly: looked up at next_check_at.';
 
 create unique index if not exists payment_intents_one_open_per_invoice on public.payment_intents (invoice_id)
@@ -8023,7 +8109,8 @@ create index if not exists payment_intents_due_idx on public.payment_intents (ne
 revoke all on public.payment_intents from public, anon, authenticated, service_role;
 grant select, insert, update on public.payment_intents to service_role;
 grant select (id, user_id, amount_cents, currency, status, payment_method_id, created_at, updated_at, practice_id, invoice_id,
-  gateway_account_id, provider, next_action, last_error_code, last_error_message, outcome_unknown_since, succeeded_at, canceled_at)
+  gateway_account_id, provider, next_action, last_error_code, last_error_message, outcome_unknown_since, succeeded_at, canceled_at,
+  channel, capture_method, amount_capturable_cents, page_expires_at)
   on public.payment_intents to authenticated;
 
 alter table public.payment_intents enable row level security;
@@ -8066,7 +8153,9 @@ begin
   end if;
   if new.status in ('succeeded', 'canceled') then
     new.client_secret := null;
+    new.page_url := null;
     new.next_action := null;
+    new.amount_capturable_cents := 0;
     new.outcome_unknown_since := null;
     new.next_check_at := null;
     if new.status = 'succeeded' then new.succeeded_at := coalesce(new.succeeded_at, now());
@@ -8486,7 +8575,6 @@ create table if not exists public.payment_refunds (
   requested_by uuid references public.users (id) on delete set null,
   failure_reason text,
   provider_status text,
-  provider_version bigint,
   outcome_unknown_since timestamptz,
   next_check_at timestamptz,
   check_attempts integer not null default 0,
@@ -9036,7 +9124,7 @@ begin
   end if;
   update public.payments set status = 'canceled' where intent_id = v_intent.id and status = 'pending';
   update public.payment_intents set status = 'canceled' where id = v_intent.id;
-  if v_intent.provider_intent_id is not null then
+  if v_intent.provider_intent_id is not null or v_intent.channel = 'hosted' then
     perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', v_intent.id));
   end if;
 end $$;
@@ -9088,7 +9176,8 @@ grant execute on function public.write_off_invoice(uuid, text) to authenticated,
 -- schemas/40_billing/70_begin_payment.sql
 -- The two steps before a gateway is called: the plan, and the attempt. Both are committed before anything is sent.
 
-create or replace function public.begin_payment_intent(p_invoice_id uuid, p_idempotency_key text default null) returns uuid
+create or replace function public.begin_payment_intent(p_invoice_id uuid, p_idempotency_key text default null,
+  p_channel text default 'direct', p_capture text default 'automatic') returns uuid
   language plpgsql security definer set search_path = '' as $$
 declare
   v_me constant uuid := private.me();
@@ -9124,20 +9213,21 @@ begin
   select * into v_open from public.payment_intents i where i.invoice_id = p_invoice_id
     and i.status in ('requires_payment_method', 'requires_confirmation', 'processing');
   if found then
-    if v_open.amount_cents = v_balance and v_open.gateway_account_id = v_account.id then return v_open.id; end if;
+    if (v_open.amount_cents, v_open.gateway_account_id, v_open.channel, v_open.capture_method)
+       = (v_balance, v_account.id, p_channel, p_capture) then return v_open.id; end if;
     perform private.drop_open_intent(p_invoice_id);
   end if;
   insert into public.payment_intents (user_id, amount_cents, currency, practice_id, invoice_id, gateway_account_id, provider,
-    idempotency_key, requested_by, next_check_at)
+    idempotency_key, requested_by, next_check_at, channel, capture_method)
   values (v_invoice.user_id, v_balance, v_invoice.currency, v_invoice.practice_id, p_invoice_id, v_account.id, v_account.provider,
-    p_idempotency_key, v_me, now() + private.check_backoff(0))
+    p_idempotency_key, v_me, now() + private.check_backoff(0), p_channel, p_capture)
   returning id into v_id;
   return v_id;
 end $$;
-comment on function public.begin_payment_intent(uuid, text) is
+comment on function public.begin_payment_intent(uuid, text, text, text) is
   'security definer: payer or coach begins to pay the balance of an issued invoice. Returns the intent: the open one if there is one.';
-revoke execute on function public.begin_payment_intent(uuid, text) from public, anon, authenticated, service_role;
-grant execute on function public.begin_payment_intent(uuid, text) to authenticated, service_role;
+revoke execute on function public.begin_payment_intent(uuid, text, text, text) from public, anon, authenticated, service_role;
+grant execute on function public.begin_payment_intent(uuid, text, text, text) to authenticated, service_role;
 
 create or replace function public.payment_intent_secret(p_intent_id uuid) returns text
   language sql stable security definer set search_path = '' as $$
@@ -9178,6 +9268,8 @@ begin
       perform private.fail(409, 'intent_closed', 'This intent is over.', 'Begin another.');
     when v_intent.next_action is not null then
       perform private.fail(409, 'action_required', 'The payer must first answer the card issuer.', 'Follow next_action.');
+    when v_intent.channel = 'hosted' then
+      perform private.fail(409, 'page_open', 'This intent is paid on a page of the gateway.', 'Open the page, or begin another payment.');
     when v_intent.provider_intent_id is null then
       perform private.fail(409, 'intent_not_ready', 'The gateway has not answered yet.', 'Try again shortly.');
     else
@@ -9196,7 +9288,7 @@ begin
     method_type)
   values (v_id, v_intent.user_id, v_intent.amount_cents, v_intent.currency, v_invoice.document_number, 'pending', v_intent.provider,
     'attempt:' || v_id, p_intent_id, p_method_id, 'credit_card');
-  update public.payment_intents set status = 'processing', payment_method_id = coalesce(p_method_id, payment_method_id),
+  update public.payment_intents set status = 'processing', provider_status = null, payment_method_id = coalesce(p_method_id, payment_method_id),
     last_error_code = null, last_error_message = null, check_attempts = 0, next_check_at = now() + private.check_backoff(0)
   where id = p_intent_id;
   return v_id;
@@ -9208,10 +9300,10 @@ grant execute on function public.begin_payment_attempt(uuid, uuid) to authentica
 
 -- schemas/40_billing/72_record_intent.sql
 -- What the gateway says about an intent, from an answer, an event or a look-up. Never "the last event wins".
--- A snapshot: {status, provider_status, version, currency, amount_received_cents, charge_id, next_action, error_code, error_message}
+-- A snapshot: {provider_intent_id, status, provider_status, currency, reference, amount_cents, amount_capturable_cents, amount_received_cents, charge_id, next_action, error_code, error_message, answered (set in the answer to the attempt itself)}
 
 create or replace function public.record_intent_sent(p_intent_id uuid, p_provider_intent_id text, p_client_secret text,
-  p_provider_status text, p_provider_version bigint default null) returns void
+  p_provider_status text) returns void
   language plpgsql security definer set search_path = '' as $$
 declare
   v_intent constant public.payment_intents := private.lock_intent(p_intent_id);
@@ -9223,8 +9315,7 @@ begin
   end if;
   update public.payment_intents set provider_intent_id = p_provider_intent_id,
     -- An event may have been faster than the answer.
-    provider_status = coalesce(provider_status, p_provider_status),
-    provider_version = greatest(provider_version, p_provider_version), check_attempts = 0,
+    provider_status = coalesce(provider_status, p_provider_status), check_attempts = 0,
     client_secret = case when not v_over then p_client_secret end,
     next_check_at = case when not v_over then now() + interval '30 minutes' end
   where id = p_intent_id;
@@ -9233,8 +9324,24 @@ begin
     perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', p_intent_id));
   end if;
 end $$;
-comment on function public.record_intent_sent(uuid, text, text, text, bigint) is
+comment on function public.record_intent_sent(uuid, text, text, text) is
   'security definer: moves guarded rows for the service. The gateway has made the intent. Repeating it changes nothing.';
+
+create or replace function public.record_intent_page(p_intent_id uuid, p_checkout_id text, p_url text, p_expires_at timestamptz) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_intent constant public.payment_intents := private.lock_intent(p_intent_id);
+  v_over constant boolean := v_intent.status in ('succeeded', 'canceled');
+begin
+  update public.payment_intents set provider_checkout_id = p_checkout_id, page_url = case when not v_over then p_url end,
+    page_expires_at = p_expires_at, check_attempts = 0, next_check_at = case when not v_over then now() + interval '30 minutes' end
+  where id = p_intent_id;
+  if v_intent.status = 'canceled' then
+    perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', p_intent_id));
+  end if;
+end $$;
+comment on function public.record_intent_page(uuid, text, text, timestamptz) is
+  'security definer: moves guarded rows for the service. The gateway has opened its page for the payer. Repeating it changes nothing.';
 
 create or replace function public.record_intent_unknown(p_intent_id uuid, p_message text) returns void
   language plpgsql security definer set search_path = '' as $$
@@ -9256,18 +9363,35 @@ create or replace function private.intent_news(p_intent public.payment_intents, 
     when p_intent.status = 'succeeded' then 'unchanged'
     when p_snapshot ->> 'status' = 'succeeded' then 'news' -- money that moved is always believed
     when p_intent.status = 'canceled' then 'unchanged'
-    when (p_snapshot ->> 'version')::bigint < p_intent.provider_version then case when p_looked_up then 'unchanged' else 'stale' end
-    when (p_snapshot ->> 'version')::bigint > p_intent.provider_version then 'news'
     when private.intent_rank((p_snapshot ->> 'status')::public.payment_intent_status) > private.intent_rank(p_intent.status) then 'news'
     when (p_snapshot ->> 'status') = p_intent.status::text then
       case when p_looked_up or p_snapshot ->> 'provider_status' is distinct from p_intent.provider_status then 'news' else 'unchanged' end
+    when not p_looked_up then 'stale'
     -- The gateway stands where it stood before the attempt: the call may be still on its way. Believed at the third look.
-    when p_looked_up then case when p_intent.check_attempts >= 2 then 'news' else 'wait' end
-    else 'stale' end
+    when p_intent.status = 'processing' and p_intent.provider_status is null and p_snapshot ->> 'answered' is null
+      and coalesce(p_snapshot ->> 'charge_id', '') is not distinct from coalesce(p_intent.last_charge_id, '')
+      then case when p_intent.check_attempts >= 2 then 'news' else 'wait' end
+    else 'news' end
 $$;
 comment on function private.intent_news(public.payment_intents, jsonb, boolean) is
   'Whether a snapshot is news: news, unchanged, stale (look the object up first) or wait (look again later).';
 revoke execute on function private.intent_news(public.payment_intents, jsonb, boolean) from public, anon, authenticated, service_role;
+
+create or replace function private.intent_differs(p_intent public.payment_intents, p_snapshot jsonb) returns text
+  language sql stable set search_path = '' as $$
+  select case
+    when p_snapshot ->> 'currency' <> p_intent.currency
+      then format('The gateway speaks of %s, the intent is in %s.', p_snapshot ->> 'currency', p_intent.currency)
+    when p_snapshot ->> 'reference' <> p_intent.id::text
+      then format('The gateway speaks of %s, the intent is %s.', p_snapshot ->> 'reference', p_intent.id)
+    when (p_snapshot ->> 'amount_cents')::bigint <> p_intent.amount_cents
+      then format('The gateway was asked for %s, the intent is over %s.', p_snapshot ->> 'amount_cents', p_intent.amount_cents)
+    when (p_snapshot ->> 'amount_received_cents')::bigint > p_intent.amount_cents
+      then format('The gateway took %s, the intent is over %s.', p_snapshot ->> 'amount_received_cents', p_intent.amount_cents) end
+$$;
+comment on function private.intent_differs(public.payment_intents, jsonb) is
+  'What of a snapshot cannot be about this intent, in a sentence; null where all fits. Less than was asked for is no difference.';
+revoke execute on function private.intent_differs(public.payment_intents, jsonb) from public, anon, authenticated, service_role;
 
 create or replace function public.record_intent_outcome(p_intent_id uuid, p_snapshot jsonb, p_looked_up boolean default false) returns text
   language plpgsql security definer set search_path = '' as $$
@@ -9275,17 +9399,20 @@ declare
   v_intent constant public.payment_intents := private.lock_intent(p_intent_id);
   v_status constant public.payment_intent_status := p_snapshot ->> 'status';
   v_news constant text := private.intent_news(v_intent, p_snapshot, p_looked_up);
+  v_differs constant text := private.intent_differs(v_intent, p_snapshot);
 begin
   if v_news = 'wait' then
     perform public.record_intent_unknown(p_intent_id, 'The gateway does not know of the attempt yet.');
   end if;
   if v_news <> 'news' then return v_news; end if;
-  if p_snapshot ->> 'currency' <> v_intent.currency then
-    perform private.fail(409, 'currency_mismatch',
-      format('The gateway speaks of %s, the intent is in %s.', p_snapshot ->> 'currency', v_intent.currency));
+  if v_differs is not null then
+    perform public.record_intent_unknown(p_intent_id, v_differs);
+    return 'incident';
   end if;
   update public.payment_intents set status = v_status, provider_status = p_snapshot ->> 'provider_status',
-    provider_version = greatest(provider_version, (p_snapshot ->> 'version')::bigint),
+    provider_intent_id = coalesce(provider_intent_id, p_snapshot ->> 'provider_intent_id'),
+    amount_capturable_cents = coalesce((p_snapshot ->> 'amount_capturable_cents')::integer, 0),
+    last_charge_id = coalesce(p_snapshot ->> 'charge_id', last_charge_id),
     next_action = nullif(p_snapshot -> 'next_action', 'null'::jsonb),
     last_error_code = p_snapshot ->> 'error_code', last_error_message = left(p_snapshot ->> 'error_message', 500),
     outcome_unknown_since = null,
@@ -9304,7 +9431,7 @@ begin
   return 'applied';
 end $$;
 comment on function public.record_intent_outcome(uuid, jsonb, boolean) is
-  'security definer: moves guarded rows for the service. Applies what the gateway says, once however often it is said. Returns applied, unchanged, stale (look it up, then say p_looked_up) or wait.';
+  'security definer: moves guarded rows for the service. Applies what the gateway says, once however often it is said. Returns applied, unchanged, stale (look it up, then say p_looked_up), wait, or incident where it cannot be about this intent.';
 
 create or replace function private.book_charge(p_intent public.payment_intents, p_snapshot jsonb) returns void
   language plpgsql security definer set search_path = '' as $$
@@ -9346,7 +9473,7 @@ begin
   update public.payments set status = 'failed', failure_code = p_code, failure_message = left(p_message, 500)
     where id = p_payment_id and status = 'pending';
   if not found then return; end if;
-  update public.payment_intents set status = 'requires_payment_method', last_error_code = p_code,
+  update public.payment_intents set status = 'requires_payment_method', provider_status = 'requires_payment_method', last_error_code = p_code,
     last_error_message = left(p_message, 500), outcome_unknown_since = null, next_check_at = now() + interval '30 minutes'
   where id = v_intent_id and status = 'processing';
 end $$;
@@ -9369,21 +9496,22 @@ begin
   end if;
   update public.payments set status = 'canceled' where intent_id = p_intent_id and status = 'pending';
   update public.payment_intents set status = 'canceled' where id = p_intent_id;
-  if v_intent.provider_intent_id is not null then
+  if v_intent.provider_intent_id is not null or v_intent.channel = 'hosted' then
     perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', p_intent_id));
   end if;
 end $$;
 comment on function public.cancel_payment_intent(uuid) is 'security definer: payer or coach gives an intent up, here and (by job) at the gateway.';
-revoke execute on function public.record_intent_sent(uuid, text, text, text, bigint), public.record_intent_unknown(uuid, text),
+revoke execute on function public.record_intent_sent(uuid, text, text, text), public.record_intent_unknown(uuid, text),
   public.record_intent_outcome(uuid, jsonb, boolean), public.record_attempt_refused(uuid, text, text),
-  public.cancel_payment_intent(uuid) from public, anon, authenticated, service_role;
-grant execute on function public.record_intent_sent(uuid, text, text, text, bigint), public.record_intent_unknown(uuid, text),
-  public.record_intent_outcome(uuid, jsonb, boolean), public.record_attempt_refused(uuid, text, text) to service_role;
+  public.record_intent_page(uuid, text, text, timestamptz), public.cancel_payment_intent(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.record_intent_sent(uuid, text, text, text), public.record_intent_unknown(uuid, text),
+  public.record_intent_outcome(uuid, jsonb, boolean), public.record_attempt_refused(uuid, text, text),
+  public.record_intent_page(uuid, text, text, timestamptz) to service_role;
 grant execute on function public.cancel_payment_intent(uuid) to authenticated, service_role;
 
 -- schemas/40_billing/74_refund.sql
 -- Refunds: decided by the coach, sent by the service, and told by the gateway as late as it likes.
--- A snapshot: {provider_refund_id, reference, status, provider_status, version, currency, amount_cents, charge_id, failure_reason}
+-- A snapshot: {provider_refund_id, reference, status, provider_status, currency, amount_cents, charge_id, failure_reason}
 
 create or replace function public.request_refund(p_payment_id uuid, p_amount_cents integer default null, p_reason text default null,
   p_idempotency_key text default null) returns uuid
@@ -9458,7 +9586,7 @@ begin
   update public.payment_refunds set
     status = case when private.refund_rank(v_status) > private.refund_rank(status) then v_status else status end,
     provider_refund_id = coalesce(provider_refund_id, p_snapshot ->> 'provider_refund_id'),
-    provider_status = p_snapshot ->> 'provider_status', provider_version = (p_snapshot ->> 'version')::bigint,
+    provider_status = p_snapshot ->> 'provider_status',
     failure_reason = coalesce(p_snapshot ->> 'failure_reason', failure_reason),
     processed_at = case when v_status in ('succeeded', 'failed') then now() else processed_at end,
     outcome_unknown_since = null, next_check_at = now() + private.check_backoff(check_attempts)
@@ -9668,6 +9796,18 @@ revoke execute on function public.add_gateway_account(text, text, text, text, te
   public.disable_gateway_account(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.add_gateway_account(text, text, text, text, text, text, text, boolean),
   public.disable_gateway_account(uuid) to authenticated;
+
+create or replace function public.set_webhook_secret(p_account_id uuid, p_secret text) returns void
+  language sql security definer set search_path = '' as $$
+  update private.gateway_secrets set
+    -- What was signed before the change is still on its way.
+    previous_webhook_secret = webhook_secret, webhook_secret = nullif(p_secret, '')
+  where account_id = p_account_id
+$$;
+comment on function public.set_webhook_secret(uuid, text) is
+  'security definer: writes secrets that nobody may read. The gateway has told what it signs the account''s events with; the one before still holds.';
+revoke execute on function public.set_webhook_secret(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.set_webhook_secret(uuid, text) to service_role;
 
 -- schemas/45_documents/10_letterheads.sql
 -- What a practice's documents carry besides its legal particulars: logo, a line at the foot, where to transfer money.
@@ -10123,25 +10263,11 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_admin boolean;
-  v_ids uuid[];
+  v_me uuid := private.token_subject();
 begin
-  -- One look at person, role and seats: this runs once for every read of messages.
-  select
-    u.role = 'admin',
-    (
-      select array_agg(p.conversation_id)
-      from public.conversation_participants as p
-      where p.user_id = u.id and p.left_at is null
-    )
-  into v_admin, v_ids
-  from public.users as u
-  where u.id = private.token_subject() and u.status = 'active';
   -- An array for admins too: "or i_am_admin()" in a policy would cost everybody else the index.
-  if v_admin then
-    select array_agg(c.id) into v_ids from public.conversations as c;
-  end if;
-  return coalesce(v_ids, '{}');
+  return coalesce(
+    (select array_agg(r.conversation_id) from private.conversation_readers as r where r.user_id = v_me), '{}');
 end;
 $$;
 comment on function private.my_readable_conversation_ids() is
@@ -10178,13 +10304,14 @@ stable
 security definer
 set search_path = ''
 as $$
+declare
+  v_me uuid := private.token_subject();
 begin
   return coalesce(
     (
-      select jsonb_object_agg(p.conversation_id, p.history_from_seq)
-      from public.users as u
-      join public.conversation_participants as p on p.user_id = u.id
-      where u.id = private.token_subject() and u.status = 'active' and p.left_at is null and p.history_from_seq > 1
+      select jsonb_object_agg(r.conversation_id, r.history_from_seq)
+      from private.conversation_readers as r
+      where r.user_id = v_me and r.history_from_seq > 1
     ),
     '{}');
 end;
@@ -10335,6 +10462,28 @@ comment on policy conversation_participants_update_own on public.conversation_pa
 drop trigger if exists conversation_participants_touch on public.conversation_participants;
 create trigger conversation_participants_touch before update on public.conversation_participants
 for each row execute function private.touch_updated_at();
+
+-- schemas/50_messaging/16_conversation_readers.sql
+-- One sentence about who reads which conversation. The policies ask it for one person, the live stream for all the people of
+-- a conversation at once, so that the two cannot come to differ.
+create or replace view private.conversation_readers with (security_invoker = true) as
+select p.conversation_id || '/' || p.user_id as row_key, p.user_id, p.conversation_id, p.history_from_seq, false as is_admin
+from public.users as u
+join public.conversation_participants as p on p.user_id = u.id
+where u.status = 'active' and p.left_at is null and u.role <> 'admin'
+union all
+select c.id || '/' || u.id, u.id, c.id, coalesce(p.history_from_seq, 1), true
+from public.users as u
+cross join public.conversations as c
+left join public.conversation_participants as p on p.conversation_id = c.id and p.user_id = u.id and p.left_at is null
+where u.status = 'active' and u.role = 'admin';
+comment on view private.conversation_readers is
+  'Who reads which conversation now, and from which seq on: active people who take part, and admins. Read by definer functions only.';
+
+revoke all on private.conversation_readers from public, anon, authenticated, service_role;
+
+-- Whoever asks for the readers of one conversation would otherwise look through all people for the few admins.
+create index if not exists users_admins_idx on public.users (id) where role = 'admin';
 
 -- schemas/50_messaging/16_conversation_membership_changes.sql
 create table if not exists public.conversation_membership_changes (
@@ -13521,6 +13670,731 @@ drop trigger if exists coach_clients_tell on public.coach_clients;
 create trigger coach_clients_tell after insert or update of status, invited_at on public.coach_clients
 for each row execute function private.coach_clients_tell();
 
+-- schemas/80_live/10_live_log.sql
+-- What the log of live events knows about itself: one row.
+
+create or replace function private.new_key()
+returns bytea
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  -- gen_random_uuid is PostgreSQL's own strong randomness; two of them hold 244 bits. pgcrypto is not everywhere.
+  select sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))
+$$;
+comment on function private.new_key() is 'A fresh secret of 32 bytes.';
+revoke execute on function private.new_key() from public, anon, authenticated, service_role;
+
+create table if not exists private.live_log (
+  only_row boolean not null default true primary key,
+  epoch text not null,
+  key bytea not null default private.new_key(),
+  pruned_xid xid8 not null default '0',
+  pruned_id bigint not null default 0,
+  constraint live_log_only_row_check check (only_row)
+);
+comment on table private.live_log is 'One row about the log of live events: whose numbers it carries, and how far back it reaches.';
+comment on column private.live_log.epoch is
+  'The server, its timeline and the database that gave the numbers in the log. A restored copy counts anew, so it starts a new log.';
+comment on column private.live_log.key is
+  'Seals what the processes of this installation tell one another by NOTIFY, which any database user can hear, and tickets of streams.';
+comment on column private.live_log.pruned_id is 'With pruned_xid the last event thrown away: a cursor before it must start anew.';
+
+revoke all on private.live_log from public, anon, authenticated, service_role;
+grant select on private.live_log to service_role;
+alter table private.live_log enable row level security;
+
+create or replace function private.live_epoch()
+returns text
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select left(md5(concat_ws('/', s.system_identifier, c.timeline_id, d.oid)), 8)
+  from pg_control_system() as s
+  cross join pg_control_checkpoint() as c
+  join pg_database as d on d.datname = current_database()
+$$;
+comment on function private.live_epoch() is
+  'security definer: API roles need not be able to read the control file. Whose transaction numbers these are: another server, a restore to a point in time and another database each have their own.';
+revoke execute on function private.live_epoch() from public, anon, authenticated, service_role;
+
+insert into private.live_log (epoch) values (private.live_epoch()) on conflict do nothing;
+
+-- schemas/80_live/12_live_events.sql
+-- What has changed, in the order of transactions, without what it says: that is read from the tables when somebody asks, under
+-- their policies. Without foreign keys: a line about what is gone tells nobody anything, and writing one must cost little.
+create table if not exists public.live_events (
+  xid xid8 not null default pg_current_xact_id(),
+  id bigint not null generated always as identity,
+  kind text not null,
+  scope text not null,
+  conversation_id uuid,
+  message_seq bigint,
+  message_id uuid,
+  session_id uuid,
+  invoice_id uuid,
+  notification_id uuid,
+  user_id uuid,
+  coach_id uuid,
+  practice_id uuid,
+  detail jsonb not null default '{}',
+  created_at timestamptz not null default clock_timestamp(),
+  primary key (xid, id),
+  constraint live_events_scope_check check (
+    case scope
+      when 'conversation' then conversation_id is not null
+      when 'session' then session_id is not null
+      when 'invoice' then invoice_id is not null
+      when 'person' then user_id is not null
+      else false
+    end
+  )
+);
+comment on table public.live_events is
+  'That something changed, for the live streams: written by triggers in the transaction of the change, kept for some days. Read it through public.live_feed.';
+comment on column public.live_events.xid is
+  'The transaction. Readers take what is below the oldest transaction still open, in the order (xid, id): an id alone may commit after a greater one, and would be passed over.';
+comment on column public.live_events.scope is
+  'Whose business it is: the readers of a conversation, of a session, of an invoice, or one person alone (user_id).';
+comment on column public.live_events.message_seq is 'For what belongs to a message: hidden from those whose history begins after it.';
+comment on column public.live_events.user_id is
+  'The one person of scope person; the client of a session; the payer of an issued invoice; in a conversation whom it is about.';
+comment on column public.live_events.detail is 'The little that cannot be read later, such as the emoji that was taken back.';
+
+-- Many rows of one session or invoice change in one transaction: that is one piece of news.
+create unique index if not exists live_events_session_once on public.live_events (xid, session_id) where scope = 'session';
+create unique index if not exists live_events_invoice_once on public.live_events (xid, invoice_id) where scope = 'invoice';
+
+revoke all on public.live_events from public, anon, authenticated, service_role;
+grant select on public.live_events to authenticated, service_role;
+revoke all on sequence public.live_events_id_seq from public, anon, authenticated, service_role;
+alter table public.live_events enable row level security;
+
+drop policy if exists live_events_select_entitled on public.live_events;
+create policy live_events_select_entitled on public.live_events for select to authenticated
+using (
+  case scope
+    when 'conversation' then
+      conversation_id = any ((select private.my_readable_conversation_ids())::uuid[])
+      and (
+        message_seq is null
+        or message_seq >= coalesce(((select private.my_history_limits()) ->> conversation_id::text)::bigint, 1)
+      )
+      and (
+        kind <> 'conversation.read'
+        or user_id = (select private.me())
+        or user_id <> all ((select private.hidden_reader_ids())::uuid[])
+      )
+    when 'session' then
+      coach_id = (select private.me())
+      or user_id = (select private.me())
+      or session_id = any ((select private.my_seat_session_ids())::uuid[])
+      or (select private.i_am_admin())
+    when 'invoice' then
+      user_id = (select private.me())
+      or practice_id = any ((select private.my_practice_ids())::uuid[])
+      or (select private.i_am_admin())
+    when 'person' then user_id = (select private.me())
+  end
+);
+comment on policy live_events_select_entitled on public.live_events is
+  'Who may read what an event is about, now: left a conversation, and its events of the past are gone too.';
+
+-- schemas/80_live/20_live_feed.sql
+create or replace view public.live_feed with (security_invoker = true) as
+select
+  f.id, f.xid, f.kind, f.conversation_id, f.created_at, f.data
+from (
+  select
+    e.xid, e.id, e.kind, e.conversation_id, e.created_at,
+    case
+      when e.kind in ('message.created', 'message.edited', 'message.deleted') then
+        case when m.id is not null then json_build_object(
+          'id', m.id, 'conversation_id', m.conversation_id, 'seq', m.seq, 'type', m.type, 'sender_id', m.sender_id,
+          'content', m.content, 'reply_to_id', m.reply_to_id, 'is_edited', m.is_edited, 'edited_at', m.edited_at,
+          'deleted_at', m.deleted_at, 'created_at', m.created_at,
+          'system', case when m.type = 'system' and m.deleted_at is null then m.metadata end,
+          'attachments', coalesce(
+            (
+              select json_agg(
+                json_build_object(
+                  'id', f.id, 'file_name', f.file_name, 'file_size', f.file_size, 'file_type', f.file_type,
+                  'kind', f.attachment_type)
+                order by f.created_at, f.id)
+              from public.message_attachments as f
+              where f.message_id = m.id
+            ),
+            '[]'),
+          'mentions', coalesce(
+            (
+              select json_agg(x.mentioned_user_id order by x.mentioned_user_id)
+              from public.message_mentions as x
+              where x.message_id = m.id
+            ),
+            '[]')
+        ) end
+      when e.kind in ('reaction.added', 'reaction.removed') then json_build_object(
+        'conversation_id', e.conversation_id, 'message_id', e.message_id, 'seq', e.message_seq, 'user_id', e.user_id,
+        'emoji', e.detail ->> 'emoji')
+      when e.kind = 'conversation.read' then json_build_object(
+        'conversation_id', e.conversation_id, 'user_id', e.user_id, 'seq', e.message_seq)
+      when e.kind in ('participant.joined', 'participant.left') then json_build_object(
+        'conversation_id', e.conversation_id, 'user_id', e.user_id)
+      when e.kind = 'conversation.changed' then
+        case when c.id is not null then json_build_object(
+          'id', c.id, 'type', c.type, 'title', c.title, 'last_seq', c.last_seq
+        ) end
+      when e.kind in ('conversation.joined', 'conversation.left') then json_build_object('id', e.conversation_id)
+      when e.kind = 'session.changed' then
+        case when s.id is not null then json_build_object(
+          'id', s.id, 'coach_id', s.coach_id, 'type', s.type, 'title', s.title, 'status', s.status,
+          'scheduled_at', s.scheduled_at, 'ends_at', s.ends_at
+        ) end
+      when e.kind = 'session.left' then json_build_object('id', e.session_id)
+      when e.kind = 'invoice.changed' then
+        case when i.id is not null then json_build_object(
+          'id', i.id, 'status', i.status, 'document_number', i.document_number,
+          'total_amount_cents', i.total_amount_cents, 'currency', i.currency
+        ) end
+      when e.kind = 'invoice.deleted' then json_build_object('id', e.invoice_id)
+      when e.kind in ('notification.created', 'notification.changed') then
+        case when n.id is not null then json_build_object(
+          'id', n.id, 'type', n.type, 'title', n.title, 'message', n.message, 'data', n.data, 'action_url', n.action_url,
+          'read_at', n.read_at, 'created_at', n.created_at
+        ) end
+      when e.kind = 'notification.deleted' then json_build_object('id', e.notification_id)
+    end as data
+  from public.live_events as e
+  left join public.messages as m
+    on e.kind in ('message.created', 'message.edited', 'message.deleted') and m.id = e.message_id
+  left join public.conversations as c on e.kind = 'conversation.changed' and c.id = e.conversation_id
+  left join public.sessions as s on e.kind = 'session.changed' and s.id = e.session_id
+  left join public.invoices as i on e.kind = 'invoice.changed' and i.id = e.invoice_id
+  left join public.notifications as n
+    on e.kind in ('notification.created', 'notification.changed') and n.id = e.notification_id
+) as f
+where f.data is not null;
+comment on view public.live_feed is
+  'What a live stream says: each event with what it is about as that is now, under the reader''s policies. What is gone or no longer theirs to see is left out.';
+
+revoke all on public.live_feed from public, anon, authenticated, service_role;
+grant select on public.live_feed to authenticated;
+
+-- schemas/80_live/22_live_readers.sql
+create or replace view private.live_readers with (security_invoker = true) as
+select e.id || '/' || r.user_id as row_key, e.xid, e.id, r.user_id
+from public.live_events as e
+cross join lateral (
+  select c.user_id
+  from private.conversation_readers as c
+  where e.scope = 'conversation'
+    and c.conversation_id = e.conversation_id
+    and coalesce(e.message_seq, c.history_from_seq) >= c.history_from_seq
+    -- Who hides their own reading sees nobody's.
+    and (
+      e.kind <> 'conversation.read'
+      or c.is_admin
+      or c.user_id = e.user_id
+      or not exists (
+        select
+        from public.messaging_preferences as x
+        where x.user_id in (e.user_id, c.user_id) and not x.share_receipts
+      )
+    )
+  union
+  select u.id
+  from public.users as u
+  where e.scope = 'person' and u.id = e.user_id and u.status = 'active'
+  union
+  select u.id
+  from public.sessions as s
+  join public.users as u on u.id in (s.coach_id, s.client_id) and u.status = 'active'
+  where e.scope = 'session' and s.id = e.session_id
+  union
+  select u.id
+  from public.session_attendees as a
+  join public.users as u on u.id = a.user_id and u.status = 'active'
+  where e.scope = 'session' and a.session_id = e.session_id and a.role <> 'coach' and a.cancelled_at is null
+  union
+  select u.id
+  from public.invoices as i
+  join public.users as u on u.id = i.user_id and u.status = 'active'
+  where e.scope = 'invoice' and i.id = e.invoice_id and i.finalized_at is not null
+  union
+  select u.id
+  from public.practice_members as m
+  join public.users as u on u.id = m.user_id and u.status = 'active'
+  where e.scope = 'invoice' and m.practice_id = e.practice_id
+  union
+  select u.id
+  from public.users as u
+  where e.scope in ('session', 'invoice') and u.role = 'admin' and u.status = 'active'
+) as r;
+comment on view private.live_readers is
+  'Whom each event is for, now: what the policies of public.live_feed say, for everybody at once. Tests compare the two.';
+
+revoke all on private.live_readers from public, anon, authenticated, service_role;
+
+-- schemas/80_live/30_read_live.sql
+-- A cursor is "epoch-transaction-id". It is a place in the log and no secret: who may see what lies after it, the policies say.
+
+create or replace function private.live_cursor(p_xid xid8, p_id bigint)
+returns text
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select l.epoch || '-' || p_xid::text || '-' || p_id::text from private.live_log as l
+$$;
+comment on function private.live_cursor(xid8, bigint) is
+  'security definer: reads the epoch of the log, which API roles may not. A place in the log as streams write it.';
+revoke execute on function private.live_cursor(xid8, bigint) from public, anon, authenticated, service_role;
+grant execute on function private.live_cursor(xid8, bigint) to authenticated, service_role;
+
+create or replace function private.live_place(p_cursor text, out place_xid xid8, out place_id bigint)
+returns record
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_parts text[] := regexp_match(p_cursor, '^([0-9a-f]{8})-([0-9]{1,18})-([0-9]{1,18})$');
+begin
+  -- Nothing but a place that this log has reached and still reaches back to counts: any other would leave out events in silence.
+  select v_parts[2]::xid8, v_parts[3]::bigint into place_xid, place_id
+  from private.live_log as l
+  where l.epoch = v_parts[1]
+    and l.epoch = private.live_epoch()
+    and v_parts[2]::xid8 <= pg_snapshot_xmax(pg_current_snapshot())
+    and (v_parts[2]::xid8, v_parts[3]::bigint) >= (l.pruned_xid, l.pruned_id);
+end;
+$$;
+comment on function private.live_place(text) is
+  'security definer: reads how far back the log goes, which API roles may not. The place that a cursor means; nulls when it means none, and the reader must start anew.';
+revoke execute on function private.live_place(text) from public, anon, authenticated, service_role;
+grant execute on function private.live_place(text) to authenticated, service_role;
+
+create or replace function public.live_since(p_after text default null, p_until text default null, p_limit integer default 500)
+returns table (cursor text, kind text, data json)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_from record;
+  v_until record;
+  v_count bigint := 0;
+  v_limit integer := least(greatest(coalesce(p_limit, 500), 1), 1000);
+  v_last text;
+begin
+  if private.me() is null then
+    return;
+  end if;
+  v_from := private.live_place(p_after);
+  v_until := private.live_place(p_until);
+  if v_until.place_xid is null then
+    -- All below the oldest open transaction has ended: nothing can appear there any more.
+    v_until.place_xid := pg_snapshot_xmin(pg_current_snapshot());
+    v_until.place_id := 0;
+  end if;
+  if v_from.place_xid is null then
+    return query select private.live_cursor(v_until.place_xid, v_until.place_id), case when p_after is null then 'ready' else 'reset' end, null::json;
+    return;
+  end if;
+  for cursor, kind, data in
+    select private.live_cursor(f.xid, f.id), f.kind, f.data
+    from public.live_feed as f
+    where (f.xid, f.id) > (v_from.place_xid, v_from.place_id) and (f.xid, f.id) <= (v_until.place_xid, v_until.place_id)
+    order by f.xid, f.id
+    limit v_limit
+  loop
+    v_count := v_count + 1;
+    v_last := cursor;
+    return next;
+  end loop;
+  if v_count = v_limit then
+    return query select v_last, 'more', null::json;
+  elsif (v_until.place_xid, v_until.place_id) > (v_from.place_xid, v_from.place_id) then
+    return query select private.live_cursor(v_until.place_xid, v_until.place_id), 'ready', null::json;
+  else
+    return query select p_after, 'ready', null::json;
+  end if;
+end;
+$$;
+comment on function public.live_since(text, text, integer) is
+  'What changed for the caller after a cursor, oldest first, then one row "ready", "more" (ask again from its cursor) or "reset" (the log does not know this cursor: fetch everything anew). Without a cursor only "ready".';
+revoke execute on function public.live_since(text, text, integer) from public, anon, authenticated, service_role;
+grant execute on function public.live_since(text, text, integer) to authenticated;
+
+create or replace function private.open_live(out epoch text, out key bytea, out xid text)
+returns record
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_epoch text := private.live_epoch();
+begin
+  if exists (select from private.live_log as l where l.epoch <> v_epoch) then
+    -- A copy of a database brings a log whose numbers are another server's: they would lie above or below all that follow.
+    perform from private.live_log for update;
+    if exists (select from private.live_log as l where l.epoch <> v_epoch) then
+      delete from public.live_events;
+      update private.live_log as l set epoch = v_epoch, pruned_xid = '0', pruned_id = 0;
+    end if;
+  end if;
+  select l.epoch, l.key, pg_snapshot_xmin(pg_current_snapshot())::text into epoch, key, xid from private.live_log as l;
+end;
+$$;
+comment on function private.open_live() is
+  'security definer: renews the log, which nobody may write. What a process that begins to read the log has to know; a log that came from elsewhere is emptied.';
+revoke execute on function private.open_live() from public, anon, authenticated, service_role;
+grant execute on function private.open_live() to service_role;
+
+create or replace function private.read_live(p_xid text, p_id bigint, p_limit integer)
+returns table (
+  xid text, id bigint, cursor text, kind text, data text, readers bytea, conversation_id uuid, waiting boolean
+)
+language plpgsql
+stable
+security definer
+set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  v_horizon xid8 := pg_snapshot_xmin(pg_current_snapshot());
+  v_epoch text := (select l.epoch || '-' from private.live_log as l);
+  v_count bigint := 0;
+begin
+  for xid, id, kind, data, conversation_id, readers in
+    select
+      f.xid::text, f.id, f.kind, f.data::text, f.conversation_id,
+      (
+        select coalesce(string_agg(uuid_send(r.user_id), ''), '')
+        from private.live_readers as r
+        where r.xid = f.xid and r.id = f.id
+      )
+    from public.live_feed as f
+    where (f.xid, f.id) > (p_xid::xid8, p_id) and f.xid < v_horizon
+    order by f.xid, f.id
+    limit p_limit
+  loop
+    v_count := v_count + 1;
+    cursor := v_epoch || xid || '-' || id;
+    return next;
+  end loop;
+  -- The last row says how far this went, and whether something is committed that an older transaction still hides.
+  if v_count < p_limit then
+    xid := greatest(v_horizon, p_xid::xid8)::text;
+    id := case when v_horizon > p_xid::xid8 then 0 else p_id end;
+  end if;
+  cursor := v_epoch || xid || '-' || id;
+  kind := null;
+  conversation_id := null;
+  data := null;
+  readers := null;
+  waiting := v_count = p_limit or exists (select from public.live_events as e where e.xid >= v_horizon);
+  return next;
+end;
+$$;
+comment on function private.read_live(text, bigint, integer) is
+  'security definer: reads for everybody at once, with whom each event is for (ids of 16 bytes, one after another). For the one reader of a process.';
+revoke execute on function private.read_live(text, bigint, integer) from public, anon, authenticated, service_role;
+grant execute on function private.read_live(text, bigint, integer) to service_role;
+
+create or replace function private.prune_live(p_keep interval)
+returns bigint
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_end record;
+  v_gone bigint;
+begin
+  perform from private.live_log for update;
+  select e.xid, e.id into v_end
+  from public.live_events as e
+  where e.created_at < now() - p_keep and e.xid < pg_snapshot_xmin(pg_current_snapshot())
+  order by e.xid desc, e.id desc
+  limit 1;
+  if not found then
+    return 0;
+  end if;
+  update private.live_log as l set pruned_xid = v_end.xid, pruned_id = v_end.id;
+  delete from public.live_events as e where (e.xid, e.id) <= (v_end.xid, v_end.id);
+  get diagnostics v_gone = row_count;
+  return v_gone;
+end;
+$$;
+comment on function private.prune_live(interval) is
+  'security definer: deletes from the log, which nobody may. Throws away what is older; a stream that was away for longer is told to start anew.';
+revoke execute on function private.prune_live(interval) from public, anon, authenticated, service_role;
+grant execute on function private.prune_live(interval) to service_role;
+
+-- schemas/80_live/32_typing_readers.sql
+create or replace function private.typing_readers(p_conversation_ids uuid[], p_user_ids uuid[])
+returns table (conversation_id uuid, user_id uuid, readers bytea)
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select said.conversation_id, said.user_id, string_agg(uuid_send(r.user_id), '')
+  from (select distinct * from unnest(p_conversation_ids, p_user_ids)) as said (conversation_id, user_id)
+  join public.conversation_participants as p
+    on p.conversation_id = said.conversation_id and p.user_id = said.user_id and p.left_at is null
+  join private.conversation_readers as r on r.conversation_id = said.conversation_id and r.user_id <> said.user_id
+  group by said.conversation_id, said.user_id
+$$;
+comment on function private.typing_readers(uuid[], uuid[]) is
+  'security definer: reads the people of conversations for everybody at once. Who may know that somebody is writing: nobody, once that person has left.';
+revoke execute on function private.typing_readers(uuid[], uuid[]) from public, anon, authenticated, service_role;
+grant execute on function private.typing_readers(uuid[], uuid[]) to service_role;
+
+-- schemas/80_live/40_conversations_live.sql
+create or replace function private.messages_live()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  -- Imported history is not news, as for deliveries.
+  if tg_op = 'INSERT' and new.created_at <= now() - interval '1 hour' then
+    return null;
+  end if;
+  insert into public.live_events (kind, scope, conversation_id, message_seq, message_id)
+  values (
+    case
+      when tg_op = 'INSERT' then 'message.created'
+      when new.deleted_at is not null then 'message.deleted'
+      else 'message.edited'
+    end,
+    'conversation', new.conversation_id, new.seq, new.id);
+  return null;
+end;
+$$;
+comment on function private.messages_live() is
+  'security definer: nobody may write the log. Trigger: a message written, edited or deleted is news to the readers of its conversation.';
+revoke execute on function private.messages_live() from public, anon, authenticated, service_role;
+
+drop trigger if exists messages_live on public.messages;
+create trigger messages_live after insert or update of content, deleted_at on public.messages
+for each row execute function private.messages_live();
+
+create or replace function private.message_reactions_live()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_row public.message_reactions := coalesce(new, old);
+begin
+  insert into public.live_events (kind, scope, conversation_id, message_seq, message_id, user_id, detail)
+  values (
+    case tg_op when 'INSERT' then 'reaction.added' else 'reaction.removed' end,
+    'conversation', v_row.conversation_id, v_row.message_seq, v_row.message_id, v_row.user_id,
+    jsonb_build_object('emoji', v_row.emoji));
+  return null;
+end;
+$$;
+comment on function private.message_reactions_live() is
+  'security definer: nobody may write the log. Trigger: a reaction, or one taken back, is news to the readers of its message.';
+revoke execute on function private.message_reactions_live() from public, anon, authenticated, service_role;
+
+drop trigger if exists message_reactions_live on public.message_reactions;
+create trigger message_reactions_live after insert or delete on public.message_reactions
+for each row execute function private.message_reactions_live();
+
+create or replace function private.conversations_live()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into public.live_events (kind, scope, conversation_id) values ('conversation.changed', 'conversation', new.id);
+  return null;
+end;
+$$;
+comment on function private.conversations_live() is
+  'security definer: nobody may write the log. Trigger: a new title is news to the readers of a conversation.';
+revoke execute on function private.conversations_live() from public, anon, authenticated, service_role;
+
+drop trigger if exists conversations_live on public.conversations;
+create trigger conversations_live after update of title on public.conversations
+for each row when (old.title is distinct from new.title) execute function private.conversations_live();
+
+create or replace function private.conversation_participants_live()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_came boolean;
+  v_read boolean := false;
+begin
+  if tg_op = 'INSERT' then
+    v_came := case when new.left_at is null then true end;
+  else
+    v_came := case when (new.left_at is null) <> (old.left_at is null) then new.left_at is null end;
+    v_read := new.last_read_seq > old.last_read_seq and new.last_read_at is distinct from old.last_read_at;
+  end if;
+  if v_came is not null then
+    -- To the others, who may see it; and to the person, who may see nothing else of it once they have left.
+    insert into public.live_events (kind, scope, conversation_id, user_id) values
+      (case when v_came then 'participant.joined' else 'participant.left' end, 'conversation', new.conversation_id, new.user_id),
+      (case when v_came then 'conversation.joined' else 'conversation.left' end, 'person', new.conversation_id, new.user_id);
+  end if;
+  -- Writing moves one's own position too, without a time: that is no news.
+  if v_read then
+    insert into public.live_events (kind, scope, conversation_id, message_seq, user_id)
+    values ('conversation.read', 'conversation', new.conversation_id, new.last_read_seq, new.user_id);
+  end if;
+  return null;
+end;
+$$;
+comment on function private.conversation_participants_live() is
+  'security definer: nobody may write the log. Trigger: who joined, left or read is news to the conversation, and joining and leaving to the person.';
+revoke execute on function private.conversation_participants_live() from public, anon, authenticated, service_role;
+
+drop trigger if exists conversation_participants_live on public.conversation_participants;
+create trigger conversation_participants_live after insert or update of left_at, last_read_at on public.conversation_participants
+for each row execute function private.conversation_participants_live();
+
+-- schemas/80_live/42_sessions_live.sql
+create or replace function private.log_session_live(p_session public.sessions)
+returns void
+language sql
+security definer
+set search_path = ''
+as $$
+  insert into public.live_events (kind, scope, session_id, coach_id, user_id)
+  values ('session.changed', 'session', p_session.id, p_session.coach_id, p_session.client_id)
+  on conflict (xid, session_id) where scope = 'session' do nothing
+$$;
+comment on function private.log_session_live(public.sessions) is
+  'security definer: nobody may write the log. A session is news once in a transaction, whatever of it changed how often.';
+revoke execute on function private.log_session_live(public.sessions) from public, anon, authenticated, service_role;
+
+create or replace function private.sessions_live()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  -- Imports of the past are no news.
+  if tg_op = 'UPDATE' or new.ends_at > now() then
+    perform private.log_session_live(new);
+  end if;
+  return null;
+end;
+$$;
+comment on function private.sessions_live() is
+  'security definer: nobody may write the log. Trigger: a session made or changed is news to whoever may see it.';
+revoke execute on function private.sessions_live() from public, anon, authenticated, service_role;
+
+drop trigger if exists sessions_live on public.sessions;
+create trigger sessions_live after insert or update on public.sessions
+for each row execute function private.sessions_live();
+
+create or replace function private.session_attendees_live()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_session public.sessions;
+begin
+  select * into v_session from public.sessions as s where s.id = new.session_id;
+  if tg_op = 'UPDATE' or v_session.ends_at > now() then
+    perform private.log_session_live(v_session);
+  end if;
+  if tg_op = 'UPDATE' and new.user_id is not null and new.cancelled_at is not null and old.cancelled_at is null then
+    insert into public.live_events (kind, scope, session_id, user_id)
+    values ('session.left', 'person', new.session_id, new.user_id);
+  end if;
+  return null;
+end;
+$$;
+comment on function private.session_attendees_live() is
+  'security definer: nobody may write the log. Trigger: who has a seat in a session, and how, is news to whoever may see the session; a seat given up to its person, too.';
+revoke execute on function private.session_attendees_live() from public, anon, authenticated, service_role;
+
+drop trigger if exists session_attendees_live on public.session_attendees;
+create trigger session_attendees_live after insert or update of status, cancelled_at, user_id on public.session_attendees
+for each row execute function private.session_attendees_live();
+
+-- schemas/80_live/44_money_and_notices_live.sql
+create or replace function private.invoices_live()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_row public.invoices := coalesce(new, old);
+begin
+  insert into public.live_events (kind, scope, invoice_id, practice_id, user_id)
+  values (
+    case tg_op when 'DELETE' then 'invoice.deleted' else 'invoice.changed' end,
+    'invoice', v_row.id, v_row.practice_id, case when v_row.finalized_at is not null then v_row.user_id end)
+  -- A document may be drafted and issued at once: it is the payer's business when the transaction ends.
+  on conflict (xid, invoice_id) where scope = 'invoice' do update set kind = excluded.kind, user_id = excluded.user_id;
+  return null;
+end;
+$$;
+comment on function private.invoices_live() is
+  'security definer: nobody may write the log. Trigger: an invoice made, issued, paid or ended is news to its practice, and once issued to its payer.';
+revoke execute on function private.invoices_live() from public, anon, authenticated, service_role;
+
+drop trigger if exists invoices_live on public.invoices;
+create trigger invoices_live after insert or update or delete on public.invoices
+for each row execute function private.invoices_live();
+
+create or replace function private.notifications_live()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_row public.notifications := coalesce(new, old);
+begin
+  if coalesce(v_row.channel, 'inapp') = 'inapp' and (v_row.scheduled_for is null or v_row.scheduled_for <= now()) then
+    insert into public.live_events (kind, scope, notification_id, user_id)
+    values (
+      case tg_op
+        when 'INSERT' then 'notification.created'
+        when 'DELETE' then 'notification.deleted'
+        else 'notification.changed'
+      end,
+      'person', v_row.id, v_row.user_id);
+  end if;
+  return null;
+end;
+$$;
+comment on function private.notifications_live() is
+  'security definer: nobody may write the log. Trigger: a notice told, read or put away is news to its person, on each of their devices.';
+revoke execute on function private.notifications_live() from public, anon, authenticated, service_role;
+
+drop trigger if exists notifications_live on public.notifications;
+create trigger notifications_live after insert or update of read_at or delete on public.notifications
+for each row execute function private.notifications_live();
+
 -- schemas/90_cross/10_link_person.sql
 create index if not exists session_attendees_guest_email_idx on public.session_attendees (email) where user_id is null;
 
@@ -14043,6 +14917,55 @@ begin
 end;
 $$;
 
+-- Two who looked for their conversation at the same moment made two. It finds the one that Loom's key names, else an older one, and
+-- makes it under the key.
+do $$
+declare
+  found record;
+begin
+  for found in
+    select p.proname, pg_get_function_arguments(p.oid) as arguments
+    from pg_proc as p
+    where p.pronamespace = 'public'::regnamespace and p.proname = 'get_or_create_direct_conversation' and p.prokind = 'f'
+      and string_to_array(p.proargtypes::text, ' ')::oid[] = array['uuid', 'uuid']::regtype[]::oid[]
+      and p.prorettype = 'uuid'::regtype and not p.proretset and pg_has_role(current_user, p.proowner, 'member')
+  loop
+    execute format(
+      $sql$
+        create or replace function public.%I(%s) returns uuid language plpgsql security invoker set search_path = '' as $f$
+        declare
+          pair constant text := least($1, $2)::text || ':' || greatest($1, $2)::text;
+          talk uuid;
+        begin
+          select c.id into talk from public.conversations as c where c.direct_key = pair;
+          if talk is null then
+            select c.id into talk
+            from public.conversations as c
+            join public.conversation_participants as a on a.conversation_id = c.id and a.user_id = $1
+            join public.conversation_participants as b on b.conversation_id = c.id and b.user_id = $2
+            where c.type = 'direct' and c.direct_key is null
+            order by c.last_message_at desc nulls last, c.id
+            limit 1;
+          end if;
+          if talk is null then
+            insert into public.conversations (type, created_by, direct_key) values ('direct', $1, pair)
+            on conflict (direct_key) do nothing
+            returning id into talk;
+            if talk is null then
+              select c.id into strict talk from public.conversations as c where c.direct_key = pair;
+            else
+              insert into public.conversation_participants (conversation_id, user_id) values (talk, $1), (talk, $2);
+            end if;
+          end if;
+          return talk;
+        end
+        $f$
+      $sql$,
+      found.proname, found.arguments);
+  end loop;
+end;
+$$;
+
 -- Helpers that answered or wrote for whatever user's id they were given. Those that do what a person may do anyway run as the caller
 -- from now on, so that policies decide; the others are for the service alone, which the extension has seen to above.
 do $$
@@ -14050,7 +14973,7 @@ declare
   item record;
 begin
   for item in
-    select p.oid::regprocedure as signature
+    select p.oid::regprocedure as signature, p.proname
     from pg_proc as p
     where p.pronamespace = 'public'::regnamespace and p.prokind = 'f' and pg_has_role(current_user, p.proowner, 'member')
       and p.proname in (
@@ -14058,7 +14981,13 @@ begin
         'mark_all_notifications_read', 'get_unread_notification_count', 'get_unread_message_count', 'can_user_message_user',
         'get_last_messages_for_conversations', 'validate_session_availability_with_timezone')
   loop
-    execute format('alter function %s security invoker', item.signature);
+    if item.proname = 'validate_session_availability_with_timezone' then
+      -- Hours are known to whoever has signed in (public.coach_hours), but no longer read from the table.
+      execute format('alter function %s security definer', item.signature);
+      execute format('alter function %s set search_path = public, pg_temp', item.signature);
+    else
+      execute format('alter function %s security invoker', item.signature);
+    end if;
     execute format('grant execute on function %s to authenticated, service_role', item.signature);
   end loop;
 end;
@@ -14152,6 +15081,45 @@ end;
 $$;
 
 -- messaging
+
+do $$
+begin
+  if not exists (select from private.adoption_decisions where kind = 'step' and key = 'conversation_contexts') and current_setting('loom.first_time')::boolean then
+    -- A conversation is about a session when every message in it names that one, and it is the talk of its coach and client. Having no
+    -- context says the same as a general one, so the others get none.
+    insert into public.conversation_contexts (conversation_id, context_type, session_id)
+    select named.conversation_id, 'session', s.id
+    from (
+      select m.conversation_id, min(lower(coalesce(m.metadata ->> 'session_id', m.metadata ->> 'sessionId'))) as link
+      from public.messages as m
+      where /*within m.conversation_id*/ true
+      group by m.conversation_id
+      having count(*) = count(coalesce(m.metadata ->> 'session_id', m.metadata ->> 'sessionId'))
+        and count(distinct lower(coalesce(m.metadata ->> 'session_id', m.metadata ->> 'sessionId'))) = 1
+    ) as named
+    join public.sessions as s
+      on s.id = case when named.link ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then named.link::uuid end
+    join public.conversations as c on c.id = named.conversation_id and c.type = 'direct'
+    where s.client_id is not null
+      and (
+        select array_agg(p.user_id order by p.user_id) from public.conversation_participants as p where p.conversation_id = c.id
+      ) = array[least(s.coach_id, s.client_id), greatest(s.coach_id, s.client_id)]
+    on conflict (conversation_id) do nothing;
+  end if;
+end;
+$$;
+-- What is about one session is that session's conversation of the two, unless it has another.
+update public.conversations as c
+set direct_key = n.direct_key
+from (
+  select (array_agg(x.conversation_id))[1] as id, private.pair_key(s.coach_id, s.client_id, s.id) as direct_key
+  from public.conversation_contexts as x
+  join public.sessions as s on s.id = x.session_id and s.client_id is not null
+  join public.conversations as o on o.id = x.conversation_id and o.type = 'direct' and o.direct_key is null
+  group by s.id
+  having count(*) = 1
+) as n
+where n.id = c.id and not exists (select from public.conversations as taken where taken.direct_key = n.direct_key);
 
 -- One conversation per pair from now on. Where a pair has several, none can be said to be the one: they stay readable as they
 -- are, and the next start makes a new one. Deliveries of old messages are not invented.
