@@ -34,6 +34,7 @@ AREAS = {
     "30_scheduling": ("Sessions", "#1f9d78", 1),
     "60_notifications": ("Notifications", "#7a7f8c", 0),
     "40_billing": ("Money", "#c9771a", 2),
+    "45_documents": ("Money", "#c9771a", 2),
     "50_messaging": ("Messages", "#b5477f", 2),
 }
 
@@ -176,7 +177,7 @@ def draw(tables: dict[str, Table], private: list[str]) -> str:
     ]
     out.append('</defs><g fill="none" stroke-width="1.4" stroke-opacity="0.55">')
     ordered = sorted(tables.values(), key=lambda t: (t.x, t.y))
-    out += [link(box, tables[target]) for box in ordered for target in box.points_at]
+    out += [link(box, tables[target]) for box in ordered for target in box.points_at if target in tables]
     out.append("</g>")
     seen: set[str] = set()
     for box in ordered:

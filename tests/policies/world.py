@@ -43,6 +43,10 @@ MADE = {
     " where a.id = t.attendee_id)",
     "public.invoice_series": "'series-' || (select matrix.label(m.user_id) from public.practice_members m"
     " where m.practice_id = t.practice_id)",
+    "public.client_balances": "concat_ws('-', 'balance', matrix.label(t.coach_client_id), t.currency)",
+    "public.journal_transactions": "'book-' || matrix.label(t.subject_id)",
+    "public.journal_entries": "(select 'book-' || matrix.label(j.subject_id) || '-' || t.account"
+    " from public.journal_transactions j where j.id = t.transaction_id)",
     "private.logos": "'logo-of-' || (select matrix.label(m.user_id) from public.practice_members m"
     " where m.practice_id = t.practice_id)",
     "public.practice_letterheads": "'letterhead-' || (select matrix.label(m.user_id) from public.practice_members m"

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from loom.cli import db, users
+from loom.cli import billing, db, users
 from loom.cli.demo.command import demo
 from loom.cli.sandbox import sandbox
 from loom.cli.serve import serve, worker
@@ -31,6 +31,7 @@ app = _Loom(no_args_is_help=True, help="Loom: the practice system for coaches.",
 app.command()(demo)
 app.add_typer(db.app, name="db")
 app.add_typer(users.app, name="users")
+app.add_typer(billing.app, name="billing")
 app.command()(serve)
 app.command()(worker)
 app.command()(sandbox)

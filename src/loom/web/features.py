@@ -11,6 +11,8 @@ from loom.features.billing import api as billing_api
 from loom.features.billing import errors as billing_errors
 from loom.features.booking import api as booking_api
 from loom.features.booking import errors as booking_errors
+from loom.features.books import api as books_api
+from loom.features.books import errors as books_errors
 from loom.features.documents import api as documents_api
 from loom.features.documents import errors as documents_errors
 from loom.features.hours import api as hours_api
@@ -39,6 +41,7 @@ ROUTERS: list[APIRouter] = [
     messaging_api.router,
     live_api.router,
     billing_api.router,
+    books_api.router,
     documents_api.router,
 ]
 
@@ -52,6 +55,7 @@ CONSTRAINT_ERRORS: list[Mapping[str, tuple[int, str, str]]] = [
     messaging_errors.CONSTRAINT_ERRORS,
     live_errors.CONSTRAINT_ERRORS,
     billing_errors.CONSTRAINT_ERRORS,
+    books_errors.CONSTRAINT_ERRORS,
     documents_errors.CONSTRAINT_ERRORS,
 ]
 
@@ -67,6 +71,7 @@ ERROR_CODES: list[Mapping[str, str]] = [
     messaging_errors.ERROR_CODES,
     live_errors.ERROR_CODES,
     billing_errors.ERROR_CODES,
+    books_errors.ERROR_CODES,
     documents_errors.ERROR_CODES,
 ]
 

@@ -15,4 +15,5 @@ alter table public.payments
   add column if not exists paid_at timestamptz,
   add column if not exists failure_code text,
   add column if not exists failure_message text,
-  add column if not exists provider_status text;
+  add column if not exists provider_status text,
+  add column if not exists coach_client_id uuid;

@@ -12,6 +12,9 @@ create table if not exists public.practices (
   currency text not null default 'ILS',
   tax_rate_bp integer not null default 0,
   invoice_due_days integer not null default 14,
+  tax_scheme text not null default 'own_rate',
+  prices_include_tax boolean not null default false,
+  documents_elsewhere boolean not null default false,
   metadata jsonb not null default '{}',
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -21,6 +24,7 @@ create table if not exists public.practices (
   constraint practices_currency_check check (private.is_currency(currency)),
   constraint practices_tax_rate_bp_check check (tax_rate_bp between 0 and 10000),
   constraint practices_invoice_due_days_check check (invoice_due_days between 0 and 365),
+  constraint practices_tax_scheme_check check (tax_scheme in ('own_rate', 'registered', 'exempt')),
   constraint practices_text_lengths_check check (
     coalesce(char_length(legal_name), 0) <= 200 and coalesce(char_length(tax_id), 0) <= 40
     and coalesce(char_length(email), 0) <= 320 and coalesce(char_length(phone), 0) <= 40
@@ -30,11 +34,17 @@ create table if not exists public.practices (
 );
 comment on table public.practices is 'The legal entity that issues documents and receives money. Made with each coach; coaches may share one.';
 comment on column public.practices.tax_rate_bp is 'Tax put on new documents, in basis points (1800 is 18 %). A document keeps the rate it was made with.';
+comment on column public.practices.tax_scheme is
+  'own_rate: plain invoices, receipts and credit notes at tax_rate_bp. registered: the dated rate of the country, and its tax documents. exempt: no tax, receipts only.';
+comment on column public.practices.prices_include_tax is 'Whether the prices on new documents have the tax in them already.';
+comment on column public.practices.documents_elsewhere is
+  'The legal documents are made in another system: Loom gives no numbers and makes no receipts, only notes the numbers of others.';
 
 revoke all on public.practices from public, anon, authenticated, service_role;
 grant select on public.practices to authenticated;
 grant update (
-  name, legal_name, tax_id, email, phone, address, country, timezone, language, currency, tax_rate_bp, invoice_due_days
+  name, legal_name, tax_id, email, phone, address, country, timezone, language, currency, tax_rate_bp, invoice_due_days,
+  tax_scheme, prices_include_tax, documents_elsewhere
 ) on public.practices to authenticated;
 grant select, insert, update, delete on public.practices to service_role;
 alter table public.practices enable row level security;

@@ -20,6 +20,9 @@ comment on table public.coach_availability is
   'The hours of a coach''s week in which people may book: wall time in a zone. Read through free slots, not by clients.';
 comment on column public.coach_availability.day_of_week is '0 is Sunday, 6 is Saturday.';
 comment on column public.coach_availability.end_time is 'Not included; 24:00 is the end of the day.';
+comment on column public.coach_availability.buffer_before_minutes is
+  'An older application''s. Nothing of Loom reads it: what is kept free around a session is its template''s to say.';
+comment on column public.coach_availability.buffer_after_minutes is 'As buffer_before_minutes.';
 comment on column public.coach_availability.continues_until is
   'For a range that goes on after midnight (end_time is 24:00): until when on the next day.';
 

@@ -22,6 +22,7 @@ create table if not exists public.series_sessions (
   coach_id uuid not null references public.users (id) on delete cascade,
   client_id uuid not null references public.users (id) on delete cascade,
   ordinal integer not null,
+  -- squawk-ignore prefer-timestamp-tz
   local_start timestamp not null,
   constraint series_sessions_one_each unique (series_id, ordinal),
   constraint series_sessions_ordinal_range check (ordinal between 1 and 104)

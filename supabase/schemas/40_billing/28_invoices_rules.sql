@@ -9,17 +9,21 @@ begin
   -- A paid or refunded row that was never finalised here is history from elsewhere: it keeps its own truth.
   if new.finalized_at is null and new.status in ('paid', 'refunded') then
     new.issued_elsewhere := true;
+    new.is_history := true;
     new.finalized_at := new.issued_at;
     new.amount_paid_cents := case when new.status = 'paid' then new.total_amount_cents else 0 end;
     new.amount_refunded_cents := case when new.status = 'refunded' then new.total_amount_cents else 0 end;
     new.paid_at := coalesce(new.paid_at, new.issued_at);
+  end if;
+  if new.coach_client_id is null then
+    new.coach_client_id := (select c.id from public.coach_clients c where c.coach_id = new.coach_id and c.client_id = new.user_id);
   end if;
   if new.status = 'canceled' then new.voided_at := coalesce(new.voided_at, now()); end if;
   if new.subtotal_cents = 0 and new.tax_rate_bp = 0 then new.subtotal_cents := new.total_amount_cents; end if;
   return new;
 end $$;
 comment on function private.fill_invoice() is
-  'security definer: a plain insert of the review''s columns by the service reads the coach''s practice.';
+  'security definer: a plain insert of the review''s columns by the service reads the coach''s practice and clients.';
 revoke execute on function private.fill_invoice() from public, anon, authenticated, service_role;
 drop trigger if exists invoices_fill on public.invoices;
 create trigger invoices_fill before insert on public.invoices for each row execute function private.fill_invoice();
@@ -29,7 +33,8 @@ create or replace function private.keep_invoice() returns trigger
 declare
   -- What may still move on a final document. user_id may be filled once, when the client signs up.
   v_movable text[] := array['status', 'paid_at', 'amount_paid_cents', 'amount_refunded_cents', 'voided_at', 'voided_by',
-    'void_reason', 'written_off_at', 'written_off_by', 'write_off_reason', 'metadata', 'updated_at'];
+    'void_reason', 'written_off_at', 'written_off_by', 'write_off_reason', 'credited_cents', 'refund_covered_cents',
+    'metadata', 'updated_at'];
 begin
   if tg_op = 'DELETE' then
     if old.finalized_at is not null then
@@ -39,8 +44,11 @@ begin
   end if;
   if old.finalized_at is not null then
     if old.user_id is null then v_movable := v_movable || array['user_id']; end if;
+    -- Given by others, and perhaps later than the document.
+    if old.allocation_number is null then v_movable := v_movable || array['allocation_number']; end if;
+    if old.issued_elsewhere and old.document_number is null then v_movable := v_movable || array['document_number']; end if;
     if (to_jsonb(new) - v_movable) is distinct from (to_jsonb(old) - v_movable) then
-      perform private.fail(409, 'invoice_final', 'A finalised invoice never changes.', 'Void it and make another.');
+      perform private.fail(409, 'invoice_final', 'A finalised document never changes.', 'Void it, or make a credit note for it.');
     end if;
     if old.status = 'canceled' and new.status <> 'canceled' then
       perform private.fail(409, 'invoice_voided', 'A void invoice stays void.');
@@ -65,6 +73,9 @@ comment on function private.keep_invoice() is
 revoke execute on function private.keep_invoice() from public, anon, authenticated, service_role;
 drop trigger if exists invoices_keep on public.invoices;
 create trigger invoices_keep before update or delete on public.invoices for each row execute function private.keep_invoice();
+drop trigger if exists invoices_whole on public.invoices;
+create trigger invoices_whole before truncate on public.invoices
+  for each statement execute function private.refuse_money_delete();
 
 create or replace function private.recompute_draft(p_invoice_id uuid) returns void
   language plpgsql security definer set search_path = '' as $$
@@ -74,7 +85,7 @@ declare
 begin
   select * into v_invoice from public.invoices i where i.id = p_invoice_id for no key update;
   if not found or v_invoice.finalized_at is not null then return; end if;
-  select * into v_sums from private.invoice_sums(p_invoice_id, v_invoice.tax_rate_bp);
+  select * into v_sums from private.invoice_sums(p_invoice_id, v_invoice.tax_rate_bp, v_invoice.tax_inclusive);
   if v_sums.subtotal + v_sums.tax > 2147483647 then
     perform private.fail(422, 'amount_out_of_range', 'The total is larger than an invoice can hold.', 'Split it into several.');
   end if;
@@ -94,8 +105,8 @@ end $$;
 comment on function private.recompute_draft_on_rate() is 'security definer: a changed tax rate changes the totals of a draft.';
 revoke execute on function private.recompute_draft_on_rate() from public, anon, authenticated, service_role;
 drop trigger if exists invoices_recompute on public.invoices;
-create trigger invoices_recompute after update of tax_rate_bp on public.invoices
-  for each row when (old.tax_rate_bp <> new.tax_rate_bp) execute function private.recompute_draft_on_rate();
+create trigger invoices_recompute after update of tax_rate_bp, tax_inclusive on public.invoices
+  for each row when ((old.tax_rate_bp, old.tax_inclusive) <> (new.tax_rate_bp, new.tax_inclusive)) execute function private.recompute_draft_on_rate();
 
 create or replace function private.check_invoice_totals() returns trigger
   language plpgsql security definer set search_path = '' as $$
@@ -110,10 +121,19 @@ begin
     if v_invoice.issued_elsewhere then return null; end if;
     perform private.fail(409, 'invoice_without_lines', 'A finalised invoice needs a line.');
   end if;
-  select * into v_sums from private.invoice_sums(v_invoice.id, v_invoice.tax_rate_bp);
+  select * into v_sums from private.invoice_sums(v_invoice.id, v_invoice.tax_rate_bp, v_invoice.tax_inclusive);
+  -- Receipts and credit notes carry the tax of the documents that they are for, to the last unit.
+  if v_invoice.document_kind not in ('invoice', 'tax_invoice') then
+    v_sums.tax := v_invoice.tax_cents;
+    v_sums.subtotal := v_sums.gross - v_invoice.tax_cents;
+  end if;
   if (v_invoice.subtotal_cents, v_invoice.tax_cents, v_invoice.total_amount_cents::bigint)
      is distinct from (v_sums.subtotal, v_sums.tax, v_sums.subtotal + v_sums.tax) then
     perform private.fail(409, 'invoice_total_wrong', 'The total of a finalised invoice must equal its lines.');
+  end if;
+  if v_invoice.amount_paid_cents + v_invoice.amount_refunded_cents + v_invoice.credited_cents - v_invoice.refund_covered_cents
+     > v_invoice.total_amount_cents then
+    perform private.fail(409, 'allocation_exceeds_invoice', 'The invoice would be paid more than once.');
   end if;
   return null;
 end $$;

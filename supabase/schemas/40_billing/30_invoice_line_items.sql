@@ -16,6 +16,9 @@ create table if not exists public.invoice_line_items (
   line_total_cents bigint generated always as (quantity::bigint * amount_cents - discount_cents) stored,
   position integer not null,
   released_at timestamptz,
+  settled_invoice_id uuid references public.invoices (id) on delete restrict,
+  settled_tax_cents bigint not null default 0,
+  outcome_id uuid references public.seat_outcomes (id) on delete restrict,
   constraint invoice_line_items_discount_within check (discount_cents >= 0 and discount_cents <= quantity::bigint * amount_cents),
   constraint invoice_line_items_description_length check (char_length(description) between 1 and 500),
   constraint invoice_line_items_metadata_object check (jsonb_typeof(metadata) = 'object')
@@ -25,12 +28,20 @@ comment on column public.invoice_line_items.amount_cents is 'Price of one, in mi
 comment on column public.invoice_line_items.line_total_cents is 'quantity times price less discount, in bigint.';
 comment on column public.invoice_line_items.attendee_id is 'The seat that this line bills. A seat is on at most one line that is not released.';
 comment on column public.invoice_line_items.released_at is 'Set when the invoice was voided: the seat may be billed again.';
+comment on column public.invoice_line_items.outcome_id is
+  'The seat given up, moved late or missed whose fee this line bills. On at most one line that is not released.';
+comment on column public.invoice_line_items.settled_invoice_id is 'On a receipt: the invoice that this part of the payment went to.';
+comment on column public.invoice_line_items.settled_tax_cents is 'On a receipt: how much of that invoice''s tax fell due with it.';
 
 create unique index if not exists invoice_line_items_seat_once
   on public.invoice_line_items (attendee_id) where attendee_id is not null and released_at is null;
 create index if not exists invoice_line_items_invoice_idx on public.invoice_line_items (invoice_id, position, id);
 create index if not exists invoice_line_items_session_idx on public.invoice_line_items (session_id);
 create index if not exists invoice_line_items_attendee_idx on public.invoice_line_items (attendee_id);
+create unique index if not exists invoice_line_items_fee_once
+  on public.invoice_line_items (outcome_id) where outcome_id is not null and released_at is null;
+create index if not exists invoice_line_items_outcome_idx on public.invoice_line_items (outcome_id);
+create index if not exists invoice_line_items_settled_idx on public.invoice_line_items (settled_invoice_id);
 create index if not exists invoice_line_items_practice_idx on public.invoice_line_items (practice_id);
 
 revoke all on public.invoice_line_items from public, anon, authenticated, service_role;
@@ -51,14 +62,24 @@ create policy invoice_line_items_select_admin on public.invoice_line_items for s
   using ((select private.i_am_admin()));
 comment on policy invoice_line_items_select_admin on public.invoice_line_items is 'An admin sees every line.';
 
-create or replace function private.invoice_sums(p_invoice_id uuid, p_tax_rate_bp integer, out subtotal bigint, out tax bigint)
-  language sql stable set search_path = '' as $$
-  select coalesce(sum(l.line_total_cents), 0)::bigint,
-         round(coalesce(sum(l.line_total_cents), 0) * p_tax_rate_bp / 10000.0)::bigint
-  from public.invoice_line_items l where l.invoice_id = p_invoice_id
+create or replace function private.tax_in(p_amount_cents bigint, p_tax_rate_bp integer, p_inclusive boolean) returns bigint
+  language sql immutable set search_path = '' as $$
+  -- Numeric, so exact; half away from zero.
+  select round(p_amount_cents::numeric * p_tax_rate_bp / case when p_inclusive then 10000 + p_tax_rate_bp else 10000 end)::bigint
 $$;
-comment on function private.invoice_sums(uuid, integer) is 'Net of all lines and its tax, rounded once per document, half away from zero.';
-revoke execute on function private.invoice_sums(uuid, integer) from public, anon, authenticated, service_role;
+comment on function private.tax_in(bigint, integer, boolean) is 'The tax within an amount, or on top of it, rounded once.';
+revoke execute on function private.tax_in(bigint, integer, boolean) from public, anon, authenticated, service_role;
+
+create or replace function private.invoice_sums(p_invoice_id uuid, p_tax_rate_bp integer, p_inclusive boolean,
+  out subtotal bigint, out tax bigint, out gross bigint)
+  language sql stable set search_path = '' as $$
+  select s.lines - case when p_inclusive then t.tax else 0 end, t.tax, s.lines + case when p_inclusive then 0 else t.tax end
+  from (select coalesce(sum(l.line_total_cents), 0)::bigint as lines from public.invoice_line_items l where l.invoice_id = p_invoice_id) s,
+    private.tax_in(s.lines, p_tax_rate_bp, p_inclusive) t (tax)
+$$;
+comment on function private.invoice_sums(uuid, integer, boolean) is
+  'Net, tax and gross of all lines; the tax is rounded once per document and the parts make up the whole.';
+revoke execute on function private.invoice_sums(uuid, integer, boolean) from public, anon, authenticated, service_role;
 
 create or replace function private.keep_invoice_line() returns trigger
   language plpgsql security definer set search_path = '' as $$
@@ -86,7 +107,8 @@ begin
   if new.currency <> v_invoice.currency then
     perform private.fail(422, 'currency_mismatch', format('The invoice is in %s, the line in %s.', v_invoice.currency, new.currency));
   end if;
-  if new.attendee_id is null and tg_op = 'INSERT' then
+  -- A fee names its session but is no seat.
+  if new.attendee_id is null and new.outcome_id is null and tg_op = 'INSERT' then
     new.attendee_id := private.seat_for_line(v_invoice, new.session_id);
   elsif new.attendee_id is not null then
     new.session_id := (select a.session_id from public.session_attendees a where a.id = new.attendee_id);
@@ -124,6 +146,9 @@ revoke execute on function private.recompute_draft_on_line() from public, anon, 
 drop trigger if exists invoice_line_items_keep on public.invoice_line_items;
 create trigger invoice_line_items_keep before insert or update or delete on public.invoice_line_items
   for each row execute function private.keep_invoice_line();
+drop trigger if exists invoice_line_items_whole on public.invoice_line_items;
+create trigger invoice_line_items_whole before truncate on public.invoice_line_items
+  for each statement execute function private.refuse_money_delete();
 drop trigger if exists invoice_line_items_recompute on public.invoice_line_items;
 create trigger invoice_line_items_recompute after insert or update or delete on public.invoice_line_items
   for each row execute function private.recompute_draft_on_line();

@@ -28,7 +28,8 @@ create table if not exists public.payments (
   paid_at timestamptz,
   failure_code text,
   failure_message text,
-  provider_status text
+  provider_status text,
+  coach_client_id uuid
 );
 
 do $$
@@ -56,6 +57,7 @@ select private.ensure_constraints(
   'payments_method_id_fkey foreign key (method_id) references public.payment_methods (id) on delete set null',
   'payments_practice_id_fkey foreign key (practice_id) references public.practices (id) on delete restrict',
   'payments_gateway_account_id_fkey foreign key (gateway_account_id) references public.gateway_accounts (id) on delete restrict',
+  'payments_coach_client_id_fkey foreign key (coach_client_id) references public.coach_clients (id) on delete restrict',
   'payments_currency_known check (private.is_currency(currency))',
   'payments_metadata_object check (jsonb_typeof(metadata) = ''object'')',
   'payments_refunds_within check (refunded_cents >= 0 and refund_reserved_cents between refunded_cents and amount_cents)',
@@ -63,6 +65,9 @@ select private.ensure_constraints(
   'payments_refunded_is_all check ((status = ''refunded'') = (refunded_cents = amount_cents))',
   'payments_refunds_need_money check (refunded_cents = 0 or status in (''paid'', ''refunded''))',
   'payments_reference_length check (char_length(reference) between 1 and 200)');
+-- Receipts point at payments, which stand after invoices.
+select private.ensure_constraints(
+  'public.invoices', 'invoices_payment_id_fkey foreign key (payment_id) references public.payments (id) on delete restrict');
 
 comment on table public.payments is 'Movements of money in, one row per attempt. A payment that was partly refunded stays paid.';
 comment on column public.payments.status is 'pending = attempt under way or unknown, paid, failed, canceled, refunded = all of it went back.';
@@ -72,6 +77,8 @@ comment on column public.payments.refund_reserved_cents is
 comment on column public.payments.allocated_cents is 'Sum of what invoices have of it now; the rest is the client''s credit.';
 comment on column public.payments.raw_payload is 'What the gateway sent. API roles cannot read it.';
 comment on column public.payments.practice_id is 'Who received it. Null on payments from before practices whose receiver the data does not tell.';
+comment on column public.payments.coach_client_id is
+  'Whose money it is, also of a client without an account. Null on payments from before practices.';
 comment on column public.payments.reference is 'For transfers, vouchers and the like: what names them in the world outside.';
 
 -- Both were partial before; whole ones still allow many nulls, and an upsert can name them.
@@ -85,13 +92,17 @@ create index if not exists payments_intent_idx on public.payments (intent_id);
 create index if not exists payments_method_idx on public.payments (method_id);
 create index if not exists payments_practice_idx on public.payments (practice_id, created_at desc, id desc);
 create index if not exists payments_gateway_account_idx on public.payments (gateway_account_id);
+create index if not exists payments_coach_client_idx on public.payments (coach_client_id) where coach_client_id is not null;
+-- The same voucher is taken once; one that was undone may come again.
+create unique index if not exists payments_voucher_once on public.payments (practice_id, lower(reference))
+  where method_type = 'voucher' and status = 'paid';
 create index if not exists payments_recorded_by_idx on public.payments (recorded_by);
 
 revoke all on public.payments from public, anon, authenticated, service_role;
 grant select, insert, update on public.payments to service_role;
 grant select (id, user_id, amount_cents, currency, description, status, provider, provider_transaction_id, created_at, updated_at,
   session_id, invoice_id, intent_id, method_id, practice_id, gateway_account_id, method_type, reference, recorded_by, refunded_cents,
-  refund_reserved_cents, allocated_cents, paid_at, failure_code, failure_message) on public.payments to authenticated;
+  refund_reserved_cents, allocated_cents, paid_at, failure_code, failure_message, coach_client_id) on public.payments to authenticated;
 
 alter table public.payments enable row level security;
 drop policy if exists payments_select_payer on public.payments;

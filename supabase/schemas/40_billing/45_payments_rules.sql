@@ -18,16 +18,21 @@ begin
     p.method_id := coalesce(p.method_id, v.payment_method_id);
   end if;
   if p.invoice_id is not null then
-    select i.practice_id, i.user_id, i.currency into v from public.invoices i where i.id = p.invoice_id;
+    select i.practice_id, i.user_id, i.currency, i.coach_client_id into v from public.invoices i where i.id = p.invoice_id;
     if p.currency <> v.currency then
       perform private.fail(422, 'currency_mismatch', format('The invoice is in %s, the payment in %s.', v.currency, p.currency));
     end if;
     p.practice_id := coalesce(p.practice_id, v.practice_id);
     p.user_id := coalesce(p.user_id, v.user_id);
+    p.coach_client_id := coalesce(p.coach_client_id, v.coach_client_id);
   end if;
   if p.session_id is not null and p.practice_id is null then
     p.practice_id := (select m.practice_id from public.sessions s join public.practice_members m on m.user_id = s.coach_id
                       where s.id = p.session_id);
+  end if;
+  if p.coach_client_id is null and p.practice_id is not null then
+    p.coach_client_id := (select c.id from public.coach_clients c join public.practice_members m on m.user_id = c.coach_id
+      where c.client_id = p.user_id and m.practice_id = p.practice_id order by c.created_at, c.id limit 1);
   end if;
   if p.method_id is not null and p.method_type is null then
     p.method_type := (select m.type from public.payment_methods m where m.id = p.method_id);
@@ -63,8 +68,9 @@ begin
        or (old.status = 'refunded' and new.status = 'paid' and new.refunded_cents < new.amount_cents)) then
     perform private.fail(409, 'illegal_transition', format('A payment does not go from %s to %s.', old.status, new.status));
   end if;
-  if old.status in ('paid', 'refunded') and (new.amount_cents, new.currency, new.provider, new.practice_id)
-       is distinct from (old.amount_cents, old.currency, old.provider, coalesce(old.practice_id, new.practice_id)) then
+  if old.status in ('paid', 'refunded') and (new.amount_cents, new.currency, new.provider, new.practice_id, new.coach_client_id)
+       is distinct from (old.amount_cents, old.currency, old.provider, coalesce(old.practice_id, new.practice_id),
+         coalesce(old.coach_client_id, new.coach_client_id)) then
     perform private.fail(409, 'payment_final', 'The amount of a payment that was made never changes.', 'Refund it instead.');
   end if;
   if old.user_id is not null and new.user_id is null and new.status in ('paid', 'refunded', 'pending') then
@@ -80,6 +86,9 @@ end $$;
 comment on function private.keep_payment() is
   'security definer: fills what follows from intent, invoice or session, whoever writes; holds payments to their legal moves.';
 revoke execute on function private.keep_payment() from public, anon, authenticated, service_role;
+drop trigger if exists payments_whole on public.payments;
+create trigger payments_whole before truncate on public.payments
+  for each statement execute function private.refuse_money_delete();
 drop trigger if exists payments_keep on public.payments;
 create trigger payments_keep before insert or update or delete on public.payments
   for each row execute function private.keep_payment();

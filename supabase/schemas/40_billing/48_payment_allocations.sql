@@ -10,12 +10,11 @@ create table if not exists public.payment_allocations (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint payment_allocations_pair_key unique (payment_id, invoice_id),
-  constraint payment_allocations_not_negative check (amount_cents >= 0 and refunded_cents >= 0),
-  constraint payment_allocations_not_empty check (amount_cents::bigint + refunded_cents > 0)
+  constraint payment_allocations_not_negative check (amount_cents >= 0 and refunded_cents >= 0)
 );
 comment on table public.payment_allocations is
   'Parts of payments given to invoices. Their sum never exceeds the payment less its refunds, nor the invoice; kept under row locks.';
-comment on column public.payment_allocations.amount_cents is 'Net: falls when the payment is refunded, by what moves to refunded_cents.';
+comment on column public.payment_allocations.amount_cents is 'Net: falls when the payment is refunded, by what moves to refunded_cents, and when it is taken back; the journal says when.';
 create index if not exists payment_allocations_invoice_idx on public.payment_allocations (invoice_id);
 create index if not exists payment_allocations_practice_idx on public.payment_allocations (practice_id);
 
@@ -58,11 +57,18 @@ begin
   if v_payment.practice_id is distinct from v_invoice.practice_id then
     perform private.fail(409, 'other_practice', 'The payment was made to another practice than the one that issued the invoice.');
   end if;
-  if v_invoice.finalized_at is null or v_invoice.status = 'canceled' then
+  if v_invoice.finalized_at is null or v_invoice.document_kind not in ('invoice', 'tax_invoice')
+     or (v_invoice.status = 'canceled' and new.amount_cents > 0) then
     perform private.fail(409, 'invoice_not_open', 'Only an issued invoice that is not void takes money.');
   end if;
   if v_payment.status not in ('paid', 'refunded') then
     perform private.fail(409, 'payment_not_made', 'Only money that came in can pay an invoice.');
+  end if;
+  if v_payment.coach_client_id <> v_invoice.coach_client_id then
+    perform private.fail(409, 'other_client', 'The payment is one client''s, the invoice another''s.');
+  end if;
+  if tg_op = 'INSERT' and new.amount_cents::bigint + new.refunded_cents = 0 then
+    perform private.fail(422, 'amount_out_of_range', 'The amount must be larger than 0.');
   end if;
   select coalesce(sum(a.amount_cents), 0) into v_others from public.payment_allocations a
     where a.payment_id = new.payment_id and a.id <> new.id;
@@ -71,7 +77,10 @@ begin
   end if;
   select coalesce(sum(a.amount_cents::bigint + a.refunded_cents), 0) into v_others from public.payment_allocations a
     where a.invoice_id = new.invoice_id and a.id <> new.id;
-  if v_others + new.amount_cents + new.refunded_cents > v_invoice.total_amount_cents then
+  -- What falls is always right: a refund that fails after all gives back before the invoice can be put in order.
+  if (tg_op = 'INSERT' or new.amount_cents::bigint + new.refunded_cents > old.amount_cents::bigint + old.refunded_cents)
+     and v_others + new.amount_cents + new.refunded_cents
+       > v_invoice.total_amount_cents - v_invoice.credited_cents + v_invoice.refund_covered_cents then
     perform private.fail(409, 'allocation_exceeds_invoice', 'The invoice would be paid more than once.');
   end if;
   return new;
@@ -98,6 +107,9 @@ create trigger payment_allocations_keep before insert or update on public.paymen
 drop trigger if exists payment_allocations_kept on public.payment_allocations;
 create trigger payment_allocations_kept before delete on public.payment_allocations
   for each row execute function private.refuse_money_delete();
+drop trigger if exists payment_allocations_whole on public.payment_allocations;
+create trigger payment_allocations_whole before truncate on public.payment_allocations
+  for each statement execute function private.refuse_money_delete();
 drop trigger if exists payment_allocations_settle on public.payment_allocations;
 create trigger payment_allocations_settle after insert or update on public.payment_allocations
   for each row execute function private.allocation_moves_invoice();

@@ -119,6 +119,9 @@ revoke execute on function private.set_refunded(uuid, bigint, bigint) from publi
 drop trigger if exists payment_refunds_keep on public.payment_refunds;
 create trigger payment_refunds_keep before insert or update or delete on public.payment_refunds
   for each row execute function private.keep_refund();
+drop trigger if exists payment_refunds_whole on public.payment_refunds;
+create trigger payment_refunds_whole before truncate on public.payment_refunds
+  for each statement execute function private.refuse_money_delete();
 drop trigger if exists payment_refunds_settle on public.payment_refunds;
 create trigger payment_refunds_settle after insert or update of status on public.payment_refunds
   for each row execute function private.refund_moves_payment();

@@ -16,7 +16,7 @@ declare
   v_seat record;
 begin
   select * into v_invoice from public.invoices i where i.id = p_invoice_id;
-  if v_invoice.finalized_at is null then return; end if;
+  if v_invoice.finalized_at is null or v_invoice.document_kind not in ('invoice', 'tax_invoice') then return; end if;
   v_wanted := case
     when v_invoice.status = 'canceled' then 'unbilled'
     when v_invoice.status = 'paid' then 'paid'
@@ -54,22 +54,74 @@ declare
   v_status public.payment_status;
 begin
   select * into v_invoice from public.invoices i where i.id = p_invoice_id for no key update;
-  if v_invoice.finalized_at is null then return; end if;
+  if v_invoice.finalized_at is null or v_invoice.is_history or v_invoice.document_kind not in ('invoice', 'tax_invoice') then return; end if;
   select coalesce(sum(a.amount_cents), 0), coalesce(sum(a.refunded_cents), 0) into v_paid, v_refunded
     from public.payment_allocations a where a.invoice_id = p_invoice_id;
+  if v_refunded < v_invoice.refund_covered_cents then
+    -- A refund failed after all, and a credit note stands for it: what it takes back is now money of the client's.
+    perform private.uncover_refunds(p_invoice_id, v_invoice.refund_covered_cents - v_refunded);
+    perform private.release_surplus(p_invoice_id);
+    return; -- releasing has settled the invoice anew
+  end if;
   v_status := case
     when v_invoice.status = 'canceled' then 'canceled'
-    when v_paid + v_refunded < v_invoice.total_amount_cents then 'pending'
+    -- Taken back whole by credit notes, with nothing paid: as if it had been void, and its seats are free.
+    when v_invoice.credited_cents = v_invoice.total_amount_cents and v_invoice.credited_cents > 0 and v_paid + v_refunded = 0 then 'canceled'
+    when v_paid + v_refunded + v_invoice.credited_cents - v_invoice.refund_covered_cents < v_invoice.total_amount_cents then 'pending'
     when v_paid = 0 and v_refunded > 0 then 'refunded'
     else 'paid' end;
   update public.invoices set status = v_status, amount_paid_cents = v_paid, amount_refunded_cents = v_refunded,
-    paid_at = case when v_status in ('paid', 'refunded') then coalesce(paid_at, now()) end
+    paid_at = case when v_status in ('paid', 'refunded') then coalesce(paid_at, now()) end,
+    voided_at = case when v_status = 'canceled' then coalesce(voided_at, now()) end,
+    void_reason = case when v_status = 'canceled' then coalesce(void_reason, 'Credited in full.') end
   where id = p_invoice_id and (status, amount_paid_cents, amount_refunded_cents) is distinct from (v_status, v_paid, v_refunded);
+  if v_status = 'canceled' and v_invoice.status <> 'canceled' then
+    update public.invoice_line_items set released_at = now() where invoice_id = p_invoice_id and released_at is null;
+  end if;
   perform private.sync_seats(p_invoice_id);
 end $$;
 comment on function private.settle_invoice(uuid) is
-  'security definer: an invoice is open, paid or refunded by the sums of its allocations alone. Idempotent.';
+  'security definer: an invoice is open, paid, refunded or taken back by the sums of its allocations and credit notes alone. Idempotent.';
 revoke execute on function private.settle_invoice(uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.uncover_refunds(p_invoice_id uuid, p_amount bigint) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_left bigint := p_amount;
+  v_note record;
+begin
+  for v_note in select i.id, i.refund_covered_cents from public.invoices i
+                where i.credit_of_invoice_id = p_invoice_id and i.refund_covered_cents > 0 order by i.finalized_at desc, i.id desc loop
+    exit when v_left = 0;
+    update public.invoices set refund_covered_cents = refund_covered_cents - least(v_left, v_note.refund_covered_cents) where id = v_note.id;
+    v_left := v_left - least(v_left, v_note.refund_covered_cents);
+  end loop;
+  update public.invoices set refund_covered_cents = refund_covered_cents - p_amount where id = p_invoice_id;
+end $$;
+comment on function private.uncover_refunds(uuid, bigint) is
+  'security definer: credit notes no longer stand for money that went back, the last ones first.';
+revoke execute on function private.uncover_refunds(uuid, bigint) from public, anon, authenticated, service_role;
+
+create or replace function private.release_surplus(p_invoice_id uuid) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_left bigint;
+  v_row record;
+begin
+  select (select coalesce(sum(a.amount_cents::bigint + a.refunded_cents), 0) from public.payment_allocations a where a.invoice_id = i.id)
+      + i.credited_cents - i.refund_covered_cents - i.total_amount_cents
+    into v_left from public.invoices i where i.id = p_invoice_id for no key update;
+  for v_row in select a.id, a.amount_cents from public.payment_allocations a
+               where a.invoice_id = p_invoice_id and a.amount_cents > 0 order by a.created_at desc, a.id desc loop
+    exit when v_left <= 0;
+    update public.payment_allocations set amount_cents = amount_cents - least(v_left, v_row.amount_cents) where id = v_row.id;
+    v_left := v_left - least(v_left, v_row.amount_cents);
+  end loop;
+  perform private.settle_invoice(p_invoice_id);
+end $$;
+comment on function private.release_surplus(uuid) is
+  'security definer: what an invoice no longer needs goes back to the payments that it came from, as the client''s credit, the last ones first.';
+revoke execute on function private.release_surplus(uuid) from public, anon, authenticated, service_role;
 
 create or replace function private.allocate_payment(p_payment_id uuid) returns void
   language plpgsql security definer set search_path = '' as $$
@@ -82,12 +134,12 @@ begin
   if v_payment.invoice_id is null then return; end if;
   select * into v_invoice from public.invoices i where i.id = v_payment.invoice_id for no key update;
   select * into v_payment from public.payments p where p.id = p_payment_id for no key update;
-  if v_payment.status <> 'paid' or v_invoice.finalized_at is null or v_invoice.status = 'canceled'
+  if v_payment.status <> 'paid' or v_invoice.finalized_at is null or v_invoice.status = 'canceled' or v_invoice.is_history
      or exists (select from public.payment_allocations a where a.payment_id = p_payment_id and a.invoice_id = v_invoice.id) then
     return;
   end if;
   v_amount := least(v_payment.amount_cents - v_payment.refunded_cents - v_payment.allocated_cents,
-    v_invoice.total_amount_cents - v_invoice.amount_paid_cents - v_invoice.amount_refunded_cents);
+    private.invoice_balance(v_invoice));
   -- What the invoice no longer needs stays with the payment, as the client's credit.
   if v_amount <= 0 then return; end if;
   insert into public.payment_allocations (payment_id, invoice_id, amount_cents, currency)

@@ -24,6 +24,7 @@ create or replace function private.put_line(p_invoice public.invoices, p_line js
 declare
   v_line record;
   v_seat record;
+  v_fee record;
   v_id uuid;
   v_key text;
 begin
@@ -31,11 +32,22 @@ begin
     perform private.fail(422, 'invalid_line', 'A line is an object.');
   end if;
   select k into v_key from jsonb_object_keys(p_line) k
-    where k not in ('attendee_id', 'session_id', 'description', 'quantity', 'amount_cents', 'discount_cents') limit 1;
+    where k not in ('attendee_id', 'session_id', 'outcome_id', 'description', 'quantity', 'amount_cents', 'discount_cents') limit 1;
   if v_key is not null then perform private.fail(422, 'invalid_line', format('A line has no %L.', v_key)); end if;
   select * into v_line from jsonb_to_record(p_line) as x
-    (attendee_id uuid, session_id uuid, description text, quantity integer, amount_cents integer, discount_cents integer);
-  if num_nonnulls(v_line.attendee_id, v_line.session_id) > 0 then
+    (attendee_id uuid, session_id uuid, outcome_id uuid, description text, quantity integer, amount_cents integer, discount_cents integer);
+  if v_line.outcome_id is not null then
+    if num_nonnulls(v_line.attendee_id, v_line.session_id) > 0 or coalesce(v_line.quantity, 1) <> 1 then
+      perform private.fail(422, 'invalid_line', 'A fee is billed once, on a line of its own.');
+    end if;
+    v_fee := private.fee_to_bill(p_invoice, v_line.outcome_id);
+    v_line.session_id := v_fee.session_id;
+    v_line.amount_cents := coalesce(v_line.amount_cents, v_fee.amount_cents);
+    v_line.description := coalesce(v_line.description, v_fee.description);
+    if v_fee.currency <> p_invoice.currency then
+      perform private.fail(422, 'currency_mismatch', format('The invoice is in %s, the fee in %s.', p_invoice.currency, v_fee.currency));
+    end if;
+  elsif num_nonnulls(v_line.attendee_id, v_line.session_id) > 0 then
     v_seat := private.seat_to_bill(p_invoice, v_line.attendee_id, v_line.session_id);
     if coalesce(v_line.quantity, 1) <> 1 then
       perform private.fail(422, 'invalid_line', 'A seat is billed once.');
@@ -56,8 +68,8 @@ begin
   if (select count(*) from public.invoice_line_items l where l.invoice_id = p_invoice.id) >= 200 then
     perform private.fail(422, 'too_many_lines', 'An invoice has at most 200 lines.', 'Make another.');
   end if;
-  insert into public.invoice_line_items (invoice_id, session_id, attendee_id, description, quantity, amount_cents, discount_cents)
-  values (p_invoice.id, v_line.session_id, v_line.attendee_id, v_line.description, coalesce(v_line.quantity, 1), v_line.amount_cents,
+  insert into public.invoice_line_items (invoice_id, session_id, attendee_id, outcome_id, description, quantity, amount_cents, discount_cents)
+  values (p_invoice.id, v_line.session_id, v_line.attendee_id, v_line.outcome_id, v_line.description, coalesce(v_line.quantity, 1), v_line.amount_cents,
     coalesce(v_line.discount_cents, 0))
   returning id into v_id;
   return v_id;
@@ -100,9 +112,22 @@ comment on function private.seat_to_bill(public.invoices, uuid, uuid) is
   'security definer: finds and locks the seat of a client at a session of the issuing practice, and refuses one that is billed.';
 revoke execute on function private.seat_to_bill(public.invoices, uuid, uuid) from public, anon, authenticated, service_role;
 
+create or replace function private.check_kind(p_practice public.practices, p_kind text) returns void
+  language plpgsql stable set search_path = '' as $$
+begin
+  if p_kind not in ('invoice', 'tax_invoice') then
+    perform private.fail(422, 'kind_not_drafted', 'Drafts become invoices or tax invoices; receipts and credit notes come of payments and invoices.');
+  elsif p_kind = 'tax_invoice' and p_practice.tax_scheme <> 'registered' then
+    perform private.fail(422, 'kind_not_allowed', 'Only a practice that is registered for tax issues tax invoices.');
+  end if;
+end $$;
+comment on function private.check_kind(public.practices, text) is 'Refuses kinds of documents that a practice may not draft.';
+revoke execute on function private.check_kind(public.practices, text) from public, anon, authenticated, service_role;
+
 create or replace function public.draft_invoice(p_client_id uuid default null, p_coach_client_id uuid default null,
   p_lines jsonb default '[]', p_due_date timestamptz default null, p_currency text default null,
-  p_tax_rate_bp integer default null, p_notes text default null) returns uuid
+  p_tax_rate_bp integer default null, p_notes text default null, p_document_kind text default null,
+  p_tax_inclusive boolean default null) returns uuid
   language plpgsql security definer set search_path = '' as $$
 declare
   v_me constant uuid := private.me();
@@ -120,11 +145,14 @@ begin
     where c.coach_id = v_me and (c.id = p_coach_client_id or c.client_id = p_client_id);
   if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
   if jsonb_typeof(p_lines) <> 'array' then perform private.fail(422, 'invalid_line', 'Lines are a list.'); end if;
+  perform private.check_kind(v_practice, coalesce(p_document_kind, 'invoice'));
+  perform private.check_rate(v_practice, p_tax_rate_bp, (now() at time zone v_practice.timezone)::date);
   insert into public.invoices (practice_id, coach_id, coach_client_id, user_id, total_amount_cents, due_date, currency, tax_rate_bp,
-    notes, buyer_name, buyer_email)
+    notes, buyer_name, buyer_email, document_kind, tax_inclusive)
   select v_practice.id, v_me, v_client.id, v_client.client_id, 0, p_due_date,
-    coalesce(p_currency, private.currency_of_lines(p_lines), v_practice.currency), coalesce(p_tax_rate_bp, v_practice.tax_rate_bp),
-    p_notes, b.name, b.email
+    coalesce(p_currency, private.currency_of_lines(p_lines), v_practice.currency),
+    coalesce(p_tax_rate_bp, private.rate_of(v_practice, (now() at time zone v_practice.timezone)::date)),
+    p_notes, b.name, b.email, coalesce(p_document_kind, 'invoice'), coalesce(p_tax_inclusive, v_practice.prices_include_tax)
   from private.buyer_of(v_client) b
   returning * into v_invoice;
   for v_line in select value from jsonb_array_elements(p_lines) loop
@@ -132,10 +160,10 @@ begin
   end loop;
   return v_invoice.id;
 end $$;
-comment on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text) is
+comment on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text, text, boolean) is
   'security definer: a coach makes a draft for a client of hers, signed up or not, with lines: {attendee_id | session_id} for a seat, or {description, quantity, amount_cents, discount_cents}. Returns its id.';
-revoke execute on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text) from public, anon, authenticated, service_role;
-grant execute on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text) to authenticated;
+revoke execute on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text, text, boolean) from public, anon, authenticated, service_role;
+grant execute on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text, text, boolean) to authenticated;
 
 create or replace function private.buyer_of(p_client public.coach_clients, out name text, out email text)
   language sql stable security definer set search_path = '' as $$

@@ -23,15 +23,21 @@ create or replace function public.edit_draft_invoice(p_invoice_id uuid, p_change
 declare
   v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, true);
   v_new record;
+  v_practice public.practices;
 begin
   -- Only what is named changes; a name with null empties it.
   select * into v_new from jsonb_populate_record(v_invoice, p_changes);
+  select * into v_practice from public.practices p where p.id = v_invoice.practice_id;
+  perform private.check_kind(v_practice, v_new.document_kind);
+  perform private.check_rate(v_practice, v_new.tax_rate_bp, (now() at time zone v_practice.timezone)::date);
   update public.invoices set due_date = v_new.due_date, notes = v_new.notes, tax_rate_bp = v_new.tax_rate_bp,
-    buyer_name = v_new.buyer_name, buyer_email = v_new.buyer_email
+    tax_inclusive = v_new.tax_inclusive, document_kind = v_new.document_kind,
+    buyer_name = v_new.buyer_name, buyer_email = v_new.buyer_email, buyer_tax_id = v_new.buyer_tax_id,
+    buyer_address = v_new.buyer_address
   where id = p_invoice_id;
 end $$;
 comment on function public.edit_draft_invoice(uuid, jsonb) is
-  'security definer: a coach changes due_date, notes, tax_rate_bp, buyer_name or buyer_email of a draft; other names are ignored.';
+  'security definer: a coach changes due_date, notes, document_kind, tax_rate_bp, tax_inclusive or the buyer (name, email, tax_id, address) of a draft; other names are ignored.';
 
 create or replace function public.delete_draft_invoice(p_invoice_id uuid) returns void
   language plpgsql security definer set search_path = '' as $$

@@ -16,13 +16,46 @@ comment on function private.take_number(uuid, text, integer) is
   'security definer: the next number of a series, without holes. Only inside the transaction that uses it.';
 revoke execute on function private.take_number(uuid, text, integer) from public, anon, authenticated, service_role;
 
-create or replace function public.finalize_invoice(p_invoice_id uuid) returns text
+create or replace function private.issue_document(p_invoice public.invoices, p_number_elsewhere text default null) returns text
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_practice public.practices;
+  v_year integer;
+  v_number bigint;
+  v_document text := nullif(btrim(p_number_elsewhere), '');
+begin
+  select * into v_practice from public.practices p where p.id = p_invoice.practice_id;
+  if not v_practice.documents_elsewhere then
+    if v_document is not null then
+      perform private.fail(409, 'documents_here', 'The numbers of this practice are given by Loom.', 'Set documents_elsewhere if another system issues.');
+    end if;
+    v_year := extract(year from now() at time zone v_practice.timezone);
+    v_number := private.take_number(p_invoice.practice_id, p_invoice.document_kind, v_year);
+    v_document := format('%s-%s-%s', private.document_prefix(p_invoice.document_kind), v_year,
+      lpad(v_number::text, greatest(4, length(v_number::text)), '0'));
+  end if;
+  update public.invoices set number = v_number, series_year = v_year, document_number = v_document,
+    issued_elsewhere = v_practice.documents_elsewhere, finalized_at = now(), issued_at = now(),
+    tax_point_at = coalesce(tax_point_at, now()), tax_on_payment = document_kind = 'invoice' and v_practice.tax_scheme = 'registered',
+    seller_name = coalesce(v_practice.legal_name, v_practice.name), seller_tax_id = v_practice.tax_id,
+    seller_address = v_practice.address, seller_country = v_practice.country,
+    due_date = case when document_kind in ('invoice', 'tax_invoice')
+      then coalesce(due_date, now() + make_interval(days => v_practice.invoice_due_days)) end,
+    buyer_name = coalesce(buyer_name, b.name), buyer_email = coalesce(buyer_email, b.email)
+  from (select 1) one left join lateral (select x.name, x.email from public.coach_clients c, private.buyer_of(c) x
+    where c.id = p_invoice.coach_client_id) b on true
+  where id = p_invoice.id;
+  return v_document;
+end $$;
+comment on function private.issue_document(public.invoices, text) is
+  'security definer: takes the number and fixes date, seller and buyer, for functions that have locked a draft. Where documents are made elsewhere, only notes their number.';
+revoke execute on function private.issue_document(public.invoices, text) from public, anon, authenticated, service_role;
+
+create or replace function public.finalize_invoice(p_invoice_id uuid, p_number_elsewhere text default null) returns text
   language plpgsql security definer set search_path = '' as $$
 declare
   v_invoice public.invoices := private.lock_my_invoice(p_invoice_id, true);
   v_practice public.practices;
-  v_year integer;
-  v_number bigint;
   v_document text;
 begin
   if v_invoice.status = 'canceled' then perform private.fail(409, 'invoice_voided', 'A void invoice stays void.'); end if;
@@ -33,26 +66,23 @@ begin
              where l.invoice_id = p_invoice_id and a.billing_status <> 'unbilled') then
     perform private.fail(409, 'seat_already_billed', 'A seat on this draft was billed or settled otherwise.', 'Take its line off.');
   end if;
-  perform private.recompute_draft(p_invoice_id);
+  if exists (select from public.invoice_line_items l join public.seat_outcomes o on o.id = l.outcome_id
+             where l.invoice_id = p_invoice_id and coalesce(o.owed_cents, 0) = 0) then
+    perform private.fail(409, 'fee_not_owed', 'A fee on this draft was waived or undone.', 'Take its line off.');
+  end if;
   select * into v_practice from public.practices p where p.id = v_invoice.practice_id;
-  v_year := extract(year from now() at time zone v_practice.timezone);
-  v_number := private.take_number(v_invoice.practice_id, v_invoice.document_kind, v_year);
-  v_document := format('%s-%s-%s', private.document_prefix(v_invoice.document_kind), v_year, lpad(v_number::text, greatest(4, length(v_number::text)), '0'));
-  update public.invoices set number = v_number, series_year = v_year, document_number = v_document,
-    finalized_at = now(), issued_at = now(), seller_name = coalesce(v_practice.legal_name, v_practice.name),
-    due_date = coalesce(due_date, now() + make_interval(days => v_practice.invoice_due_days)),
-    buyer_name = coalesce(buyer_name, b.name), buyer_email = coalesce(buyer_email, b.email)
-  from (select 1) one left join lateral (select x.name, x.email from public.coach_clients c, private.buyer_of(c) x
-    where c.id = v_invoice.coach_client_id) b on true
-  where id = p_invoice_id;
+  perform private.check_kind(v_practice, v_invoice.document_kind);
+  perform private.check_rate(v_practice, v_invoice.tax_rate_bp, (now() at time zone v_practice.timezone)::date);
+  perform private.recompute_draft(p_invoice_id);
+  v_document := private.issue_document(v_invoice, p_number_elsewhere);
   -- A total of 0 is paid as it stands.
   perform private.settle_invoice(p_invoice_id);
   return v_document;
 end $$;
-comment on function public.finalize_invoice(uuid) is
-  'security definer: a coach issues a draft of her practice: it gets its number and never changes again. Returns the document number.';
-revoke execute on function public.finalize_invoice(uuid) from public, anon, authenticated, service_role;
-grant execute on function public.finalize_invoice(uuid) to authenticated, service_role;
+comment on function public.finalize_invoice(uuid, text) is
+  'security definer: a coach issues a draft of her practice: it gets its number and never changes again. Returns the document number; where documents are made elsewhere, the one she gives.';
+revoke execute on function public.finalize_invoice(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.finalize_invoice(uuid, text) to authenticated, service_role;
 
 create or replace function private.drop_open_intent(p_invoice_id uuid) returns void
   language plpgsql security definer set search_path = '' as $$
@@ -81,6 +111,9 @@ declare
   v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, false);
 begin
   if v_invoice.status = 'canceled' then return; end if;
+  if v_invoice.document_kind <> 'invoice' or v_invoice.credited_cents > 0 then
+    perform private.fail(409, 'credit_note_needed', 'This document is not voided.', 'Make a credit note for it.');
+  end if;
   if v_invoice.amount_paid_cents + v_invoice.amount_refunded_cents > 0 then
     perform private.fail(409, 'invoice_paid', 'Money was paid on this invoice.', 'Refund the payment instead.');
   end if;
@@ -94,24 +127,3 @@ comment on function public.void_invoice(uuid, text) is
   'security definer: a coach voids an issued, unpaid invoice of her practice; it keeps its number, its seats may be billed again. Repeating it changes nothing.';
 revoke execute on function public.void_invoice(uuid, text) from public, anon, authenticated, service_role;
 grant execute on function public.void_invoice(uuid, text) to authenticated, service_role;
-
-create or replace function public.write_off_invoice(p_invoice_id uuid, p_reason text) returns void
-  language plpgsql security definer set search_path = '' as $$
-declare
-  v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, false);
-begin
-  if v_invoice.status <> 'pending' then
-    perform private.fail(409, 'invoice_not_open', 'Only an open invoice is written off.');
-  end if;
-  if v_invoice.written_off_at is not null then return; end if;
-  if nullif(btrim(p_reason), '') is null then
-    perform private.fail(422, 'reason_needed', 'Say why the invoice is written off.');
-  end if;
-  perform private.drop_open_intent(p_invoice_id);
-  update public.invoices set written_off_at = now(), written_off_by = private.me(), write_off_reason = p_reason where id = p_invoice_id;
-  perform private.sync_seats(p_invoice_id);
-end $$;
-comment on function public.write_off_invoice(uuid, text) is
-  'security definer: a coach gives up on an open invoice of her practice. Money that comes later is still taken.';
-revoke execute on function public.write_off_invoice(uuid, text) from public, anon, authenticated, service_role;
-grant execute on function public.write_off_invoice(uuid, text) to authenticated, service_role;

@@ -24,7 +24,7 @@ begin
   if v_invoice.finalized_at is null then
     perform private.fail(409, 'invoice_draft', 'The invoice is still a draft.', 'Finalise it first.');
   end if;
-  v_balance := v_invoice.total_amount_cents - v_invoice.amount_paid_cents - v_invoice.amount_refunded_cents;
+  v_balance := private.invoice_balance(v_invoice);
   if v_invoice.status <> 'pending' or v_balance <= 0 then
     perform private.fail(409, 'invoice_not_open', 'Nothing is to be paid on this invoice.');
   end if;
@@ -103,8 +103,7 @@ begin
     perform private.fail(404, 'not_found', 'There is no such thing here.');
   end if;
   select * into v_invoice from public.invoices i where i.id = v_intent.invoice_id;
-  if found and (v_invoice.status <> 'pending'
-       or v_invoice.total_amount_cents - v_invoice.amount_paid_cents - v_invoice.amount_refunded_cents < v_intent.amount_cents) then
+  if found and (v_invoice.status <> 'pending' or private.invoice_balance(v_invoice) < v_intent.amount_cents) then
     perform private.fail(409, 'invoice_not_open', 'The invoice no longer needs this amount.', 'Begin another payment.');
   end if;
   -- Each attempt has a key of its own: the same key would give back the answer to the last one.

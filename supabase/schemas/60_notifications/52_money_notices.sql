@@ -22,7 +22,8 @@ revoke execute on function private.invoices_tell() from public, anon, authentica
 
 drop trigger if exists invoices_tell on public.invoices;
 create trigger invoices_tell after update of finalized_at on public.invoices
-for each row when (old.finalized_at is null and new.finalized_at is not null and not new.issued_elsewhere)
+for each row when (old.finalized_at is null and new.finalized_at is not null and not new.issued_elsewhere
+  and new.document_kind in ('invoice', 'tax_invoice'))
 execute function private.invoices_tell();
 
 create or replace function private.payments_tell()

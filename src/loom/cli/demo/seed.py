@@ -25,6 +25,7 @@ from loom.core.settings import Settings
 from loom.db.actor import Actor
 from loom.db.database import Database
 from loom.db.sql import load_queries
+from loom.features.hours import holidays
 from loom.features.identity.service import create_user
 
 SQL = load_queries(__package__)
@@ -113,14 +114,22 @@ async def _offers(sample: Sample) -> None:
     week = [{"day_of_week": day, "start_time": "09:00", "end_time": "13:00"} for day in range(5)]
     afternoons = [{"day_of_week": day, "start_time": "16:00", "end_time": "20:00"} for day in (0, 2, 3)]
     monday_to_friday = [{"day_of_week": day, "start_time": "08:30", "end_time": "16:30"} for day in range(1, 6)]
-    for coach, name, currency, tax_rate_bp, hours in (
-        (people.MAYA, "מאיה כהן, אימון אישי", "ILS", 1800, week + afternoons),
-        (people.DANIEL, "Reed Coaching", "GBP", 2000, monday_to_friday),
+    for coach, name, country, currency, tax_rate_bp, tax_scheme, hours in (
+        (people.MAYA, "מאיה כהן, אימון אישי", "IL", "ILS", 1800, "registered", week + afternoons),
+        (people.DANIEL, "Reed Coaching", "GB", "GBP", 2000, "own_rate", monday_to_friday),
     ):
         await sample.as_user(
-            coach, "set_practice", name=name, currency=currency, timezone=coach.timezone, tax_rate_bp=tax_rate_bp
+            coach,
+            "set_practice",
+            name=name,
+            country=country,
+            currency=currency,
+            timezone=coach.timezone,
+            tax_rate_bp=tax_rate_bp,
+            tax_scheme=tax_scheme,
         )
         await sample.as_user(coach, "set_hours", timezone=coach.timezone, ranges=json.dumps(hours))
+        await _rules(sample, coach)
     await _template(sample, people.MAYA, "פגישת אימון אישית", 60, price_cents=38000, currency="ILS", buffer=15)
     await _template(
         sample,
@@ -134,6 +143,17 @@ async def _offers(sample: Sample) -> None:
     )
     await _template(sample, people.DANIEL, "Coaching session", 50, price_cents=9500, currency="GBP", buffer=10)
     await _template(sample, people.DANIEL, "Career group", 90, price_cents=4500, currency="GBP", capacity=8)
+
+
+async def _rules(sample: Sample, coach: Account) -> None:
+    """What clients agree to when they book, and the days on which nobody works."""
+    tiers = [{"hours": 24, "percent": 50}, {"hours": 0, "forfeit": True}]
+    await sample.as_user(coach, "set_terms", tiers=json.dumps(tiers), free_moves=2)
+    await sample.as_user(coach, "set_rules", min_notice_minutes=120, max_per_day=6)
+    today = clock.now().date()
+    country = "IL" if coach is people.MAYA else "GB"
+    days = holidays.days_of(country, None, coach.language, today)
+    await sample.as_user(coach, "keep_holidays", country=country, covers_until=holidays.until(today), days=days)
 
 
 async def _template(
@@ -261,6 +281,20 @@ async def _future(sample: Sample) -> None:
         )
         await sample.as_user(client, "book", template_id=template, starts_at=slot, timezone=client.timezone)
     await _group(sample)
+    await _series(sample)
+
+
+async def _series(sample: Sample) -> None:
+    """Yael comes every week at the same time of Maya's clock, for four weeks."""
+    first = _at(people.MAYA, 12, 19).replace(tzinfo=None)
+    await sample.as_user(
+        people.MAYA,
+        "add_series",
+        template_id=sample.templates["פגישת אימון אישית"],
+        local_starts=[first + timedelta(weeks=week) for week in range(4)],
+        timezone=people.MAYA.timezone,
+        client_id=sample.users[people.YAEL.email],
+    )
 
 
 async def _group(sample: Sample) -> None:

@@ -8,18 +8,24 @@ from loom.core.errors import NotFound
 from loom.db.executor import Executor
 from loom.db.sql import load_queries
 from loom.features.billing.schemas import (
+    Allocation,
     ChangeInvoice,
+    CreditInvoice,
+    DocumentKind,
     DraftInvoice,
     GatewayAccount,
     Intent,
     IntentWithSecret,
     Invoice,
+    InvoicePart,
     InvoiceStatus,
     InvoiceWithLines,
     NewLine,
+    NoteNumbers,
     Payment,
     PaymentMethod,
     PaymentStatus,
+    RecordOnAccount,
     RecordPayment,
     Refund,
     RequestRefund,
@@ -40,13 +46,22 @@ async def list_invoices(
     *,
     status: InvoiceStatus | None,
     draft: bool | None,
+    document_kind: DocumentKind | None,
+    payment_id: UUID | None,
     client_id: UUID | None,
     coach_client_id: UUID | None,
     after: After,
     limit: int,
 ) -> list[Invoice]:
     """Newest first, one more than `limit` where there are more."""
-    wanted = {"status": status, "draft": draft, "client_id": client_id, "coach_client_id": coach_client_id}
+    wanted = {
+        "document_kind": document_kind,
+        "payment_id": payment_id,
+        "status": status,
+        "draft": draft,
+        "client_id": client_id,
+        "coach_client_id": coach_client_id,
+    }
     return await q.fetch_all(SQL["list_invoices"], wanted | _page(after, limit), Invoice)
 
 
@@ -78,9 +93,9 @@ async def remove_line(q: Executor, invoice_id: UUID, line_id: UUID) -> None:
         raise NotFound
 
 
-async def finalize_invoice(q: Executor, invoice_id: UUID) -> None:
-    """Gives a draft its number, for good."""
-    await q.fetch_value(SQL["finalize_invoice"], {"id": invoice_id})
+async def finalize_invoice(q: Executor, invoice_id: UUID, document_number: str | None) -> None:
+    """Gives a draft its number, for good; one of another system where documents are made there."""
+    await q.fetch_value(SQL["finalize_invoice"], {"id": invoice_id, "document_number": document_number})
 
 
 async def void_invoice(q: Executor, invoice_id: UUID, reason: str | None) -> None:
@@ -91,6 +106,30 @@ async def void_invoice(q: Executor, invoice_id: UUID, reason: str | None) -> Non
 async def write_off_invoice(q: Executor, invoice_id: UUID, reason: str) -> None:
     """Gives up on an open invoice."""
     await q.fetch_value(SQL["write_off_invoice"], {"id": invoice_id, "reason": reason})
+
+
+async def restore_invoice(q: Executor, invoice_id: UUID) -> None:
+    """Takes a write-off back."""
+    await q.fetch_value(SQL["restore_invoice"], {"id": invoice_id})
+
+
+async def credit_invoice(q: Executor, invoice_id: UUID, asked: CreditInvoice) -> UUID:
+    """The id of the credit note."""
+    return await q.fetch_value(
+        SQL["credit_invoice"], {"id": invoice_id, "amount_cents": asked.amount_cents, "reason": asked.reason}
+    )
+
+
+async def note_numbers(q: Executor, invoice_id: UUID, numbers: NoteNumbers) -> None:
+    """Notes what others call a document."""
+    await q.fetch_value(
+        SQL["note_document_numbers"],
+        {
+            "id": invoice_id,
+            "allocation_number": numbers.allocation_number,
+            "document_number": numbers.document_number,
+        },
+    )
 
 
 async def begin_intent(q: Executor, invoice_id: UUID, *, channel: str = "direct", capture: str = "automatic") -> UUID:
@@ -127,6 +166,45 @@ async def list_intents(q: Executor, *, invoice_id: UUID | None, after: After, li
 async def record_manual_payment(q: Executor, new: RecordPayment) -> UUID:
     """The id of the payment."""
     return await q.fetch_value(SQL["record_manual_payment"], new.model_dump())
+
+
+async def record_on_account(q: Executor, new: RecordOnAccount) -> UUID:
+    """The id of the payment."""
+    parts = "[" + ",".join(part.model_dump_json(exclude_none=True) for part in new.allocations) + "]"
+    return await q.fetch_value(
+        SQL["record_payment_on_account"], new.model_dump(exclude={"allocations"}) | {"allocations": parts}
+    )
+
+
+async def allocate(q: Executor, payment_id: UUID, part: InvoicePart) -> None:
+    """Gives a part of a payment to an invoice."""
+    await q.fetch_value(
+        SQL["allocate_to_invoice"],
+        {"payment_id": payment_id, "invoice_id": part.invoice_id, "amount_cents": part.amount_cents},
+    )
+
+
+async def release(q: Executor, payment_id: UUID, part: InvoicePart) -> None:
+    """Takes money off an invoice again."""
+    await q.fetch_value(
+        SQL["release_from_invoice"],
+        {"payment_id": payment_id, "invoice_id": part.invoice_id, "amount_cents": part.amount_cents},
+    )
+
+
+async def undo_payment(q: Executor, payment_id: UUID, reason: str) -> None:
+    """Undoes what was recorded by mistake."""
+    await q.fetch_value(SQL["undo_payment"], {"payment_id": payment_id, "reason": reason})
+
+
+async def issue_receipt(q: Executor, payment_id: UUID) -> UUID:
+    """The id of the receipt, made if there is none."""
+    return await q.fetch_value(SQL["issue_receipt"], {"payment_id": payment_id})
+
+
+async def list_allocations(q: Executor, payment_id: UUID, *, after: After, limit: int) -> list[Allocation]:
+    """What invoices have of a payment, newest first, one more than `limit` where there are more."""
+    return await q.fetch_all(SQL["list_allocations"], {"payment_id": payment_id} | _page(after, limit), Allocation)
 
 
 async def list_payments(

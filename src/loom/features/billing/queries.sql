@@ -1,17 +1,22 @@
 -- name: draft_invoice
 select public.draft_invoice(
   p_client_id => %(client_id)s, p_coach_client_id => %(coach_client_id)s, p_lines => %(lines)s::jsonb,
-  p_due_date => %(due_date)s, p_currency => %(currency)s, p_tax_rate_bp => %(tax_rate_bp)s, p_notes => %(notes)s)
+  p_due_date => %(due_date)s, p_currency => %(currency)s, p_tax_rate_bp => %(tax_rate_bp)s, p_notes => %(notes)s,
+  p_document_kind => %(document_kind)s, p_tax_inclusive => %(tax_inclusive)s)
 
 -- name: list_invoices
 select
   i.id, i.practice_id, i.coach_id, i.user_id as client_id, i.coach_client_id, i.status, i.document_kind, i.document_number,
-  i.currency, i.subtotal_cents, i.tax_rate_bp, i.tax_cents, i.total_amount_cents, i.amount_paid_cents, i.amount_refunded_cents,
+  i.currency, i.subtotal_cents, i.tax_rate_bp, i.tax_inclusive, i.tax_cents, i.total_amount_cents, i.amount_paid_cents,
+  i.amount_refunded_cents, i.credited_cents, i.buyer_tax_id, i.buyer_address, i.allocation_number, i.issued_elsewhere,
+  i.credit_of_invoice_id, i.payment_id,
   private.invoice_balance(i) as balance_cents, private.invoice_display_status(i) as display_status,
   i.buyer_name, i.buyer_email, i.seller_name, i.notes, case when i.finalized_at is not null then i.issued_at end as issued_at,
   i.due_date, i.finalized_at, i.paid_at, i.voided_at, i.written_off_at, i.created_at, i.updated_at
 from public.invoices as i
 where (%(status)s::text is null or i.status = %(status)s::public.payment_status)
+  and (%(document_kind)s::text is null or i.document_kind = %(document_kind)s)
+  and (%(payment_id)s::uuid is null or i.payment_id = %(payment_id)s)
   and (%(draft)s::boolean is null or (i.finalized_at is null) = %(draft)s)
   and (%(client_id)s::uuid is null or i.user_id = %(client_id)s)
   and (%(coach_client_id)s::uuid is null or i.coach_client_id = %(coach_client_id)s)
@@ -22,16 +27,20 @@ limit %(limit)s
 -- name: get_invoice
 select
   i.id, i.practice_id, i.coach_id, i.user_id as client_id, i.coach_client_id, i.status, i.document_kind, i.document_number,
-  i.currency, i.subtotal_cents, i.tax_rate_bp, i.tax_cents, i.total_amount_cents, i.amount_paid_cents, i.amount_refunded_cents,
+  i.currency, i.subtotal_cents, i.tax_rate_bp, i.tax_inclusive, i.tax_cents, i.total_amount_cents, i.amount_paid_cents,
+  i.amount_refunded_cents, i.credited_cents, i.buyer_tax_id, i.buyer_address, i.allocation_number, i.issued_elsewhere,
+  i.credit_of_invoice_id, i.payment_id,
   private.invoice_balance(i) as balance_cents, private.invoice_display_status(i) as display_status,
   i.buyer_name, i.buyer_email, i.seller_name, i.notes, case when i.finalized_at is not null then i.issued_at end as issued_at,
   i.due_date, i.finalized_at, i.paid_at, i.voided_at, i.written_off_at, i.created_at, i.updated_at,
   coalesce((
     select jsonb_agg(jsonb_build_object(
-      'id', l.id, 'session_id', l.session_id, 'attendee_id', l.attendee_id, 'description', l.description,
+      'id', l.id, 'session_id', l.session_id, 'attendee_id', l.attendee_id, 'outcome_id', l.outcome_id,
+      'settled_invoice_id', l.settled_invoice_id, 'description', l.description,
       'quantity', l.quantity, 'amount_cents', l.amount_cents, 'discount_cents', l.discount_cents,
       'line_total_cents', l.line_total_cents, 'currency', l.currency) order by l.position, l.id)
-    from public.invoice_line_items as l where l.invoice_id = i.id), '[]') as lines
+    from public.invoice_line_items as l where l.invoice_id = i.id), '[]') as lines,
+  coalesce(private.document_warnings(i), '{}') as warnings
 from public.invoices as i
 where i.id = %(id)s
 
@@ -50,13 +59,22 @@ from public.invoice_line_items as l
 where l.id = %(line_id)s and l.invoice_id = %(id)s
 
 -- name: finalize_invoice
-select public.finalize_invoice(%(id)s)
+select public.finalize_invoice(%(id)s, %(document_number)s)
 
 -- name: void_invoice
 select public.void_invoice(%(id)s, %(reason)s)
 
 -- name: write_off_invoice
 select public.write_off_invoice(%(id)s, %(reason)s)
+
+-- name: restore_invoice
+select public.restore_invoice(%(id)s)
+
+-- name: credit_invoice
+select public.credit_invoice(%(id)s, %(amount_cents)s, %(reason)s)
+
+-- name: note_document_numbers
+select public.note_document_numbers(%(id)s, %(allocation_number)s, %(document_number)s)
 
 -- name: begin_payment_intent
 select public.begin_payment_intent(%(invoice_id)s, null, %(channel)s, %(capture)s)
@@ -96,11 +114,39 @@ limit %(limit)s
 
 -- name: record_manual_payment
 select public.record_manual_payment(
-  %(invoice_id)s, %(amount_cents)s, %(method)s::public.payment_method_type, %(reference)s, %(received_at)s)
+  %(invoice_id)s, %(amount_cents)s, %(method)s::public.payment_method_type, %(reference)s, %(received_at)s,
+  p_keep_rest => %(keep_rest)s)
+
+-- name: record_payment_on_account
+select public.record_payment_on_account(
+  %(coach_client_id)s, %(amount_cents)s, %(currency)s, %(method)s::public.payment_method_type, %(reference)s, %(received_at)s,
+  %(allocations)s::jsonb, %(description)s)
+
+-- name: allocate_to_invoice
+select public.allocate_to_invoice(%(payment_id)s, %(invoice_id)s, %(amount_cents)s)
+
+-- name: release_from_invoice
+select public.release_from_invoice(%(payment_id)s, %(invoice_id)s, %(amount_cents)s)
+
+-- name: undo_payment
+select public.undo_payment(%(payment_id)s, %(reason)s)
+
+-- name: issue_receipt
+select public.issue_receipt(%(payment_id)s)
+
+-- name: list_allocations
+select
+  a.id, a.payment_id, a.invoice_id, i.document_number, a.amount_cents, a.refunded_cents, a.currency, a.created_at, a.updated_at
+from public.payment_allocations as a
+join public.invoices as i on i.id = a.invoice_id
+where a.payment_id = %(payment_id)s
+  and (%(after_at)s::timestamptz is null or (a.created_at, a.id) < (%(after_at)s, %(after_id)s::uuid))
+order by a.created_at desc, a.id desc
+limit %(limit)s
 
 -- name: list_payments
 select
-  p.id, p.user_id, p.practice_id, p.invoice_id, p.session_id, p.intent_id, p.method_id, p.amount_cents, p.currency, p.status,
+  p.id, p.user_id, p.practice_id, p.coach_client_id, p.invoice_id, p.session_id, p.intent_id, p.method_id, p.amount_cents, p.currency, p.status,
   p.method_type, p.provider, p.reference, p.description, p.allocated_cents, p.refunded_cents,
   case when p.status in ('paid', 'refunded') then p.amount_cents - p.refund_reserved_cents else 0 end as refundable_cents,
   p.paid_at, p.failure_code, p.failure_message, p.created_at, p.updated_at
@@ -113,7 +159,7 @@ limit %(limit)s
 
 -- name: get_payment
 select
-  p.id, p.user_id, p.practice_id, p.invoice_id, p.session_id, p.intent_id, p.method_id, p.amount_cents, p.currency, p.status,
+  p.id, p.user_id, p.practice_id, p.coach_client_id, p.invoice_id, p.session_id, p.intent_id, p.method_id, p.amount_cents, p.currency, p.status,
   p.method_type, p.provider, p.reference, p.description, p.allocated_cents, p.refunded_cents,
   case when p.status in ('paid', 'refunded') then p.amount_cents - p.refund_reserved_cents else 0 end as refundable_cents,
   p.paid_at, p.failure_code, p.failure_message, p.created_at, p.updated_at

@@ -15,7 +15,10 @@ PaymentStatus = Literal["pending", "paid", "failed", "canceled", "refunded"]
 IntentStatus = Literal["requires_payment_method", "requires_confirmation", "processing", "succeeded", "canceled"]
 RefundStatus = Literal["pending", "processing", "succeeded", "failed"]
 MethodType = Literal["credit_card", "bank_transfer", "cash", "voucher", "other"]
-DisplayStatus = Literal["draft", "open", "partially_paid", "overdue", "paid", "refunded", "void", "written_off"]
+DisplayStatus = Literal[
+    "draft", "open", "partially_paid", "overdue", "paid", "refunded", "credited", "void", "written_off", "issued"
+]
+DraftKind = Literal["invoice", "tax_invoice"]
 DocumentKind = Literal["invoice", "tax_invoice", "receipt", "tax_invoice_receipt", "credit_note"]
 Provider = Literal["sandbox", "stripe", "tranzila"]
 
@@ -44,6 +47,8 @@ class InvoiceLine(BaseModel):
     id: UUID
     session_id: UUID | None
     attendee_id: UUID | None
+    outcome_id: UUID | None
+    settled_invoice_id: UUID | None
     description: str
     quantity: int
     amount_cents: int
@@ -67,14 +72,22 @@ class Invoice(BaseModel):
     currency: str
     subtotal_cents: int
     tax_rate_bp: int
+    tax_inclusive: bool
     tax_cents: int
     total_amount_cents: int
     amount_paid_cents: int
     amount_refunded_cents: int
+    credited_cents: int
     balance_cents: int
     buyer_name: str | None
     buyer_email: str | None
+    buyer_tax_id: str | None
+    buyer_address: str | None
     seller_name: str | None
+    allocation_number: str | None
+    issued_elsewhere: bool
+    credit_of_invoice_id: UUID | None
+    payment_id: UUID | None
     notes: str | None
     issued_at: datetime | None
     due_date: datetime | None
@@ -87,19 +100,21 @@ class Invoice(BaseModel):
 
 
 class InvoiceWithLines(Invoice):
-    """An invoice with what it is for."""
+    """A document with what it is for. `warnings` are codes of what the people of the practice should look at."""
 
     lines: list[InvoiceLine]
+    warnings: list[str]
 
 
 class NewLine(Input):
-    """Either a seat (`attendee_id`, or `session_id` for the client's seat there) or an add-on.
+    """A seat (`attendee_id`, or `session_id` for the client's seat there), a fee (`outcome_id`) or an add-on.
 
-    Of a seat, description and price come from the session unless given here.
+    Of a seat or a fee, description and price are known unless given here.
     """
 
     attendee_id: UUID | None = None
     session_id: UUID | None = None
+    outcome_id: UUID | None = None
     description: Text | None = None
     quantity: Annotated[int, Field(ge=1, le=10_000)] = 1
     amount_cents: Cents | None = None
@@ -115,6 +130,8 @@ class DraftInvoice(Input):
     due_date: AwareDatetime | None = None
     currency: Currency | None = None
     tax_rate_bp: BasisPoints | None = None
+    tax_inclusive: bool | None = None
+    document_kind: DraftKind | None = None
     notes: Notes | None = None
 
 
@@ -125,6 +142,10 @@ class ChangeInvoice(Input):
     notes: Notes | None = None
     buyer_name: Text | None = None
     buyer_email: Text | None = None
+    buyer_tax_id: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60)] | None = None
+    buyer_address: Text | None = None
+    document_kind: DraftKind = Field(default_factory=_nothing)  # pyright: ignore[reportAssignmentType]
+    tax_inclusive: bool = Field(default_factory=_nothing)  # pyright: ignore[reportAssignmentType]
     tax_rate_bp: BasisPoints = Field(default_factory=_nothing)  # pyright: ignore[reportAssignmentType]
 
 
@@ -138,6 +159,26 @@ class WriteOffInvoice(Input):
     """Why the money is given up."""
 
     reason: Text
+
+
+class FinalizeInvoice(Input):
+    """The number that another system gave, where the practice's documents are made elsewhere."""
+
+    document_number: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60)] | None = None
+
+
+class CreditInvoice(Input):
+    """How much is taken back, all that is left unless said; and why, as it stands on the credit note."""
+
+    amount_cents: PositiveCents | None = None
+    reason: Text
+
+
+class NoteNumbers(Input):
+    """Numbers that others gave to an issued document. Each is noted once."""
+
+    document_number: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60)] | None = None
+    allocation_number: Annotated[str, Field(pattern=r"^[0-9]{9}$")] | None = None
 
 
 class Intent(BaseModel):
@@ -201,6 +242,7 @@ class Payment(BaseModel):
     id: UUID
     user_id: UUID | None
     practice_id: UUID | None
+    coach_client_id: UUID | None
     invoice_id: UUID | None
     session_id: UUID | None
     intent_id: UUID | None
@@ -223,13 +265,57 @@ class Payment(BaseModel):
 
 
 class RecordPayment(Input):
-    """Money that came outside the gateway. All but cash need a `reference`."""
+    """Money that came outside the gateway. All but cash need a `reference`.
+
+    More than the invoice's balance is refused, unless `keep_rest`: the rest is then the client's credit.
+    """
 
     invoice_id: UUID
     amount_cents: PositiveCents
     method: Literal["bank_transfer", "cash", "voucher", "other"]
     reference: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = None
     received_at: AwareDatetime | None = None
+    keep_rest: bool = False
+
+
+class InvoicePart(Input):
+    """How much of a payment goes to an invoice, or comes back from it."""
+
+    invoice_id: UUID
+    amount_cents: PositiveCents | None = None
+
+
+class RecordOnAccount(Input):
+    """Money of a client that is for several invoices, or for none yet. What no invoice gets is the client's credit."""
+
+    coach_client_id: UUID
+    amount_cents: PositiveCents
+    currency: Currency
+    method: Literal["bank_transfer", "cash", "voucher", "other"]
+    reference: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = None
+    received_at: AwareDatetime | None = None
+    description: Text | None = None
+    allocations: Annotated[list[InvoicePart], Field(max_length=100, default_factory=list)]
+
+
+class UndoPayment(Input):
+    """Why a payment that was recorded by hand is undone."""
+
+    reason: Text
+
+
+class Allocation(BaseModel):
+    """What an invoice has of a payment now, and what of it went back."""
+
+    id: UUID
+    payment_id: UUID
+    invoice_id: UUID
+    document_number: str | None
+    amount_cents: int
+    refunded_cents: int
+    currency: str
+    created_at: datetime
+    updated_at: datetime
 
 
 class Refund(BaseModel):

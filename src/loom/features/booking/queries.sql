@@ -71,7 +71,8 @@ select public.accept_request(%(id)s)
 select public.close_request(%(id)s, %(reason)s)
 
 -- name: plan_series
-select ordinal, local_start, starts_at, problem, taken_by
+select
+  ordinal, to_char(local_start, 'YYYY-MM-DD"T"HH24:MI') as local_start, starts_at, problem, taken_by
 from public.plan_series(%(template_id)s, %(local_starts)s::timestamp[], %(timezone)s, %(missing)s)
 order by ordinal
 
@@ -92,7 +93,8 @@ order by x.created_at, x.id
 limit %(limit)s
 
 -- name: list_series_sessions
-select m.ordinal, m.session_id, m.local_start, s.scheduled_at as starts_at, s.status::text as status
+select
+  m.ordinal, m.session_id, to_char(m.local_start, 'YYYY-MM-DD"T"HH24:MI') as local_start, s.scheduled_at as starts_at, s.status::text as status
 from public.series_sessions as m
 join public.sessions as s on s.id = m.session_id
 where m.series_id = %(series_id)s

@@ -218,7 +218,7 @@ class PlannedTime(BaseModel):
     """
 
     ordinal: int
-    local_start: datetime
+    local_start: str = Field(examples=["2031-05-04T18:00"])
     starts_at: datetime
     problem: str | None
     taken_by: str | None
@@ -229,7 +229,7 @@ class SeriesSession(BaseModel):
 
     ordinal: int
     session_id: UUID
-    local_start: datetime
+    local_start: str = Field(examples=["2031-05-04T18:00"])
     starts_at: datetime
     status: str
 

@@ -89,8 +89,7 @@ select public.answer_coach_invitation(%(id)s, %(answer)s)
 -- name: get_own_availability
 select
   a.id, a.day_of_week, to_char(a.start_time, 'HH24:MI') as start_time,
-  to_char(coalesce(a.continues_until, a.end_time), 'HH24:MI') as end_time, a.timezone,
-  coalesce(a.buffer_before_minutes, 0) as buffer_before_minutes, coalesce(a.buffer_after_minutes, 0) as buffer_after_minutes
+  to_char(coalesce(a.continues_until, a.end_time), 'HH24:MI') as end_time, a.timezone
 from public.coach_availability as a
 where a.coach_id = (select private.me()) and a.is_available
 order by a.day_of_week, a.start_time, a.id
@@ -98,8 +97,7 @@ order by a.day_of_week, a.start_time, a.id
 -- name: set_availability
 select
   a.id, a.day_of_week, to_char(a.start_time, 'HH24:MI') as start_time,
-  to_char(coalesce(a.continues_until, a.end_time), 'HH24:MI') as end_time, a.timezone,
-  coalesce(a.buffer_before_minutes, 0) as buffer_before_minutes, coalesce(a.buffer_after_minutes, 0) as buffer_after_minutes
+  to_char(coalesce(a.continues_until, a.end_time), 'HH24:MI') as end_time, a.timezone
 from public.set_availability(%(timezone)s, %(ranges)s::jsonb) as a
 order by a.day_of_week, a.start_time, a.id
 
@@ -205,7 +203,7 @@ delete from public.reflections where id = %(id)s
 -- name: get_practice
 select
   p.id, p.name, p.legal_name, p.tax_id, p.email, p.phone, p.address, p.country, p.timezone, p.language, p.currency,
-  p.tax_rate_bp, p.invoice_due_days, p.created_at, p.updated_at
+  p.tax_rate_bp, p.invoice_due_days, p.tax_scheme, p.prices_include_tax, p.documents_elsewhere, p.created_at, p.updated_at
 from public.practices as p
 where p.id = any ((select private.my_practice_ids())::uuid[])
 
@@ -227,12 +225,19 @@ set
   tax_rate_bp = case when given.patch ? 'tax_rate_bp' then (given.patch ->> 'tax_rate_bp')::integer else p.tax_rate_bp end,
   invoice_due_days = case
     when given.patch ? 'invoice_due_days' then (given.patch ->> 'invoice_due_days')::integer else p.invoice_due_days
+  end,
+  tax_scheme = case when given.patch ? 'tax_scheme' then given.patch ->> 'tax_scheme' else p.tax_scheme end,
+  prices_include_tax = case
+    when given.patch ? 'prices_include_tax' then (given.patch ->> 'prices_include_tax')::boolean else p.prices_include_tax
+  end,
+  documents_elsewhere = case
+    when given.patch ? 'documents_elsewhere' then (given.patch ->> 'documents_elsewhere')::boolean else p.documents_elsewhere
   end
 from (select %(patch)s::jsonb as patch) as given
 where p.id = any ((select private.my_practice_ids())::uuid[])
 returning
   p.id, p.name, p.legal_name, p.tax_id, p.email, p.phone, p.address, p.country, p.timezone, p.language, p.currency,
-  p.tax_rate_bp, p.invoice_due_days, p.created_at, p.updated_at
+  p.tax_rate_bp, p.invoice_due_days, p.tax_scheme, p.prices_include_tax, p.documents_elsewhere, p.created_at, p.updated_at
 
 -- name: get_invitation
 -- role: service_role

@@ -111,7 +111,6 @@ WallTime = Annotated[
     Field(description="Wall time in steps of 15 minutes; 24:00 is the end of the day.", examples=["09:00"]),
 ]
 DayOfWeek = Annotated[int, Field(ge=0, le=6, strict=True, description="0 is Sunday, 6 is Saturday.")]
-Buffer = Annotated[int, Field(ge=0, le=480, strict=True, description="Minutes kept free around a session.")]
 
 
 class SetRange(Input):
@@ -120,8 +119,6 @@ class SetRange(Input):
     day_of_week: DayOfWeek
     start_time: WallTime
     end_time: WallTime
-    buffer_before_minutes: Buffer = 0
-    buffer_after_minutes: Buffer = 0
 
 
 class SetAvailability(Input):
@@ -141,11 +138,9 @@ class Range(BaseModel):
 
 
 class OwnRange(Range):
-    """Hours of one's own week, with what is kept free around sessions in them."""
+    """Hours of one's own week."""
 
     id: UUID
-    buffer_before_minutes: int
-    buffer_after_minutes: int
 
 
 class OwnAvailability(BaseModel):
@@ -235,8 +230,16 @@ class ChangeReflection(Patch):
     goals_for_next_session: ShortText | None = None
 
 
+TaxScheme = Literal["own_rate", "registered", "exempt"]
+
+
 class Practice(BaseModel):
-    """The legal entity that issues documents and receives money. `tax_rate_bp` is in basis points: 1800 is 18 %."""
+    """The legal entity that issues documents and receives money. `tax_rate_bp` is in basis points: 1800 is 18 %.
+
+    `tax_scheme`: own_rate puts `tax_rate_bp` on plain invoices, receipts and credit notes; registered the rate of the
+    country and day, and its tax documents; exempt no tax, with receipts only. Loom is no registered bookkeeping
+    software: with `documents_elsewhere` another system issues, and Loom only notes its numbers.
+    """
 
     id: UUID
     name: str
@@ -251,6 +254,9 @@ class Practice(BaseModel):
     currency: str
     tax_rate_bp: int
     invoice_due_days: int
+    tax_scheme: TaxScheme
+    prices_include_tax: bool
+    documents_elsewhere: bool
     created_at: datetime
     updated_at: datetime
 
@@ -270,3 +276,6 @@ class ChangePractice(Patch):
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = optional()
     tax_rate_bp: Annotated[int, Field(ge=0, le=10_000, strict=True)] = optional()
     invoice_due_days: Annotated[int, Field(ge=0, le=365, strict=True)] = optional()
+    tax_scheme: TaxScheme = optional()
+    prices_include_tax: bool = optional()
+    documents_elsewhere: bool = optional()

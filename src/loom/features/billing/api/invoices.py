@@ -12,11 +12,15 @@ from loom.db.database import Tx
 from loom.features.billing import queries
 from loom.features.billing.schemas import (
     ChangeInvoice,
+    CreditInvoice,
+    DocumentKind,
     DraftInvoice,
+    FinalizeInvoice,
     Invoice,
     InvoiceStatus,
     InvoiceWithLines,
     NewLine,
+    NoteNumbers,
     VoidInvoice,
     WriteOffInvoice,
 )
@@ -27,6 +31,8 @@ router = APIRouter(prefix="/v1/invoices", tags=["invoices"])
 
 Status = Annotated[InvoiceStatus | None, Query(description="Only those in this state.")]
 Draft = Annotated[bool | None, Query(description="Only drafts, or only issued ones.")]
+OfKind = Annotated[DocumentKind | None, Query(description="Only documents of this kind.")]
+OfPayment = Annotated[UUID | None, Query(description="Only the receipt of this payment.")]
 OfClient = Annotated[UUID | None, Query(description="Only those of this account.")]
 OfRelation = Annotated[UUID | None, Query(description="Only those of this client of a coach.")]
 
@@ -47,6 +53,8 @@ async def list_invoices(
     read: Read,
     status: Status = None,
     draft: Draft = None,
+    document_kind: OfKind = None,
+    payment_id: OfPayment = None,
     client_id: OfClient = None,
     coach_client_id: OfRelation = None,
     limit: Limit = 50,
@@ -57,6 +65,8 @@ async def list_invoices(
         read,
         status=status,
         draft=draft,
+        document_kind=document_kind,
+        payment_id=payment_id,
         client_id=client_id,
         coach_client_id=coach_client_id,
         after=decode_after(cursor),
@@ -111,11 +121,14 @@ async def remove_invoice_line(invoice_id: UUID, line_id: UUID, write: Write) -> 
 
 
 @router.post("/{invoice_id}/finalize", response_model=InvoiceWithLines, responses=problems(404, 409))
-async def finalize_invoice(invoice_id: UUID, write: Write) -> Response:
-    """Issue a draft: it gets its number, never changes again, and its client sees it."""
+async def finalize_invoice(invoice_id: UUID, write: Write, body: FinalizeInvoice | None = None) -> Response:
+    """Issue a draft: it gets its number, never changes again, and its client sees it.
+
+    Where the practice's documents are made elsewhere, it gets the number that you give, or none yet.
+    """
 
     async def work(tx: Tx) -> InvoiceWithLines:
-        await queries.finalize_invoice(tx, invoice_id)
+        await queries.finalize_invoice(tx, invoice_id, body.document_number if body else None)
         return await queries.get_invoice(tx, invoice_id)
 
     return await write.run(work)
@@ -138,6 +151,43 @@ async def write_off_invoice(invoice_id: UUID, body: WriteOffInvoice, write: Writ
 
     async def work(tx: Tx) -> InvoiceWithLines:
         await queries.write_off_invoice(tx, invoice_id, body.reason)
+        return await queries.get_invoice(tx, invoice_id)
+
+    return await write.run(work)
+
+
+@router.post("/{invoice_id}/restore", response_model=InvoiceWithLines, responses=problems(404, 409))
+async def restore_invoice(invoice_id: UUID, write: Write) -> Response:
+    """Take a write-off back: the invoice is open again."""
+
+    async def work(tx: Tx) -> InvoiceWithLines:
+        await queries.restore_invoice(tx, invoice_id)
+        return await queries.get_invoice(tx, invoice_id)
+
+    return await write.run(work)
+
+
+@router.post(
+    "/{invoice_id}/credit-notes", status_code=201, response_model=InvoiceWithLines, responses=problems(404, 409)
+)
+async def credit_invoice(invoice_id: UUID, body: CreditInvoice, write: Write) -> Response:
+    """Take back a part of an issued invoice, or all that is left, by a credit note; the answer is the note.
+
+    It stands for money that was refunded first, then for what is open; what was paid beyond is then credit.
+    """
+
+    async def work(tx: Tx) -> InvoiceWithLines:
+        return await queries.get_invoice(tx, await queries.credit_invoice(tx, invoice_id, body))
+
+    return await write.run(work, status=201, location=lambda made: f"/v1/invoices/{made.id}")
+
+
+@router.post("/{invoice_id}/numbers", response_model=InvoiceWithLines, responses=problems(404, 409))
+async def note_document_numbers(invoice_id: UUID, body: NoteNumbers, write: Write) -> Response:
+    """Note, once, the tax authority's allocation number, or the number that another system gave to the document."""
+
+    async def work(tx: Tx) -> InvoiceWithLines:
+        await queries.note_numbers(tx, invoice_id, body)
         return await queries.get_invoice(tx, invoice_id)
 
     return await write.run(work)

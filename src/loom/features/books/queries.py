@@ -1,0 +1,101 @@
+"""What the books ask of the database as the caller, as typed functions. Policies decide what is found."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import LiteralString
+from uuid import UUID
+
+from loom.db.executor import Executor
+from loom.db.sql import load_queries
+from loom.features.books.schemas import (
+    BilledClient,
+    BillMonth,
+    ClientBalance,
+    ContinueSeries,
+    Difference,
+    ExportRow,
+    JournalEntry,
+    Series,
+    Table,
+    TaxRule,
+    UnbilledItem,
+)
+from loom.http.cursors import After
+
+SQL = load_queries("loom.features.books")
+
+EXPORTS: dict[Table, LiteralString] = {
+    "journal": SQL["export_journal"],
+    "invoices": SQL["export_invoices"],
+    "payments": SQL["export_payments"],
+}
+
+
+async def unbilled(q: Executor, start: datetime, end: datetime, coach_client_id: UUID | None) -> list[UnbilledItem]:
+    """What the caller's clients owe from a time and no invoice has, the oldest first."""
+    return await q.fetch_all(
+        SQL["unbilled"], {"from": start, "until": end, "coach_client_id": coach_client_id}, UnbilledItem
+    )
+
+
+async def bill_month(q: Executor, asked: BillMonth) -> list[BilledClient]:
+    """Bills everything unbilled of a month, each client for itself."""
+    return await q.fetch_all(SQL["bill_month"], asked.model_dump(), BilledClient)
+
+
+async def client_balances(q: Executor, coach_client_id: UUID | None, *, overdue: bool) -> list[ClientBalance]:
+    """How clients stand, the longest overdue first."""
+    return await q.fetch_all(
+        SQL["client_balances"], {"coach_client_id": coach_client_id, "overdue": overdue}, ClientBalance
+    )
+
+
+async def journal(
+    q: Executor, *, subject_id: UUID | None, coach_client_id: UUID | None, after: After, limit: int
+) -> list[JournalEntry]:
+    """Movements, the last first, one more than `limit` where there are more."""
+    return await q.fetch_all(
+        SQL["journal"],
+        {
+            "subject_id": subject_id,
+            "coach_client_id": coach_client_id,
+            "after_at": after.at,
+            "after_id": after.id,
+            "limit": limit + 1,
+        },
+        JournalEntry,
+    )
+
+
+async def verify(q: Executor) -> list[Difference]:
+    """Where the books of the caller's practice do not agree."""
+    return await q.fetch_all(SQL["verify"], {}, Difference)
+
+
+async def verify_all(q: Executor, practice_id: UUID | None) -> list[Difference]:
+    """Where the books of one practice, or of all, do not agree. For the service."""
+    return await q.fetch_all(SQL["verify_all"], {"practice_id": practice_id}, Difference)
+
+
+async def series(q: Executor) -> list[Series]:
+    """Where the numbers of the caller's practice stand."""
+    return await q.fetch_all(SQL["series"], {}, Series)
+
+
+async def continue_series(q: Executor, asked: ContinueSeries) -> int:
+    """The number that comes next."""
+    return await q.fetch_value(
+        SQL["continue_series"],
+        {"document_kind": asked.document_kind, "last_number": asked.last_number, "year": asked.year},
+    )
+
+
+async def tax_rules(q: Executor) -> list[TaxRule]:
+    """Every rule, by country."""
+    return await q.fetch_all(SQL["tax_rules"], {}, TaxRule)
+
+
+async def export(q: Executor, table: Table, start: datetime, end: datetime, limit: int) -> list[ExportRow]:
+    """Rows of a file, one more than `limit` where there are more."""
+    return await q.fetch_all(EXPORTS[table], {"from": start, "until": end, "limit": limit + 1}, ExportRow)

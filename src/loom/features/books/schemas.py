@@ -1,0 +1,140 @@
+"""Shapes of the books. Amounts are integers in minor units (`*_cents`) of the `currency` beside them."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from loom.http import Input
+
+DocumentKind = Literal["invoice", "tax_invoice", "receipt", "tax_invoice_receipt", "credit_note"]
+Table = Literal["journal", "invoices", "payments"]
+
+
+class UnbilledItem(BaseModel):
+    """A seat that was held, or the fee of one that was not, which no invoice has. No amount: no price was decided."""
+
+    kind: Literal["seat", "fee"]
+    attendee_id: UUID
+    outcome_id: UUID | None
+    coach_client_id: UUID | None
+    amount_cents: int | None
+    currency: str
+    arose_at: datetime
+    description: str
+
+
+class BillMonth(Input):
+    """`month` is any day of it. Drafts, unless `finalize`. All clients, unless some are named."""
+
+    month: date
+    finalize: bool = False
+    coach_client_ids: Annotated[list[UUID], Field(min_length=1, max_length=1000)] | None = None
+
+
+class BilledClient(BaseModel):
+    """What came of one client and currency: an invoice, or the code of what was in its way."""
+
+    coach_client_id: UUID | None
+    currency: str
+    items: int
+    invoice_id: UUID | None
+    document_number: str | None
+    total_cents: int | None
+    error_code: str | None
+
+
+class BilledMonth(BaseModel):
+    """What came of each client."""
+
+    clients: list[BilledClient]
+
+
+class ClientBalance(BaseModel):
+    """How a client stands in one currency: `balance_cents` is what is open less the money on account."""
+
+    practice_id: UUID
+    coach_client_id: UUID | None
+    currency: str
+    billed_cents: int
+    open_cents: int
+    overdue_cents: int
+    overdue_since: datetime | None
+    credit_cents: int
+    written_off_cents: int
+    balance_cents: int
+
+
+class JournalEntry(BaseModel):
+    """One movement. `entries` maps accounts to amounts, debits above zero; together they are zero."""
+
+    id: UUID
+    practice_id: UUID
+    currency: str
+    kind: str
+    subject: str
+    subject_id: UUID
+    coach_client_id: UUID | None
+    memo: str | None
+    occurred_at: datetime
+    created_at: datetime
+    entries: dict[str, int]
+
+
+class Difference(BaseModel):
+    """Where the books do not agree."""
+
+    check_name: str
+    subject: str
+    subject_id: str
+    expected: str | None
+    found: str | None
+
+
+class BooksCheck(BaseModel):
+    """`agrees` when nothing was found."""
+
+    agrees: bool
+    differences: list[Difference]
+
+
+class Series(BaseModel):
+    """Where the numbers of a kind of document stand this year."""
+
+    document_kind: str
+    year: int
+    first_number: int
+    last_number: int
+
+
+class ContinueSeries(Input):
+    """The last number that another system gave; Loom goes on from there."""
+
+    document_kind: DocumentKind
+    last_number: Annotated[int, Field(ge=0, le=999_999_999)]
+    year: Annotated[int, Field(ge=2000, le=2200)] | None = None
+
+
+class NextNumber(BaseModel):
+    """The number that the next document of the kind gets."""
+
+    next_number: int
+
+
+class TaxRule(BaseModel):
+    """What the law of a country says from a day on, as somebody looked it up. Facts, not advice."""
+
+    country: str
+    rule: str
+    valid_from: date
+    value: int
+    source: str
+
+
+class ExportRow(BaseModel):
+    """A row of a file: its columns by name, in order."""
+
+    cells: dict[str, Any]
