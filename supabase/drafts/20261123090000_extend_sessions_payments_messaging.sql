@@ -84,18 +84,17 @@ declare
     'coach_profiles', 'session_requests', 'session_ratings', 'session_feedback', 'session_files', 'file_uploads', 'file_shares',
     'message_analytics_events', 'message_analytics_daily', 'notification_templates', 'notification_delivery_logs'
   ];
-  -- Functions that answered for any user's id or wrote without asking. What policies elsewhere build on stays (is_admin and the
-  -- like), and so does what belongs to other domains.
+  -- Functions that answered for any user's id or wrote without asking, and that only the service has a reason to call. What
+  -- policies elsewhere build on stays (is_admin and the like), and so does what belongs to other domains; what a person may call
+  -- runs as that person from now on (cures/50_callers.sql).
   old_functions constant text[] := array[
-    'is_time_slot_available', 'get_available_time_slots', 'create_session', 'get_upcoming_sessions',
-    'validate_session_availability_with_timezone', 'send_notification', 'mark_notifications_read', 'mark_notification_read',
-    'mark_all_notifications_read', 'get_unread_notification_count', 'create_notification_from_template',
+    'is_time_slot_available', 'get_available_time_slots', 'send_notification', 'create_notification_from_template',
     'schedule_session_reminders', 'cleanup_old_notifications', 'get_or_create_direct_conversation',
-    'mark_conversation_as_read', 'get_unread_message_count', 'get_last_messages_for_conversations', 'can_user_message_user',
-    'archive_old_messages', 'delete_archived_messages', 'comprehensive_database_cleanup', 'update_user_auth_metadata',
-    'cleanup_expired_typing_indicators', 'get_user_invoices', 'get_invoice_details', 'create_invoice_from_payment',
-    'mark_invoice_paid', 'get_user_subscription_tier', 'can_send_notification', 'validate_user_role', 'validate_user_access',
-    'validate_session_access', 'check_suspicious_activity', 'get_system_overview_metrics'
+    'mark_conversation_as_read', 'archive_old_messages', 'delete_archived_messages', 'comprehensive_database_cleanup',
+    'update_user_auth_metadata', 'cleanup_expired_typing_indicators', 'get_user_invoices', 'get_invoice_details',
+    'create_invoice_from_payment', 'mark_invoice_paid', 'get_user_subscription_tier', 'can_send_notification',
+    'validate_user_role', 'validate_user_access', 'validate_session_access', 'check_suspicious_activity',
+    'get_system_overview_metrics'
   ];
   item record;
 begin

@@ -151,6 +151,19 @@ def test_a_guest_of_a_group_sees_the_files_of_its_sessions(scene: Scene) -> None
     assert scene.after("service", made.format("%(client)s")) == []
 
 
+def test_whoever_asked_could_say_that_it_was_approved(scene: Scene) -> None:
+    ask = """
+        insert into public.session_requests (coach_id, client_id, requested_by, scheduled_at, duration_minutes, status)
+        values ({}, {}, {}, now() + interval '9 days', 60, '{}')
+    """
+    coach, client = "%(coach)s", "%(client)s"
+    assert scene.both("client", ask.format(coach, client, client, "approved")) == (1, "42501")
+    assert scene.both("client", ask.format(client, client, client, "pending")) == (1, "42501")
+    assert scene.both("client", ask.format(coach, client, client, "pending")) == (1, 1)
+    # A coach writes down what was agreed on, as ever.
+    assert scene.both("coach", ask.format(coach, client, coach, "approved")) == (1, 1)
+
+
 def test_ratings_had_no_row_level_security(scene: Scene) -> None:
     query = "select count(*) from public.session_ratings"
     assert scene.both("anon", query) == ([(1,)], "42501")

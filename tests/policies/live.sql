@@ -26,3 +26,15 @@ insert into public.live_events (kind, scope, user_id, notification_id, detail) v
   ('notification.created', 'person', @suspended, @notice-suspended, '{"label": "told-suspended"}');
 insert into public.live_events (kind, scope, user_id, conversation_id, detail) values
   ('conversation.left', 'person', @former_member, @circle, '{"label": "left-circle"}');
+
+-- Notices on their way, the choices about them, and who was reminded.
+delete from public.notification_deliveries;
+insert into public.notification_choices (user_id, hide_content) values (@client, true), (@coach, false);
+insert into public.notification_deliveries (id, notification_id, user_id, channel, topic, next_attempt_at) values
+  (@mail-client, @notice-client, @client, 'email', 'payments', now() + interval '1 day'),
+  (@mail-coach, @notice-coach, @coach, 'email', 'payments', now() + interval '1 day'),
+  (@mail-suspended, @notice-suspended, @suspended, 'email', 'payments', now() + interval '1 day');
+insert into public.session_reminders (session_id, user_id, lead_minutes, scheduled_at)
+select s.id, p.id, 60, s.scheduled_at
+from public.sessions as s cross join unnest(array[@coach::uuid, @client::uuid]) as p (id)
+where s.id = @upcoming;

@@ -62,6 +62,7 @@ MADE = {
     "public.message_delivery_states": "matrix.label(t.message_id) || '-' || t.channel",
     "public.message_deliveries": "concat_ws('-', matrix.label(t.message_id), t.channel, matrix.label(t.recipient_id))",
     "public.message_deletions": "'deletion-' || matrix.label(t.message_id)",
+    "public.session_reminders": "'reminder-' || matrix.label(t.user_id)",
     "public.live_events": "t.detail ->> 'label'",
     "public.live_feed": "(select e.detail ->> 'label' from public.live_events e where e.id = t.id)",
     "private.credentials": "'credentials-' || matrix.label(t.user_id)",

@@ -14,6 +14,7 @@ from loom.db.database import Database
 from loom.db.errors import register
 from loom.jobs.registry import JobContext
 from loom.providers.email import Mailer, open_mailer
+from loom.providers.email.templates import Templates
 from loom.providers.push import PushSender, WebPushSender
 from loom.web.features import CONSTRAINT_ERRORS
 
@@ -36,11 +37,12 @@ async def job_context(settings: Settings, database: Database) -> AsyncGenerator[
     """What handlers of jobs get, closed at the end."""
     import_tasks()
     register_errors()
+    templates = Templates.load(settings.templates_dir)
     smtp_url = settings.smtp_url.get_secret_value() if settings.smtp_url else None
     mailer = open_mailer(smtp_url, settings.outbox_dir)
     push = WebPushSender(settings.keys_dir, contact=settings.push_contact, allow_local=settings.push_allow_private)
     try:
-        yield JobContext(database, settings, {Mailer: mailer, PushSender: push})
+        yield JobContext(database, settings, {Mailer: mailer, PushSender: push, Templates: templates})
     finally:
         await mailer.close()
         await push.close()

@@ -71,6 +71,10 @@ class Settings(BaseSettings):
         None, description="Mail server: smtp://user:password@host:587 (STARTTLS) or smtps://…:465. Empty: local outbox."
     )
     mail_from: str = Field("Loom <loom@localhost>", description="Sender of mail.")
+    templates_dir: Path | None = Field(
+        None,
+        description="Folder with mails in words of your own, such as `notice.en.txt`. Empty: Loom's words.",
+    )
     push_contact: str = Field("mailto:loom@localhost", description="Contact that push services are told (VAPID).")
     push_allow_private: bool = Field(
         False, description="Whether push endpoints on loopback and private addresses are allowed (demo and tests)."

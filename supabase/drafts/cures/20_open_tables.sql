@@ -19,6 +19,19 @@ begin
     execute format('drop policy %I on %s', item.polname, item.tbl);
   end loop;
 
+  -- Whoever asks for a session could say that the coach had approved it.
+  if (
+    select count(*) from pg_attribute as a
+    where a.attrelid = to_regclass('public.session_requests') and a.attname in ('coach_id', 'client_id', 'status', 'session_id')
+      and not a.attisdropped
+  ) = 4 then
+    drop policy if exists session_requests_begin_pending on public.session_requests;
+    create policy session_requests_begin_pending on public.session_requests as restrictive for insert to authenticated
+      with check (
+        coach_id <> client_id
+        and (coach_id = (select private.me()) or (status::text = 'pending' and session_id is null)));
+  end if;
+
   -- Who delivers writes this log, and that is the service.
   if to_regclass('public.notification_delivery_logs') is not null then
     revoke insert, update, delete, truncate on public.notification_delivery_logs from public, anon, authenticated;

@@ -20,6 +20,7 @@ begin
     else
       execute format('alter function %s security invoker', item.signature);
     end if;
+    execute format('revoke execute on function %s from public, anon', item.signature);
     execute format('grant execute on function %s to authenticated, service_role', item.signature);
   end loop;
 end;

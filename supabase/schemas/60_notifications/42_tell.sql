@@ -18,7 +18,8 @@ create or replace function private.tell(
   p_data jsonb,
   p_who text default null,
   p_what text default null,
-  p_when timestamptz default null
+  p_when timestamptz default null,
+  p_expires_at timestamptz default null
 )
 returns void
 language plpgsql
@@ -27,7 +28,8 @@ set search_path = ''
 as $$
 declare
   person public.users%rowtype;
-  choices public.notification_preferences%rowtype;
+  channels text[];
+  notice uuid;
   words record;
   title text;
   message text;
@@ -41,15 +43,13 @@ begin
   if person.id is null or words.type is null then
     return;
   end if;
-  select * into choices from public.notification_preferences as n where n.user_id = p_user_id;
-  if choices.user_id is not null and not (
-    choices.inapp_enabled
-    and case words.topic
-      when 'session_updates' then choices.inapp_session_updates
-      when 'messages' then choices.inapp_messages
-      else choices.inapp_system_updates
-    end
-  ) then
+  -- Mail about a session that was made, moved or cancelled is the calendar invitation's business, which says it by itself.
+  channels := array(
+    select c.name
+    from unnest(array['inapp', 'email', 'push']) as c (name)
+    where private.wants(p_user_id, c.name, words.topic) and not (c.name = 'email' and words.topic = 'session_updates')
+  );
+  if cardinality(channels) = 0 then
     return;
   end if;
   if person.language = 'he' then
@@ -63,12 +63,20 @@ begin
     to_char(p_when at time zone coalesce(person.timezone, 'UTC'), 'YYYY-MM-DD HH24:MI'), ''
   ));
   message := replace(message, '{what}', coalesce(p_what, ''));
-  perform private.notify(
-    person.id, words.type, title, message, coalesce(p_data, '{}') || jsonb_build_object('kind', p_kind), p_action_url
-  );
+  -- Who wants mail only has a row too, which the app does not show.
+  insert into public.notifications (user_id, type, title, message, data, action_url, sent_at, channel, expires_at)
+  values (
+    person.id, words.type, left(title, 300), left(message, 2000),
+    coalesce(p_data, '{}') || jsonb_build_object('kind', p_kind), p_action_url, now(), channels[1], p_expires_at)
+  returning id into notice;
+  insert into public.notification_deliveries (notification_id, user_id, channel, topic, next_attempt_at)
+  select notice, person.id, c.name::public.message_delivery_channel, words.topic,
+    coalesce(private.notice_quiet_until(person.id, p_expires_at), now())
+  from unnest(channels) as c (name)
+  where c.name <> 'inapp';
 end;
 $$;
-comment on function private.tell(uuid, text, text, jsonb, text, text, timestamptz) is
+comment on function private.tell(uuid, text, text, jsonb, text, text, timestamptz, timestamptz) is
   'security definer: nobody may insert notifications. Tells a person of something that others did: in their language and zone, if they want to hear of it.';
-revoke execute on function private.tell(uuid, text, text, jsonb, text, text, timestamptz)
+revoke execute on function private.tell(uuid, text, text, jsonb, text, text, timestamptz, timestamptz)
 from public, anon, authenticated, service_role;

@@ -25,7 +25,7 @@ comment on table private.live_log is 'One row about the log of live events: whos
 comment on column private.live_log.epoch is
   'The server, its timeline and the database that gave the numbers in the log. A restored copy counts anew, so it starts a new log.';
 comment on column private.live_log.key is
-  'Seals what the processes of this installation tell one another by NOTIFY, which any database user can hear, and tickets of streams.';
+  'Seals what the processes of this installation tell one another by NOTIFY, which any database user can hear; tickets of streams; links in mail that switch a kind of mail off.';
 comment on column private.live_log.pruned_id is 'With pruned_xid the last event thrown away: a cursor before it must start anew.';
 
 revoke all on private.live_log from public, anon, authenticated, service_role;

@@ -1,5 +1,15 @@
 do $$
 declare
+  item record;
+begin
+  for item in select * from keys_to_come order by tbl, name loop
+    execute format('alter table %s add constraint %I %s', item.tbl, item.name, item.definition);
+  end loop;
+end;
+$$;
+drop table keys_to_come;
+do $$
+declare
   item text;
 begin
   foreach item in array array[

@@ -54,6 +54,7 @@ class TypingBoard:
             self._told[key] = now
         else:
             self._told.pop(key, None)
+        self._note(conversation_id, user_id, writes=writes)
         self._to_tell.append((conversation_id, user_id, writes))
         if self._teller is None:
             self._teller = asyncio.get_running_loop().create_task(self._tell())
@@ -73,6 +74,12 @@ class TypingBoard:
         """Lets the last word out."""
         if self._teller is not None:
             await asyncio.gather(self._teller, return_exceptions=True)
+
+    def _note(self, conversation_id: UUID, user_id: UUID, *, writes: bool) -> None:
+        if writes:
+            self._until[conversation_id, user_id] = time.time() + LASTS_SECONDS
+        else:
+            self._until.pop((conversation_id, user_id), None)
 
     async def _tell(self) -> None:
         await asyncio.sleep(_GATHER_SECONDS)
@@ -102,11 +109,7 @@ class TypingBoard:
 
     async def _show(self, typed: dict[tuple[UUID, UUID], bool]) -> None:
         for said in await queries.typing_readers(self._database.reader(_SERVICE), list(typed)):
-            key = (said.conversation_id, said.user_id)
-            writes = typed[key]
-            if writes:
-                self._until[key] = time.time() + LASTS_SECONDS
-            else:
-                self._until.pop(key, None)
+            writes = typed[said.conversation_id, said.user_id]
+            self._note(said.conversation_id, said.user_id, writes=writes)
             data = {"conversation_id": str(said.conversation_id), "user_id": str(said.user_id), "typing": writes}
             self._hub.tell(said.readers, (0, 0), chunk("typing", json.dumps(data)), said.conversation_id)

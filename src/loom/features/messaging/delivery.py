@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from loom.core.errors import AppError
 from loom.core.settings import Settings
 from loom.db.actor import Actor
 from loom.db.database import Database, Tx
 from loom.features.messaging import queries
 from loom.features.messaging.letters import Letter, message_mail, message_notice
 from loom.features.messaging.queries import Device, Lease, OpenDelivery, Outcome
+from loom.jobs.leases import LeaseLoop, Pace
 from loom.providers.email import Mailer
 from loom.providers.errors import ProviderError, RetryableError
 from loom.providers.push import PushGoneError, PushSender, PushTarget
@@ -28,83 +27,46 @@ CHANNEL = "loom_deliveries"
 _SERVICE = Actor.service("carry out message deliveries")
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How much at once, how long a lease holds, how often and how soon again. Times are in seconds."""
-
-    batch: int = 10
-    lease: float = 120.0
-    # A call outside takes at most this long; nothing is begun that could outlive its lease.
-    longest_call: float = 45.0
-    poll: float = 1.0
-    attempts: int = 12
-    first_delay: float = 5.0
-    longest_delay: float = 1800.0
-
-    def delay(self, attempt: int, asked: float | None) -> float:
-        """Twice as long after each attempt, give or take a fifth, so that a crowd does not come back at once."""
-        doubled = min(self.first_delay * 2 ** (attempt - 1), self.longest_delay) * random.uniform(0.8, 1.2)  # noqa: S311
-        return max(doubled, min(asked or 0.0, 24 * 3600.0))
-
-
-class DeliveryWorker:
+class DeliveryWorker(LeaseLoop[Lease]):
     """One process's share of the work. Several may run side by side."""
+
+    channel = CHANNEL
 
     def __init__(
         self, database: Database, settings: Settings, mailer: Mailer, push: PushSender, pace: Pace | None = None
     ) -> None:
-        self._database = database
+        super().__init__(database, pace)
         self._settings = settings
         self._mailer = mailer
         self._push = push
-        self._pace = pace or Pace()
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Works until `stop` is set, woken by the doorbell or, at the latest, after a second."""
-        async with self._database.listener.hear(CHANNEL) as ear:
-            while not stop.is_set():
-                if await self.work_once() == 0 and not stop.is_set():
-                    await ear.wait(self._pace.poll)
+    async def lease(self) -> Sequence[Lease]:
+        """What is due."""
 
-    async def work_once(self) -> int:
-        """Leases one batch and carries it out; returns how many it held."""
+        async def take(tx: Tx) -> list[Lease]:
+            return await queries.lease_deliveries(tx, self.pace.batch, self.pace.lease)
 
-        async def lease(tx: Tx) -> list[Lease]:
-            return await queries.lease_deliveries(tx, self._pace.batch, self._pace.lease)
+        return await self.database.run(_SERVICE, take)
 
-        leases = await self._database.run(_SERVICE, lease)
-        async with asyncio.TaskGroup() as group:
-            for one in leases:
-                group.create_task(self._deliver(one))
-        return len(leases)
-
-    async def _deliver(self, lease: Lease) -> None:
-        try:
-            delivery = await queries.load_delivery(
-                self._database.reader(_SERVICE), lease, min(self._pace.longest_call, self._pace.lease / 2)
-            )
-            if delivery is None:
-                return
-            outcome = await self._attempt(delivery)
-            await self._record(lease, outcome)
-        except AppError as error:
-            # The database is away or busy: the lease runs out and somebody takes it up again.
-            log.warning("delivery %s waits for the database: %s", lease.id, error.code)
-        except Exception:
-            # What nobody foresaw must not take the rest of the batch with it. The lease runs out, and the attempts do.
-            log.exception("delivery %s failed", lease.id)
+    async def carry_out(self, lease: Lease) -> None:
+        """One delivery."""
+        delivery = await queries.load_delivery(
+            self.database.reader(_SERVICE), lease, min(self.pace.longest_call, self.pace.lease / 2)
+        )
+        if delivery is not None:
+            await self._record(lease, await self._attempt(delivery))
 
     async def _attempt(self, delivery: OpenDelivery) -> Outcome:
         if delivery.refusal is not None:
             return Outcome(state="suppressed", reason=delivery.refusal)
-        if delivery.attempt > self._pace.attempts:
+        if delivery.attempt > self.pace.attempts:
             return Outcome(
                 state="failed", reason="attempts_exhausted", error_message="no worker lived to the end of it"
             )
         if delivery.quiet_seconds is not None:
             return Outcome(state="pending", reason="quiet_hours", delay_seconds=delivery.quiet_seconds)
         # Read as the recipient: what the policies hide from them by now goes to nobody.
-        reader = self._database.reader(Actor.user(delivery.recipient_id))
+        reader = self.database.reader(Actor.user(delivery.recipient_id))
         content = await queries.get_content(reader, delivery.message_id)
         if content is None:
             return Outcome(state="suppressed", reason="left")
@@ -112,7 +74,7 @@ class DeliveryWorker:
 
     async def _send(self, delivery: OpenDelivery, letter: Letter) -> Outcome:
         try:
-            async with asyncio.timeout(self._pace.longest_call):
+            async with asyncio.timeout(self.pace.longest_call):
                 if delivery.channel == "push":
                     return await self._notify(delivery, letter)
                 return Outcome(state="sent", provider_id=await self._mailer.send(message_mail(letter)))
@@ -122,14 +84,14 @@ class DeliveryWorker:
             return self._again(delivery, error)
 
     def _again(self, delivery: OpenDelivery, error: ProviderError) -> Outcome:
-        if isinstance(error, RetryableError) and delivery.attempt < self._pace.attempts:
-            delay = self._pace.delay(delivery.attempt, error.retry_after)
+        if isinstance(error, RetryableError) and delivery.attempt < self.pace.attempts:
+            delay = self.pace.delay(delivery.attempt, error.retry_after)
             return Outcome(state="pending", reason=error.reason, error_message=str(error), delay_seconds=delay)
         return Outcome(state="failed", reason=error.reason, error_message=str(error))
 
     async def _notify(self, delivery: OpenDelivery, letter: Letter) -> Outcome:
         """One delivery is for all devices of the person: sent if any of them took it."""
-        devices = await queries.list_devices(self._database.reader(_SERVICE), delivery.recipient_id)
+        devices = await queries.list_devices(self.database.reader(_SERVICE), delivery.recipient_id)
         notice = message_notice(letter)
         answers = await asyncio.gather(*(self._notify_device(device, notice) for device in devices))
         reached = [device.id for device, answer in zip(devices, answers, strict=True) if isinstance(answer, str)]
@@ -157,7 +119,7 @@ class DeliveryWorker:
         async def record(tx: Tx) -> bool:
             return await queries.finish_delivery(tx, lease, outcome)
 
-        if not await self._database.run(_SERVICE, record):
+        if not await self.database.run(_SERVICE, record):
             log.warning("delivery %s outlived its lease; its outcome is another worker's to say", lease.id)
 
     def _letter(self, delivery: OpenDelivery, content: str) -> Letter:
@@ -174,6 +136,8 @@ class DeliveryWorker:
             email=delivery.email,
             app_url=self._settings.app_url,
             mail_from=self._settings.mail_from,
+            hide_content=delivery.hide_content,
+            unsubscribe=f"{self._settings.base_url}/v1/unsubscribe/{delivery.unsubscribe_token}",
         )
 
 

@@ -27,6 +27,7 @@ class Words:
     button: str
     why: str
     somebody: str
+    hidden: str
 
 
 WORDS: dict[Language, Words] = {
@@ -40,6 +41,7 @@ WORDS: dict[Language, Words] = {
         button="Open the conversation",
         why="You get this because mail about messages is switched on in your notification settings.",
         somebody="Somebody",
+        hidden="You have a new message.",
     ),
     "he": Words(
         direction="rtl",
@@ -51,6 +53,7 @@ WORDS: dict[Language, Words] = {
         button="לפתיחת השיחה",
         why="ההודעה נשלחה אליך כי דואר על הודעות מופעל בהגדרות ההתראות שלך.",
         somebody="מישהו",
+        hidden="מחכה לך הודעה חדשה.",
     ),
 }
 
@@ -71,6 +74,8 @@ class Letter:
     email: str
     app_url: str | None
     mail_from: str
+    hide_content: bool = False
+    unsubscribe: str | None = None
 
     @property
     def link(self) -> str | None:
@@ -86,21 +91,26 @@ def message_mail(letter: Letter) -> EmailMessage:
         "title": one_line(letter.title or ""),
         "name": one_line(letter.recipient_name or ""),
     }
+    if letter.hide_content:
+        subject, said = words.hidden, [Paragraph(words.hidden)]
+    else:
+        subject = (words.subject_in if fill["title"] else words.subject).format(**fill)
+        said = [Paragraph(words.wrote.format(**fill)), Quote(_cut(letter.content, _MAIL_LENGTH))]
     return compose(
         sender=letter.mail_from,
         email=letter.email,
         name=letter.recipient_name,
-        subject=(words.subject_in if fill["title"] else words.subject).format(**fill),
+        subject=subject,
         key=str(letter.delivery_id),
         thread=f"conversation-{letter.conversation_id}",
         language=letter.language,
         parts=[
             Paragraph((words.greeting if fill["name"] else words.greeting_nameless).format(**fill)),
-            Paragraph(words.wrote.format(**fill)),
-            Quote(_cut(letter.content, _MAIL_LENGTH)),
+            *said,
             *([Link(words.button, letter.link)] if letter.link else []),
             Paragraph(words.why),
         ],
+        unsubscribe=letter.unsubscribe,
     )
 
 
@@ -108,10 +118,13 @@ def message_notice(letter: Letter) -> bytes:
     """The payload of a push notice: JSON for the service worker of the page, well under what push services take."""
     words = WORDS[letter.language]
     sender = one_line(letter.sender_name or words.somebody)
+    title, body = f"{sender} · {one_line(letter.title)}" if letter.title else sender, letter.content
+    if letter.hide_content:
+        title, body = words.hidden, ""
     notice = {
         "kind": "message",
-        "title": _cut(f"{sender} · {one_line(letter.title)}" if letter.title else sender, _NOTICE_LENGTH),
-        "body": _cut(letter.content, _NOTICE_LENGTH),
+        "title": _cut(title, _NOTICE_LENGTH),
+        "body": _cut(body, _NOTICE_LENGTH),
         "lang": letter.language,
         "dir": words.direction,
         "conversation_id": str(letter.conversation_id),

@@ -249,6 +249,8 @@ class OpenDelivery(BaseModel):
     title: str | None
     refusal: str | None
     quiet_seconds: float | None
+    hide_content: bool
+    unsubscribe_token: str
 
 
 class Device(BaseModel):

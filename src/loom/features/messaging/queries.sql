@@ -189,13 +189,16 @@ select
     when plan.reason is not null then plan.reason
     when p.last_read_seq >= d.message_seq then 'read'
   end as refusal,
-  extract(epoch from private.quiet_until(d.recipient_id) - now())::float8 as quiet_seconds
+  extract(epoch from private.quiet_until(d.recipient_id) - now())::float8 as quiet_seconds,
+  coalesce(choice.hide_content, false) as hide_content,
+  private.unsubscribe_token(d.recipient_id, 'messages') as unsubscribe_token
 from public.message_deliveries as d
 join public.messages as m on m.id = d.message_id
 join public.conversations as c on c.id = d.conversation_id
 join public.users as u on u.id = d.recipient_id
 join public.users as s on s.id = d.sender_id
 left join public.conversation_participants as p on p.conversation_id = d.conversation_id and p.user_id = d.recipient_id
+left join public.notification_choices as choice on choice.user_id = d.recipient_id
 left join private.delivery_plan(d.message_id) as plan on plan.recipient_id = d.recipient_id and plan.channel = d.channel
 where d.id = %(id)s and d.state = 'leased' and d.attempts = %(attempt)s
   and d.lease_until > now() + make_interval(secs => %(margin_seconds)s)

@@ -9,7 +9,19 @@ from pydantic import BaseModel
 from loom.core.errors import NotFound
 from loom.db.executor import Executor
 from loom.db.sql import load_queries
-from loom.features.notifications.schemas import AllRead, ChangePreferences, Notification, Preferences
+from loom.features.notifications.schemas import (
+    AllRead,
+    ChangePreferences,
+    Choices,
+    Device,
+    Lease,
+    Notification,
+    OlderPreferences,
+    OpenNotice,
+    Outcome,
+    Preferences,
+    Unsubscribed,
+)
 from loom.http.cursors import After
 
 SQL = load_queries("loom.features.notifications")
@@ -54,9 +66,50 @@ async def delete_notification(q: Executor, notification_id: UUID) -> None:
 
 async def get_preferences(q: Executor) -> Preferences:
     """The caller's choices."""
-    return await q.fetch_one(SQL["get_preferences"], {}, Preferences)
+    older = await q.fetch_one(SQL["get_preferences"], {}, OlderPreferences)
+    choices = await q.find_one(SQL["get_choices"], {}, Choices) or Choices()
+    return Preferences(**older.model_dump(), **choices.model_dump())
 
 
 async def change_preferences(q: Executor, change: ChangePreferences) -> Preferences:
     """The choices as they are now."""
-    return await q.fetch_one(SQL["change_preferences"], {"patch": change.changes()}, Preferences)
+    older = await q.fetch_one(SQL["change_preferences"], {"patch": change.changes()}, OlderPreferences)
+    query = SQL["change_choices"] if change.choices else SQL["get_choices"]
+    choices = await q.find_one(query, {"patch": change.changes()}, Choices) or Choices()
+    return Preferences(**older.model_dump(), **choices.model_dump())
+
+
+async def unsubscribe(q: Executor, token: str) -> Unsubscribed:
+    """Switches mail off for whoever the link was made for; NotFound for a link that Loom did not make."""
+    return Unsubscribed(topic=str(await q.fetch_value(SQL["unsubscribe"], {"token": token})))
+
+
+async def remind_of_sessions(q: Executor) -> int:
+    """Reminds of what begins soon, as the service; how many people."""
+    return int(await q.fetch_value(SQL["remind_of_sessions"], {}))
+
+
+async def lease_notices(q: Executor, batch: int, lease_seconds: float) -> list[Lease]:
+    """Takes what is due, other workers' expired leases included."""
+    return await q.fetch_all(SQL["lease_notices"], {"batch": batch, "lease_seconds": lease_seconds}, Lease)
+
+
+async def load_notice(q: Executor, lease: Lease, margin_seconds: float) -> OpenNotice | None:
+    """None when the lease is lost, or will be before a call could end."""
+    params = {"id": lease.id, "attempt": lease.attempt, "margin_seconds": margin_seconds}
+    return await q.find_one(SQL["load_notice"], params, OpenNotice)
+
+
+async def finish_notice(q: Executor, lease: Lease, outcome: Outcome) -> bool:
+    """Records what came of an attempt; False when another worker has taken over."""
+    return bool(await q.execute(SQL["finish_notice"], {**lease.model_dump(), **outcome.model_dump()}))
+
+
+async def list_devices(q: Executor, user_id: UUID) -> list[Device]:
+    """Where a person takes notices."""
+    return await q.fetch_all(SQL["list_devices"], {"user_id": user_id}, Device)
+
+
+async def retire_devices(q: Executor, ids: list[UUID]) -> None:
+    """Their push service says that they are gone."""
+    await q.execute(SQL["retire_devices"], {"ids": ids})

@@ -109,3 +109,96 @@ returning
   p.inapp_system_updates, p.push_enabled, p.push_session_reminders, p.push_messages, p.quiet_hours_enabled,
   to_char(p.quiet_hours_start, 'HH24:MI') as quiet_hours_start, to_char(p.quiet_hours_end, 'HH24:MI') as quiet_hours_end,
   coalesce(p.timezone, 'UTC') as timezone, coalesce(p.digest_frequency, 'daily') as digest_frequency, p.updated_at
+
+-- name: get_choices
+select
+  c.push_session_updates, c.push_system_updates, c.email_payments, c.inapp_payments, c.push_payments, c.hide_content
+from public.notification_choices as c
+where c.user_id = (select private.me())
+
+-- name: change_choices
+insert into public.notification_choices as c (
+  user_id, push_session_updates, push_system_updates, email_payments, inapp_payments, push_payments, hide_content
+)
+select
+  (select private.me()), coalesce(g.push_session_updates, false), coalesce(g.push_system_updates, false),
+  coalesce(g.email_payments, true), coalesce(g.inapp_payments, true), coalesce(g.push_payments, false),
+  coalesce(g.hide_content, false)
+from jsonb_to_record(%(patch)s::jsonb) as g (
+  push_session_updates boolean, push_system_updates boolean, email_payments boolean, inapp_payments boolean,
+  push_payments boolean, hide_content boolean
+)
+on conflict (user_id) do update
+set
+  push_session_updates = coalesce((%(patch)s::jsonb ->> 'push_session_updates')::boolean, c.push_session_updates),
+  push_system_updates = coalesce((%(patch)s::jsonb ->> 'push_system_updates')::boolean, c.push_system_updates),
+  email_payments = coalesce((%(patch)s::jsonb ->> 'email_payments')::boolean, c.email_payments),
+  inapp_payments = coalesce((%(patch)s::jsonb ->> 'inapp_payments')::boolean, c.inapp_payments),
+  push_payments = coalesce((%(patch)s::jsonb ->> 'push_payments')::boolean, c.push_payments),
+  hide_content = coalesce((%(patch)s::jsonb ->> 'hide_content')::boolean, c.hide_content)
+returning
+  c.push_session_updates, c.push_system_updates, c.email_payments, c.inapp_payments, c.push_payments, c.hide_content
+
+-- name: remind_of_sessions
+-- role: service_role
+select private.remind_of_sessions()
+
+-- name: unsubscribe
+-- role: anon
+select public.unsubscribe_by_link(%(token)s)
+
+-- name: lease_notices
+-- role: service_role
+update public.notification_deliveries as d
+set
+  state = 'leased', attempts = d.attempts + 1,
+  lease_until = now() + make_interval(secs => %(lease_seconds)s),
+  next_attempt_at = now() + make_interval(secs => %(lease_seconds)s)
+from (
+  select due.id
+  from public.notification_deliveries as due
+  where due.state in ('pending', 'leased') and due.next_attempt_at <= now()
+  order by due.next_attempt_at
+  limit %(batch)s
+  for update skip locked
+) as taken
+where d.id = taken.id
+returning d.id, d.attempts as attempt
+
+-- name: load_notice
+-- role: service_role
+select
+  d.id, d.user_id, d.channel::text as channel, d.topic, d.attempts as attempt, n.title, n.message, n.action_url,
+  n.id as notification_id, u.email, nullif(btrim(concat_ws(' ', u.first_name, u.last_name)), '') as name, u.language,
+  private.notice_refusal(d.id) as refusal,
+  extract(epoch from private.notice_quiet_until(d.user_id, n.expires_at) - now())::float8 as quiet_seconds,
+  coalesce(c.hide_content, false) as hide_content, private.unsubscribe_token(d.user_id, d.topic) as unsubscribe_token
+from public.notification_deliveries as d
+join public.notifications as n on n.id = d.notification_id
+join public.users as u on u.id = d.user_id
+left join public.notification_choices as c on c.user_id = d.user_id
+where d.id = %(id)s and d.state = 'leased' and d.attempts = %(attempt)s
+  and d.lease_until > now() + make_interval(secs => %(margin_seconds)s)
+
+-- name: finish_notice
+-- role: service_role
+update public.notification_deliveries
+set
+  state = %(state)s, reason = %(reason)s, error_message = left(%(error_message)s, 500), provider_id = %(provider_id)s,
+  lease_until = null,
+  sent_at = case when %(state)s = 'sent' then now() end,
+  next_attempt_at = case when %(state)s = 'pending' then now() + make_interval(secs => %(delay_seconds)s) end
+where id = %(id)s and state = 'leased' and attempts = %(attempt)s
+
+-- name: list_devices
+-- role: service_role
+select id, endpoint, p256dh, auth
+from public.push_subscriptions
+where user_id = %(user_id)s and retired_at is null
+order by created_at
+
+-- name: retire_devices
+-- role: service_role
+update public.push_subscriptions
+set retired_at = now(), retired_reason = 'gone'
+where id = any (%(ids)s::uuid[]) and retired_at is null

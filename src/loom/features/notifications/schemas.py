@@ -27,6 +27,7 @@ NotificationType = Literal[
     "payment_reminder",
 ]
 Priority = Literal["low", "normal", "high", "urgent"]
+Language = Literal["en", "he"]
 Digest = Literal["immediate", "hourly", "daily", "weekly", "never"]
 
 ClockTime = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$"), Field(examples=["22:00"])]
@@ -64,7 +65,9 @@ class AllRead(BaseModel):
 class Preferences(BaseModel):
     """Where a person wants to hear of what.
 
-    In quiet hours (wall time in `timezone`, past midnight if the end is before the start) nothing is pushed or mailed.
+    A switch of a kind counts on a channel that is enabled as a whole. With `hide_content` mail and devices say only
+    that there is something. In quiet hours (wall time in `timezone`, past midnight if the end is before the start)
+    nothing is pushed or mailed.
     """
 
     email_enabled: bool
@@ -78,9 +81,15 @@ class Preferences(BaseModel):
     inapp_session_updates: bool
     inapp_messages: bool
     inapp_system_updates: bool
+    inapp_payments: bool
+    email_payments: bool
     push_enabled: bool
     push_session_reminders: bool
+    push_session_updates: bool
     push_messages: bool
+    push_payments: bool
+    push_system_updates: bool
+    hide_content: bool
     quiet_hours_enabled: bool
     quiet_hours_start: str | None
     quiet_hours_end: str | None
@@ -115,9 +124,15 @@ class ChangePreferences(Input):
     inapp_session_updates: Switch = optional()
     inapp_messages: Switch = optional()
     inapp_system_updates: Switch = optional()
+    inapp_payments: Switch = optional()
+    email_payments: Switch = optional()
     push_enabled: Switch = optional()
     push_session_reminders: Switch = optional()
+    push_session_updates: Switch = optional()
     push_messages: Switch = optional()
+    push_payments: Switch = optional()
+    push_system_updates: Switch = optional()
+    hide_content: Switch = optional()
     quiet_hours_enabled: Switch = optional()
     quiet_hours_start: ClockTime = optional()
     quiet_hours_end: ClockTime = optional()
@@ -127,3 +142,97 @@ class ChangePreferences(Input):
     def changes(self) -> str:
         """The fields that were sent, as JSON for the query."""
         return self.model_dump_json(exclude_unset=True)
+
+    @property
+    def choices(self) -> bool:
+        """Whether something was sent that the newer table holds."""
+        return bool(self.model_fields_set & Choices.model_fields.keys())
+
+
+class Choices(BaseModel):
+    """The choices that the older table has no column for."""
+
+    push_session_updates: bool = False
+    push_system_updates: bool = False
+    email_payments: bool = True
+    inapp_payments: bool = True
+    push_payments: bool = False
+    hide_content: bool = False
+
+
+class OlderPreferences(BaseModel):
+    """The columns of the older table."""
+
+    email_enabled: bool
+    email_session_reminders: bool
+    email_session_updates: bool
+    email_messages: bool
+    email_system_updates: bool
+    email_marketing: bool
+    inapp_enabled: bool
+    inapp_session_reminders: bool
+    inapp_session_updates: bool
+    inapp_messages: bool
+    inapp_system_updates: bool
+    push_enabled: bool
+    push_session_reminders: bool
+    push_messages: bool
+    quiet_hours_enabled: bool
+    quiet_hours_start: str | None
+    quiet_hours_end: str | None
+    timezone: str
+    digest_frequency: Digest
+    updated_at: datetime
+
+
+class Unsubscribed(BaseModel):
+    """What is not mailed any more."""
+
+    topic: str
+
+
+class Lease(BaseModel):
+    """A delivery that this worker holds, as attempt number `attempt`."""
+
+    id: UUID
+    attempt: int
+
+
+class OpenNotice(BaseModel):
+    """A notice to be sent on a channel, with all that sending it takes, and why it must not be sent, if so."""
+
+    id: UUID
+    user_id: UUID
+    channel: Literal["email", "push"]
+    topic: str
+    attempt: int
+    title: str
+    message: str
+    action_url: str | None
+    notification_id: UUID
+    email: str
+    name: str | None
+    language: Language
+    refusal: str | None
+    quiet_seconds: float | None
+    hide_content: bool
+    unsubscribe_token: str
+
+
+class Outcome(BaseModel):
+    """What became of an attempt. `pending` tries again after `delay_seconds`."""
+
+    state: Literal["pending", "sent", "failed", "suppressed"]
+    reason: str | None = None
+    error_message: str | None = None
+    provider_id: str | None = None
+    delay_seconds: float = 0
+
+
+class Device(BaseModel):
+    """A device with its keys."""
+
+    id: UUID
+    endpoint: str
+    p256dh: str
+    auth: str

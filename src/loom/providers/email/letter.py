@@ -97,11 +97,12 @@ def compose(
     parts: Sequence[Part],
     thread: str | None = None,
     attachments: Sequence[Attachment] = (),
+    unsubscribe: str | None = None,
 ) -> EmailMessage:
     """A mail of its parts.
 
     `key` names the mail: a repeated try carries the same Message-ID, so that a repetition can be told. Mails of one
-    `thread` are shown together.
+    `thread` are shown together. `unsubscribe` is the address that switches mail of this kind off with one press.
     """
     mail = EmailMessage()
     mail["Subject"] = one_line(subject)
@@ -111,6 +112,10 @@ def compose(
     mail["Auto-Submitted"] = "auto-generated"
     if thread is not None:
         mail["References"] = _id(thread, sender)
+    if unsubscribe is not None:
+        # RFC 8058: the mail program posts to the address when its own button is pressed.
+        mail["List-Unsubscribe"] = f"<{unsubscribe}>"
+        mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     mail.set_content("\n\n".join(part.plain for part in parts) + "\n")
     body = "".join(part.html for part in parts)
     direction = "rtl" if language == "he" else "ltr"
