@@ -363,18 +363,17 @@ declare
     'coach_profiles', 'session_requests', 'session_ratings', 'session_feedback', 'session_files', 'file_uploads', 'file_shares',
     'message_analytics_events', 'message_analytics_daily', 'notification_templates', 'notification_delivery_logs'
   ];
-  -- Functions that answered for any user's id or wrote without asking. What policies elsewhere build on stays (is_admin and the
-  -- like), and so does what belongs to other domains.
+  -- Functions that answered for any user's id or wrote without asking, and that only the service has a reason to call. What
+  -- policies elsewhere build on stays (is_admin and the like), and so does what belongs to other domains; what a person may call
+  -- runs as that person from now on (cures/50_callers.sql).
   old_functions constant text[] := array[
-    'is_time_slot_available', 'get_available_time_slots', 'create_session', 'get_upcoming_sessions',
-    'validate_session_availability_with_timezone', 'send_notification', 'mark_notifications_read', 'mark_notification_read',
-    'mark_all_notifications_read', 'get_unread_notification_count', 'create_notification_from_template',
+    'is_time_slot_available', 'get_available_time_slots', 'send_notification', 'create_notification_from_template',
     'schedule_session_reminders', 'cleanup_old_notifications', 'get_or_create_direct_conversation',
-    'mark_conversation_as_read', 'get_unread_message_count', 'get_last_messages_for_conversations', 'can_user_message_user',
-    'archive_old_messages', 'delete_archived_messages', 'comprehensive_database_cleanup', 'update_user_auth_metadata',
-    'cleanup_expired_typing_indicators', 'get_user_invoices', 'get_invoice_details', 'create_invoice_from_payment',
-    'mark_invoice_paid', 'get_user_subscription_tier', 'can_send_notification', 'validate_user_role', 'validate_user_access',
-    'validate_session_access', 'check_suspicious_activity', 'get_system_overview_metrics'
+    'mark_conversation_as_read', 'archive_old_messages', 'delete_archived_messages', 'comprehensive_database_cleanup',
+    'update_user_auth_metadata', 'cleanup_expired_typing_indicators', 'get_user_invoices', 'get_invoice_details',
+    'create_invoice_from_payment', 'mark_invoice_paid', 'get_user_subscription_tier', 'can_send_notification',
+    'validate_user_role', 'validate_user_access', 'validate_session_access', 'check_suspicious_activity',
+    'get_system_overview_metrics'
   ];
   item record;
 begin
@@ -526,7 +525,8 @@ alter table public.payments
   add column if not exists paid_at timestamptz,
   add column if not exists failure_code text,
   add column if not exists failure_message text,
-  add column if not exists provider_status text;
+  add column if not exists provider_status text,
+  add column if not exists coach_client_id uuid;
 -- template_id gets its foreign key with the table that it points to, invoice_id likewise.
 alter table public.sessions
   alter column client_id drop not null,
@@ -2291,6 +2291,9 @@ create table if not exists public.practices (
   currency text not null default 'ILS',
   tax_rate_bp integer not null default 0,
   invoice_due_days integer not null default 14,
+  tax_scheme text not null default 'own_rate',
+  prices_include_tax boolean not null default false,
+  documents_elsewhere boolean not null default false,
   metadata jsonb not null default '{}',
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -2300,6 +2303,7 @@ create table if not exists public.practices (
   constraint practices_currency_check check (private.is_currency(currency)),
   constraint practices_tax_rate_bp_check check (tax_rate_bp between 0 and 10000),
   constraint practices_invoice_due_days_check check (invoice_due_days between 0 and 365),
+  constraint practices_tax_scheme_check check (tax_scheme in ('own_rate', 'registered', 'exempt')),
   constraint practices_text_lengths_check check (
     coalesce(char_length(legal_name), 0) <= 200 and coalesce(char_length(tax_id), 0) <= 40
     and coalesce(char_length(email), 0) <= 320 and coalesce(char_length(phone), 0) <= 40
@@ -2309,11 +2313,17 @@ create table if not exists public.practices (
 );
 comment on table public.practices is 'The legal entity that issues documents and receives money. Made with each coach; coaches may share one.';
 comment on column public.practices.tax_rate_bp is 'Tax put on new documents, in basis points (1800 is 18 %). A document keeps the rate it was made with.';
+comment on column public.practices.tax_scheme is
+  'own_rate: plain invoices, receipts and credit notes at tax_rate_bp. registered: the dated rate of the country, and its tax documents. exempt: no tax, receipts only.';
+comment on column public.practices.prices_include_tax is 'Whether the prices on new documents have the tax in them already.';
+comment on column public.practices.documents_elsewhere is
+  'The legal documents are made in another system: Loom gives no numbers and makes no receipts, only notes the numbers of others.';
 
 revoke all on public.practices from public, anon, authenticated, service_role;
 grant select on public.practices to authenticated;
 grant update (
-  name, legal_name, tax_id, email, phone, address, country, timezone, language, currency, tax_rate_bp, invoice_due_days
+  name, legal_name, tax_id, email, phone, address, country, timezone, language, currency, tax_rate_bp, invoice_due_days,
+  tax_scheme, prices_include_tax, documents_elsewhere
 ) on public.practices to authenticated;
 grant select, insert, update, delete on public.practices to service_role;
 alter table public.practices enable row level security;
@@ -2704,6 +2714,9 @@ comment on table public.coach_availability is
   'The hours of a coach''s week in which people may book: wall time in a zone. Read through free slots, not by clients.';
 comment on column public.coach_availability.day_of_week is '0 is Sunday, 6 is Saturday.';
 comment on column public.coach_availability.end_time is 'Not included; 24:00 is the end of the day.';
+comment on column public.coach_availability.buffer_before_minutes is
+  'An older application''s. Nothing of Loom reads it: what is kept free around a session is its template''s to say.';
+comment on column public.coach_availability.buffer_after_minutes is 'As buffer_before_minutes.';
 comment on column public.coach_availability.continues_until is
   'For a range that goes on after midnight (end_time is 24:00): until when on the next day.';
 
@@ -4849,6 +4862,7 @@ create table if not exists public.series_sessions (
   coach_id uuid not null references public.users (id) on delete cascade,
   client_id uuid not null references public.users (id) on delete cascade,
   ordinal integer not null,
+  -- squawk-ignore prefer-timestamp-tz
   local_start timestamp not null,
   constraint series_sessions_one_each unique (series_id, ordinal),
   constraint series_sessions_ordinal_range check (ordinal between 1 and 104)
@@ -7485,6 +7499,83 @@ drop trigger if exists webhook_events_keep on public.webhook_events;
 create trigger webhook_events_keep before delete on public.webhook_events
   for each row execute function private.refuse_money_delete();
 
+-- schemas/40_billing/16_tax_rules.sql
+-- Rates and thresholds that the law moves: dated data, so that a document is judged by the rule of its own day.
+create table if not exists public.tax_rules (
+  country text not null,
+  rule text not null,
+  valid_from date not null,
+  value bigint not null,
+  source text not null,
+  primary key (country, rule, valid_from),
+  constraint tax_rules_country_form check (country ~ '^[A-Z]{2}$'),
+  constraint tax_rules_rule_known check (rule in ('vat_rate_bp', 'allocation_threshold_cents', 'cash_ceiling_cents', 'exempt_ceiling_cents')),
+  constraint tax_rules_value_not_negative check (value >= 0)
+);
+comment on table public.tax_rules is
+  'Tax rates and thresholds by country and day. Facts that people looked up, not advice: whoever answers for a practice checks them.';
+comment on column public.tax_rules.rule is
+  'vat_rate_bp: the ordinary rate. allocation_threshold_cents: from above this net amount a tax invoice to a registered buyer needs an allocation number. cash_ceiling_cents: cash in a deal of businesses. exempt_ceiling_cents: turnover of a year for exempt dealers.';
+
+insert into public.tax_rules (country, rule, valid_from, value, source) values
+  ('IL', 'vat_rate_bp', '2013-06-02', 1800, 'VAT order 2013'),
+  ('IL', 'vat_rate_bp', '2015-10-01', 1700, 'VAT order 2015'),
+  ('IL', 'vat_rate_bp', '2025-01-01', 1800, 'VAT order 2024'),
+  ('IL', 'allocation_threshold_cents', '2024-05-05', 2500000, 'Israel invoices reform'),
+  ('IL', 'allocation_threshold_cents', '2025-01-01', 2000000, 'Israel invoices reform'),
+  ('IL', 'allocation_threshold_cents', '2026-01-01', 1000000, 'VAT order 01/2025'),
+  ('IL', 'allocation_threshold_cents', '2026-06-01', 500000, 'VAT order 01/2025'),
+  ('IL', 'cash_ceiling_cents', '2022-08-01', 600000, 'Reduction of the use of cash law'),
+  ('IL', 'exempt_ceiling_cents', '2025-01-01', 12000000, 'VAT regulations, yearly')
+on conflict (country, rule, valid_from) do nothing;
+
+revoke all on public.tax_rules from public, anon, authenticated, service_role;
+grant select, insert, update, delete on public.tax_rules to service_role;
+grant select on public.tax_rules to authenticated;
+
+alter table public.tax_rules enable row level security;
+drop policy if exists tax_rules_select_all on public.tax_rules;
+create policy tax_rules_select_all on public.tax_rules for select to authenticated
+  using ((select private.me()) is not null);
+comment on policy tax_rules_select_all on public.tax_rules is 'The law is for everybody with an account to read.';
+
+create or replace function private.tax_rule(p_country text, p_rule text, p_on date) returns bigint
+  language sql stable set search_path = '' as $$
+  select r.value from public.tax_rules r
+  where r.country = p_country and r.rule = p_rule and r.valid_from <= p_on order by r.valid_from desc limit 1
+$$;
+comment on function private.tax_rule(text, text, date) is 'What a rule of a country says on a day; null where nothing is known.';
+revoke execute on function private.tax_rule(text, text, date) from public, anon, authenticated, service_role;
+grant execute on function private.tax_rule(text, text, date) to authenticated, service_role;
+
+create or replace function private.rate_of(p_practice public.practices, p_on date) returns integer
+  language sql stable set search_path = '' as $$
+  select case p_practice.tax_scheme
+    when 'exempt' then 0
+    when 'registered' then coalesce(private.tax_rule(p_practice.country, 'vat_rate_bp', p_on)::integer, p_practice.tax_rate_bp)
+    else p_practice.tax_rate_bp end
+$$;
+comment on function private.rate_of(public.practices, date) is 'The tax rate that a practice puts on a document of that day, in basis points.';
+revoke execute on function private.rate_of(public.practices, date) from public, anon, authenticated, service_role;
+
+create or replace function private.check_rate(p_practice public.practices, p_rate_bp integer, p_on date) returns void
+  language plpgsql stable set search_path = '' as $$
+begin
+  if coalesce(p_rate_bp, 0) = 0 then return; end if;
+  if p_practice.tax_scheme = 'exempt' then
+    perform private.fail(422, 'tax_not_allowed', 'An exempt practice puts no tax on its documents.');
+  elsif p_practice.tax_scheme = 'registered' and p_rate_bp <> private.rate_of(p_practice, p_on) then
+    perform private.fail(422, 'tax_rate_unknown', format('On %s the rate is %s basis points.', p_on, private.rate_of(p_practice, p_on)),
+      'Use that rate, or 0 for what is not taxed.');
+  elsif not exists (select from public.tax_rules r where r.country = p_practice.country and r.rule = 'vat_rate_bp' and r.value = p_rate_bp)
+     and exists (select from public.tax_rules r where r.country = p_practice.country and r.rule = 'vat_rate_bp') then
+    perform private.fail(422, 'tax_rate_unknown', format('There never was a rate of %s basis points in %s.', p_rate_bp, p_practice.country));
+  end if;
+end $$;
+comment on function private.check_rate(public.practices, integer, date) is
+  'Refuses a tax rate that the practice''s scheme or its country does not know. Countries without data take any.';
+revoke execute on function private.check_rate(public.practices, integer, date) from public, anon, authenticated, service_role;
+
 -- schemas/40_billing/20_invoice_series.sql
 -- The last number given, per practice, kind of document and year. The row lock of the update makes numbers gap-less.
 create table if not exists public.invoice_series (
@@ -7494,12 +7585,15 @@ create table if not exists public.invoice_series (
   last_number bigint not null default 0,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
+  first_number bigint not null,
   primary key (practice_id, document_kind, year),
-  constraint invoice_series_number_not_negative check (last_number >= 0),
+  constraint invoice_series_first_before_next check (first_number between 1 and last_number + 1),
   constraint invoice_series_year_sane check (year between 2000 and 2200)
 );
 comment on table public.invoice_series is
   'Counters of document numbers. Moved only inside the transaction that finalises the document, so a rollback leaves no hole.';
+comment on column public.invoice_series.first_number is
+  'The first number that Loom gives: 1, or the next of the series that another system began this year.';
 
 revoke all on public.invoice_series from public, anon, authenticated, service_role;
 grant select, insert, update on public.invoice_series to service_role;
@@ -7518,20 +7612,63 @@ comment on policy invoice_series_select_admin on public.invoice_series is 'An ad
 create or replace function private.keep_invoice_series() returns trigger
   language plpgsql set search_path = '' as $$
 begin
+  if tg_op = 'INSERT' then
+    new.first_number := coalesce(new.first_number, new.last_number + 1);
+    return new;
+  end if;
   if tg_op = 'DELETE' or new.last_number < old.last_number
      or (new.practice_id, new.document_kind, new.year) is distinct from (old.practice_id, old.document_kind, old.year) then
     perform private.fail(409, 'series_only_rises', 'The counter of a document series never falls and is never deleted.');
   end if;
+  -- Nothing may be jumped over once a number was given: that would be a hole.
+  if (new.first_number <> old.first_number or new.last_number > old.last_number + 1)
+     and (old.last_number >= old.first_number or new.first_number <> new.last_number + 1) then
+    perform private.fail(409, 'series_begun', 'The series of this year has begun; a jump would leave a hole in it.');
+  end if;
   return new;
 end $$;
-comment on function private.keep_invoice_series() is 'Trigger: counters only rise.';
+comment on function private.keep_invoice_series() is 'Trigger: counters rise one by one, from the first number that Loom gives.';
 revoke execute on function private.keep_invoice_series() from public, anon, authenticated, service_role;
 drop trigger if exists invoice_series_keep on public.invoice_series;
-create trigger invoice_series_keep before update or delete on public.invoice_series
+create trigger invoice_series_keep before insert or update or delete on public.invoice_series
   for each row execute function private.keep_invoice_series();
+drop trigger if exists invoice_series_whole on public.invoice_series;
+create trigger invoice_series_whole before truncate on public.invoice_series
+  for each statement execute function private.refuse_money_delete();
 drop trigger if exists invoice_series_touch on public.invoice_series;
 create trigger invoice_series_touch before update on public.invoice_series
   for each row execute function private.touch_updated_at();
+
+create or replace function public.continue_series(p_document_kind text, p_last_number bigint, p_year integer default null) returns bigint
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_practice public.practices;
+  v_year integer;
+begin
+  select * into v_practice from public.practices p where p.id = any ((select private.my_owned_practice_ids())::uuid[]);
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  if p_document_kind is null or private.document_prefix(p_document_kind) is null then
+    perform private.fail(422, 'kind_unknown', 'There is no such kind of document.');
+  end if;
+  if p_last_number is null or p_last_number not between 0 and 999999999 then
+    perform private.fail(422, 'amount_out_of_range', 'The last number is between 0 and 999999999.');
+  end if;
+  v_year := coalesce(p_year, extract(year from now() at time zone v_practice.timezone));
+  if v_year not between extract(year from now() at time zone v_practice.timezone)::integer
+     and extract(year from now() at time zone v_practice.timezone)::integer + 1 then
+    perform private.fail(422, 'series_year', 'A series is continued in this year or prepared for the next.');
+  end if;
+  insert into public.invoice_series (practice_id, document_kind, year, last_number)
+  values (v_practice.id, p_document_kind, v_year, p_last_number)
+  on conflict (practice_id, document_kind, year) do update
+    set last_number = excluded.last_number, first_number = excluded.last_number + 1
+    where public.invoice_series.last_number <> excluded.last_number;
+  return p_last_number + 1;
+end $$;
+comment on function public.continue_series(text, bigint, integer) is
+  'security definer: nobody may write series. An owner of a practice says the last number that another system gave; Loom goes on from there. Returns the next number.';
+revoke execute on function public.continue_series(text, bigint, integer) from public, anon, authenticated, service_role;
+grant execute on function public.continue_series(text, bigint, integer) to authenticated;
 
 -- schemas/40_billing/22_invoices.sql
 -- Documents that ask for money. A draft until finalized_at is set; from then on only money and endings move.
@@ -7571,6 +7708,21 @@ create table if not exists public.invoices (
   written_off_at timestamptz,
   written_off_by uuid references public.users (id) on delete set null,
   write_off_reason text,
+  tax_inclusive boolean not null default false,
+  tax_on_payment boolean not null default false,
+  tax_point_at timestamptz,
+  allocation_number text,
+  buyer_tax_id text,
+  buyer_address text,
+  seller_tax_id text,
+  seller_address text,
+  seller_country text,
+  is_history boolean not null default false,
+  credit_of_invoice_id uuid references public.invoices (id) on delete restrict,
+  credited_cents bigint not null default 0,
+  refund_covered_cents bigint not null default 0,
+  credited_open_cents bigint not null default 0,
+  payment_id uuid,
   constraint invoices_never_failed check (status <> 'failed'),
   constraint invoices_currency_known check (private.is_currency(currency)),
   constraint invoices_metadata_object check (jsonb_typeof(metadata) = 'object'),
@@ -7584,7 +7736,15 @@ create table if not exists public.invoices (
     check (finalized_at is not null or (status not in ('paid', 'refunded') and amount_paid_cents = 0 and paid_at is null)),
   constraint invoices_void_is_canceled check ((voided_at is not null) = (status = 'canceled')),
   constraint invoices_tax_rate_sane check (tax_rate_bp between 0 and 10000),
-  constraint invoices_amounts_not_negative check (least(subtotal_cents, tax_cents, amount_paid_cents, amount_refunded_cents) >= 0),
+  constraint invoices_amounts_not_negative check (least(subtotal_cents, tax_cents, amount_paid_cents, amount_refunded_cents,
+    refund_covered_cents, credited_open_cents) >= 0),
+  constraint invoices_credited_within check (credited_cents between 0 and greatest(total_amount_cents, 0)),
+  constraint invoices_kind_has_its_source check (finalized_at is null or is_history
+    or ((document_kind = 'credit_note') = (credit_of_invoice_id is not null)
+        and (document_kind in ('receipt', 'tax_invoice_receipt')) = (payment_id is not null))),
+  constraint invoices_allocation_number_form check (allocation_number ~ '^[0-9]{9}$'),
+  constraint invoices_text_lengths check (greatest(char_length(buyer_name), char_length(buyer_address), char_length(notes)) <= 4000
+    and greatest(char_length(buyer_tax_id), char_length(document_number)) <= 60),
   constraint invoices_not_overpaid check (finalized_at is null or amount_paid_cents + amount_refunded_cents <= total_amount_cents)
 );
 -- Sessions stand before invoices, so their half of the tie comes here.
@@ -7593,19 +7753,34 @@ select private.ensure_constraints(
   'sessions_invoice_id_fkey foreign key (invoice_id) references public.invoices (id) on delete set null');
 
 comment on table public.invoices is
-  'Documents of a practice that ask for money. Draft while finalized_at is null; final ones never change but for payments and endings.';
+  'Documents of a practice: what asks for money (invoice, tax_invoice), takes it back (credit_note) or says that it came (receipt, tax_invoice_receipt). Draft while finalized_at is null; final ones never change but for payments and endings.';
 comment on column public.invoices.user_id is 'Who pays. Null while the client has not signed up.';
 comment on column public.invoices.status is 'pending = draft or open, paid, canceled = void, refunded = all of it went back. Never failed.';
 comment on column public.invoices.practice_id is 'The issuer: the legal entity that asks for the money.';
 comment on column public.invoices.issued_at is 'Means something once finalized_at is set; until then when the draft was made.';
 comment on column public.invoices.issued_elsewhere is 'Imported from another system: may have no number of ours and no lines.';
 comment on column public.invoices.amount_paid_cents is 'Sum of allocations, kept by trigger.';
-comment on column public.invoices.amount_refunded_cents is 'What was paid and went back, kept by trigger. Open balance = total - paid - refunded.';
+comment on column public.invoices.amount_refunded_cents is 'What was paid and went back, kept by trigger. Not owed again; see private.invoice_balance.';
+comment on column public.invoices.tax_inclusive is 'The lines have the tax in them; otherwise it comes on top.';
+comment on column public.invoices.tax_on_payment is
+  'The tax falls due when it is paid, by the document made then. Fixed when it is issued.';
+comment on column public.invoices.tax_point_at is 'The moment whose rate holds.';
+comment on column public.invoices.allocation_number is 'Of the tax authority, nine digits. May be filled once after issuing.';
+comment on column public.invoices.buyer_tax_id is 'Set for a buyer who is registered for tax.';
+comment on column public.invoices.is_history is 'Came in paid from another system: keeps its own truth and stands in no books here.';
+comment on column public.invoices.credit_of_invoice_id is 'The document that this credit note takes back.';
+comment on column public.invoices.credited_cents is 'What credit notes took back of it, kept by trigger.';
+comment on column public.invoices.refund_covered_cents is
+  'How much of its credit notes stands for money that went back; on a credit note, how much of itself.';
+comment on column public.invoices.credited_open_cents is 'On a credit note: how much of it took back what was not paid yet.';
+comment on column public.invoices.payment_id is 'The payment that a receipt is for.';
 comment on column public.invoices.number is 'Without holes per practice, kind and year (series_year, by the practice''s time zone).';
 
 create unique index if not exists invoices_number_key on public.invoices (practice_id, document_kind, series_year, number);
 create unique index if not exists invoices_document_number_key
   on public.invoices (practice_id, document_number) where not issued_elsewhere;
+create unique index if not exists invoices_one_receipt_per_payment on public.invoices (payment_id);
+create index if not exists invoices_credit_of_idx on public.invoices (credit_of_invoice_id);
 create index if not exists invoices_practice_idx on public.invoices (practice_id, created_at desc, id desc);
 create index if not exists invoices_user_idx on public.invoices (user_id, created_at desc, id desc);
 create index if not exists invoices_coach_idx on public.invoices (coach_id);
@@ -7643,8 +7818,8 @@ grant execute on function private.my_invoice_ids() to authenticated;
 
 create or replace function private.invoice_balance(i public.invoices) returns bigint
   language sql immutable set search_path = '' as $$
-  select case when i.finalized_at is null or i.status = 'canceled' then 0
-              else i.total_amount_cents - i.amount_paid_cents - i.amount_refunded_cents end
+  select case when i.finalized_at is null or i.status = 'canceled' or i.document_kind not in ('invoice', 'tax_invoice') then 0
+              else i.total_amount_cents - i.amount_paid_cents - i.amount_refunded_cents - i.credited_cents + i.refund_covered_cents end
 $$;
 comment on function private.invoice_balance(public.invoices) is 'What is still to be paid on an invoice, in minor units.';
 revoke execute on function private.invoice_balance(public.invoices) from public, anon, authenticated, service_role;
@@ -7654,7 +7829,8 @@ create or replace function private.invoice_display_status(i public.invoices) ret
   language sql stable set search_path = '' as $$
   -- What the enum of the review cannot say, out of amounts and times.
   select case
-    when i.status = 'canceled' then 'void'
+    when i.document_kind not in ('invoice', 'tax_invoice') and i.finalized_at is not null then 'issued'
+    when i.status = 'canceled' then case when i.credited_cents > 0 then 'credited' else 'void' end
     when i.finalized_at is null then 'draft'
     when i.status in ('paid', 'refunded') then i.status::text
     when i.written_off_at is not null then 'written_off'
@@ -7663,7 +7839,7 @@ create or replace function private.invoice_display_status(i public.invoices) ret
     else 'open' end
 $$;
 comment on function private.invoice_display_status(public.invoices) is
-  'The state of an invoice for people: draft, open, partially_paid, overdue, paid, refunded, void or written_off.';
+  'The state of a document for people: draft, open, partially_paid, overdue, paid, refunded, credited, void or written_off; issued for receipts and credit notes.';
 revoke execute on function private.invoice_display_status(public.invoices) from public, anon, authenticated, service_role;
 grant execute on function private.invoice_display_status(public.invoices) to authenticated, service_role;
 
@@ -7683,17 +7859,21 @@ begin
   -- A paid or refunded row that was never finalised here is history from elsewhere: it keeps its own truth.
   if new.finalized_at is null and new.status in ('paid', 'refunded') then
     new.issued_elsewhere := true;
+    new.is_history := true;
     new.finalized_at := new.issued_at;
     new.amount_paid_cents := case when new.status = 'paid' then new.total_amount_cents else 0 end;
     new.amount_refunded_cents := case when new.status = 'refunded' then new.total_amount_cents else 0 end;
     new.paid_at := coalesce(new.paid_at, new.issued_at);
+  end if;
+  if new.coach_client_id is null then
+    new.coach_client_id := (select c.id from public.coach_clients c where c.coach_id = new.coach_id and c.client_id = new.user_id);
   end if;
   if new.status = 'canceled' then new.voided_at := coalesce(new.voided_at, now()); end if;
   if new.subtotal_cents = 0 and new.tax_rate_bp = 0 then new.subtotal_cents := new.total_amount_cents; end if;
   return new;
 end $$;
 comment on function private.fill_invoice() is
-  'security definer: a plain insert of the review''s columns by the service reads the coach''s practice.';
+  'security definer: a plain insert of the review''s columns by the service reads the coach''s practice and clients.';
 revoke execute on function private.fill_invoice() from public, anon, authenticated, service_role;
 drop trigger if exists invoices_fill on public.invoices;
 create trigger invoices_fill before insert on public.invoices for each row execute function private.fill_invoice();
@@ -7703,7 +7883,8 @@ create or replace function private.keep_invoice() returns trigger
 declare
   -- What may still move on a final document. user_id may be filled once, when the client signs up.
   v_movable text[] := array['status', 'paid_at', 'amount_paid_cents', 'amount_refunded_cents', 'voided_at', 'voided_by',
-    'void_reason', 'written_off_at', 'written_off_by', 'write_off_reason', 'metadata', 'updated_at'];
+    'void_reason', 'written_off_at', 'written_off_by', 'write_off_reason', 'credited_cents', 'refund_covered_cents',
+    'metadata', 'updated_at'];
 begin
   if tg_op = 'DELETE' then
     if old.finalized_at is not null then
@@ -7713,8 +7894,11 @@ begin
   end if;
   if old.finalized_at is not null then
     if old.user_id is null then v_movable := v_movable || array['user_id']; end if;
+    -- Given by others, and perhaps later than the document.
+    if old.allocation_number is null then v_movable := v_movable || array['allocation_number']; end if;
+    if old.issued_elsewhere and old.document_number is null then v_movable := v_movable || array['document_number']; end if;
     if (to_jsonb(new) - v_movable) is distinct from (to_jsonb(old) - v_movable) then
-      perform private.fail(409, 'invoice_final', 'A finalised invoice never changes.', 'Void it and make another.');
+      perform private.fail(409, 'invoice_final', 'A finalised document never changes.', 'Void it, or make a credit note for it.');
     end if;
     if old.status = 'canceled' and new.status <> 'canceled' then
       perform private.fail(409, 'invoice_voided', 'A void invoice stays void.');
@@ -7739,6 +7923,9 @@ comment on function private.keep_invoice() is
 revoke execute on function private.keep_invoice() from public, anon, authenticated, service_role;
 drop trigger if exists invoices_keep on public.invoices;
 create trigger invoices_keep before update or delete on public.invoices for each row execute function private.keep_invoice();
+drop trigger if exists invoices_whole on public.invoices;
+create trigger invoices_whole before truncate on public.invoices
+  for each statement execute function private.refuse_money_delete();
 
 create or replace function private.recompute_draft(p_invoice_id uuid) returns void
   language plpgsql security definer set search_path = '' as $$
@@ -7748,7 +7935,7 @@ declare
 begin
   select * into v_invoice from public.invoices i where i.id = p_invoice_id for no key update;
   if not found or v_invoice.finalized_at is not null then return; end if;
-  select * into v_sums from private.invoice_sums(p_invoice_id, v_invoice.tax_rate_bp);
+  select * into v_sums from private.invoice_sums(p_invoice_id, v_invoice.tax_rate_bp, v_invoice.tax_inclusive);
   if v_sums.subtotal + v_sums.tax > 2147483647 then
     perform private.fail(422, 'amount_out_of_range', 'The total is larger than an invoice can hold.', 'Split it into several.');
   end if;
@@ -7768,8 +7955,8 @@ end $$;
 comment on function private.recompute_draft_on_rate() is 'security definer: a changed tax rate changes the totals of a draft.';
 revoke execute on function private.recompute_draft_on_rate() from public, anon, authenticated, service_role;
 drop trigger if exists invoices_recompute on public.invoices;
-create trigger invoices_recompute after update of tax_rate_bp on public.invoices
-  for each row when (old.tax_rate_bp <> new.tax_rate_bp) execute function private.recompute_draft_on_rate();
+create trigger invoices_recompute after update of tax_rate_bp, tax_inclusive on public.invoices
+  for each row when ((old.tax_rate_bp, old.tax_inclusive) <> (new.tax_rate_bp, new.tax_inclusive)) execute function private.recompute_draft_on_rate();
 
 create or replace function private.check_invoice_totals() returns trigger
   language plpgsql security definer set search_path = '' as $$
@@ -7784,10 +7971,19 @@ begin
     if v_invoice.issued_elsewhere then return null; end if;
     perform private.fail(409, 'invoice_without_lines', 'A finalised invoice needs a line.');
   end if;
-  select * into v_sums from private.invoice_sums(v_invoice.id, v_invoice.tax_rate_bp);
+  select * into v_sums from private.invoice_sums(v_invoice.id, v_invoice.tax_rate_bp, v_invoice.tax_inclusive);
+  -- Receipts and credit notes carry the tax of the documents that they are for, to the last unit.
+  if v_invoice.document_kind not in ('invoice', 'tax_invoice') then
+    v_sums.tax := v_invoice.tax_cents;
+    v_sums.subtotal := v_sums.gross - v_invoice.tax_cents;
+  end if;
   if (v_invoice.subtotal_cents, v_invoice.tax_cents, v_invoice.total_amount_cents::bigint)
      is distinct from (v_sums.subtotal, v_sums.tax, v_sums.subtotal + v_sums.tax) then
     perform private.fail(409, 'invoice_total_wrong', 'The total of a finalised invoice must equal its lines.');
+  end if;
+  if v_invoice.amount_paid_cents + v_invoice.amount_refunded_cents + v_invoice.credited_cents - v_invoice.refund_covered_cents
+     > v_invoice.total_amount_cents then
+    perform private.fail(409, 'allocation_exceeds_invoice', 'The invoice would be paid more than once.');
   end if;
   return null;
 end $$;
@@ -7830,6 +8026,9 @@ create table if not exists public.invoice_line_items (
   line_total_cents bigint generated always as (quantity::bigint * amount_cents - discount_cents) stored,
   position integer not null,
   released_at timestamptz,
+  settled_invoice_id uuid references public.invoices (id) on delete restrict,
+  settled_tax_cents bigint not null default 0,
+  outcome_id uuid references public.seat_outcomes (id) on delete restrict,
   constraint invoice_line_items_discount_within check (discount_cents >= 0 and discount_cents <= quantity::bigint * amount_cents),
   constraint invoice_line_items_description_length check (char_length(description) between 1 and 500),
   constraint invoice_line_items_metadata_object check (jsonb_typeof(metadata) = 'object')
@@ -7839,12 +8038,20 @@ comment on column public.invoice_line_items.amount_cents is 'Price of one, in mi
 comment on column public.invoice_line_items.line_total_cents is 'quantity times price less discount, in bigint.';
 comment on column public.invoice_line_items.attendee_id is 'The seat that this line bills. A seat is on at most one line that is not released.';
 comment on column public.invoice_line_items.released_at is 'Set when the invoice was voided: the seat may be billed again.';
+comment on column public.invoice_line_items.outcome_id is
+  'The seat given up, moved late or missed whose fee this line bills. On at most one line that is not released.';
+comment on column public.invoice_line_items.settled_invoice_id is 'On a receipt: the invoice that this part of the payment went to.';
+comment on column public.invoice_line_items.settled_tax_cents is 'On a receipt: how much of that invoice''s tax fell due with it.';
 
 create unique index if not exists invoice_line_items_seat_once
   on public.invoice_line_items (attendee_id) where attendee_id is not null and released_at is null;
 create index if not exists invoice_line_items_invoice_idx on public.invoice_line_items (invoice_id, position, id);
 create index if not exists invoice_line_items_session_idx on public.invoice_line_items (session_id);
 create index if not exists invoice_line_items_attendee_idx on public.invoice_line_items (attendee_id);
+create unique index if not exists invoice_line_items_fee_once
+  on public.invoice_line_items (outcome_id) where outcome_id is not null and released_at is null;
+create index if not exists invoice_line_items_outcome_idx on public.invoice_line_items (outcome_id);
+create index if not exists invoice_line_items_settled_idx on public.invoice_line_items (settled_invoice_id);
 create index if not exists invoice_line_items_practice_idx on public.invoice_line_items (practice_id);
 
 revoke all on public.invoice_line_items from public, anon, authenticated, service_role;
@@ -7865,14 +8072,24 @@ create policy invoice_line_items_select_admin on public.invoice_line_items for s
   using ((select private.i_am_admin()));
 comment on policy invoice_line_items_select_admin on public.invoice_line_items is 'An admin sees every line.';
 
-create or replace function private.invoice_sums(p_invoice_id uuid, p_tax_rate_bp integer, out subtotal bigint, out tax bigint)
-  language sql stable set search_path = '' as $$
-  select coalesce(sum(l.line_total_cents), 0)::bigint,
-         round(coalesce(sum(l.line_total_cents), 0) * p_tax_rate_bp / 10000.0)::bigint
-  from public.invoice_line_items l where l.invoice_id = p_invoice_id
+create or replace function private.tax_in(p_amount_cents bigint, p_tax_rate_bp integer, p_inclusive boolean) returns bigint
+  language sql immutable set search_path = '' as $$
+  -- Numeric, so exact; half away from zero.
+  select round(p_amount_cents::numeric * p_tax_rate_bp / case when p_inclusive then 10000 + p_tax_rate_bp else 10000 end)::bigint
 $$;
-comment on function private.invoice_sums(uuid, integer) is 'Net of all lines and its tax, rounded once per document, half away from zero.';
-revoke execute on function private.invoice_sums(uuid, integer) from public, anon, authenticated, service_role;
+comment on function private.tax_in(bigint, integer, boolean) is 'The tax within an amount, or on top of it, rounded once.';
+revoke execute on function private.tax_in(bigint, integer, boolean) from public, anon, authenticated, service_role;
+
+create or replace function private.invoice_sums(p_invoice_id uuid, p_tax_rate_bp integer, p_inclusive boolean,
+  out subtotal bigint, out tax bigint, out gross bigint)
+  language sql stable set search_path = '' as $$
+  select s.lines - case when p_inclusive then t.tax else 0 end, t.tax, s.lines + case when p_inclusive then 0 else t.tax end
+  from (select coalesce(sum(l.line_total_cents), 0)::bigint as lines from public.invoice_line_items l where l.invoice_id = p_invoice_id) s,
+    private.tax_in(s.lines, p_tax_rate_bp, p_inclusive) t (tax)
+$$;
+comment on function private.invoice_sums(uuid, integer, boolean) is
+  'Net, tax and gross of all lines; the tax is rounded once per document and the parts make up the whole.';
+revoke execute on function private.invoice_sums(uuid, integer, boolean) from public, anon, authenticated, service_role;
 
 create or replace function private.keep_invoice_line() returns trigger
   language plpgsql security definer set search_path = '' as $$
@@ -7900,7 +8117,8 @@ begin
   if new.currency <> v_invoice.currency then
     perform private.fail(422, 'currency_mismatch', format('The invoice is in %s, the line in %s.', v_invoice.currency, new.currency));
   end if;
-  if new.attendee_id is null and tg_op = 'INSERT' then
+  -- A fee names its session but is no seat.
+  if new.attendee_id is null and new.outcome_id is null and tg_op = 'INSERT' then
     new.attendee_id := private.seat_for_line(v_invoice, new.session_id);
   elsif new.attendee_id is not null then
     new.session_id := (select a.session_id from public.session_attendees a where a.id = new.attendee_id);
@@ -7938,6 +8156,9 @@ revoke execute on function private.recompute_draft_on_line() from public, anon, 
 drop trigger if exists invoice_line_items_keep on public.invoice_line_items;
 create trigger invoice_line_items_keep before insert or update or delete on public.invoice_line_items
   for each row execute function private.keep_invoice_line();
+drop trigger if exists invoice_line_items_whole on public.invoice_line_items;
+create trigger invoice_line_items_whole before truncate on public.invoice_line_items
+  for each statement execute function private.refuse_money_delete();
 drop trigger if exists invoice_line_items_recompute on public.invoice_line_items;
 create trigger invoice_line_items_recompute after insert or update or delete on public.invoice_line_items
   for each row execute function private.recompute_draft_on_line();
@@ -7947,6 +8168,124 @@ create constraint trigger invoice_line_items_totals after insert or update on pu
 drop trigger if exists invoice_line_items_touch on public.invoice_line_items;
 create trigger invoice_line_items_touch before update on public.invoice_line_items
   for each row execute function private.touch_updated_at();
+
+-- schemas/40_billing/34_journal.sql
+-- The books: double entry, append-only. Debits are positive, credits negative; balances are sums, never stored.
+create table if not exists public.journal_transactions (
+  id uuid primary key default gen_random_uuid(),
+  practice_id uuid not null references public.practices (id) on delete restrict,
+  currency text not null,
+  kind text not null,
+  subject text not null,
+  subject_id uuid not null,
+  coach_client_id uuid references public.coach_clients (id) on delete restrict,
+  memo text,
+  actor_id uuid references public.users (id) on delete set null,
+  occurred_at timestamptz not null default now(),
+  created_at timestamptz not null default now(),
+  constraint journal_transactions_subject_known check (subject in ('document', 'payment', 'credit', 'gateway')),
+  constraint journal_transactions_kind_form check (kind ~ '^[a-z_]{3,40}$'),
+  constraint journal_transactions_currency_known check (private.is_currency(currency)),
+  constraint journal_transactions_currency_key unique (id, currency, practice_id)
+);
+comment on table public.journal_transactions is
+  'What moved money or claims, one row per movement and subject. Written by triggers; corrected by further rows, never changed.';
+comment on column public.journal_transactions.subject is
+  'What it follows from: a document, a payment, a movement of credits and packages, or a report of a gateway.';
+comment on column public.journal_transactions.occurred_at is 'The day that it counts for; created_at is when it was written.';
+comment on column public.journal_transactions.actor_id is 'Who did it; null for the service.';
+
+create table if not exists public.journal_entries (
+  transaction_id uuid not null,
+  account text not null,
+  amount_cents bigint not null,
+  currency text not null,
+  practice_id uuid not null references public.practices (id) on delete restrict,
+  primary key (transaction_id, account),
+  constraint journal_entries_transaction_fkey foreign key (transaction_id, currency, practice_id)
+    references public.journal_transactions (id, currency, practice_id) on delete restrict,
+  constraint journal_entries_moves check (amount_cents <> 0),
+  constraint journal_entries_account_known check (account ~ '^(receivable|cash|bank|vouchers|other|revenue|tax|tax_deferred|credits|refunds|fees|write_offs|disputes|clearing:[a-z]{1,30})$')
+);
+comment on table public.journal_entries is 'The two or more sides of a movement; together they are zero, in one currency.';
+comment on column public.journal_entries.account is
+  'receivable: what clients owe. clearing:<gateway>, cash, bank, vouchers, other: where money is. credits: money of clients that no invoice has. revenue, tax, tax_deferred (due when paid), refunds (given back, no credit note yet), fees, write_offs, disputes.';
+comment on column public.journal_entries.amount_cents is 'Debit above zero, credit below.';
+
+create index if not exists journal_transactions_subject_idx on public.journal_transactions (subject_id, subject);
+create index if not exists journal_transactions_practice_idx on public.journal_transactions (practice_id, created_at desc, id desc);
+create index if not exists journal_transactions_client_idx on public.journal_transactions (coach_client_id);
+create index if not exists journal_transactions_actor_idx on public.journal_transactions (actor_id);
+create index if not exists journal_entries_transaction_idx on public.journal_entries (transaction_id, currency, practice_id);
+create index if not exists journal_entries_practice_idx on public.journal_entries (practice_id, account);
+
+-- No role may change or delete, and only the functions of the owner write.
+revoke all on public.journal_transactions, public.journal_entries from public, anon, authenticated, service_role;
+grant select on public.journal_transactions, public.journal_entries to authenticated, service_role;
+
+alter table public.journal_transactions enable row level security;
+alter table public.journal_entries enable row level security;
+drop policy if exists journal_transactions_select_practice on public.journal_transactions;
+create policy journal_transactions_select_practice on public.journal_transactions for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]));
+comment on policy journal_transactions_select_practice on public.journal_transactions is 'The people of a practice read its books.';
+drop policy if exists journal_transactions_select_admin on public.journal_transactions;
+create policy journal_transactions_select_admin on public.journal_transactions for select to authenticated
+  using ((select private.i_am_admin()));
+comment on policy journal_transactions_select_admin on public.journal_transactions is 'An admin reads every book.';
+drop policy if exists journal_entries_select_practice on public.journal_entries;
+create policy journal_entries_select_practice on public.journal_entries for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]));
+comment on policy journal_entries_select_practice on public.journal_entries is 'The people of a practice read its books.';
+drop policy if exists journal_entries_select_admin on public.journal_entries;
+create policy journal_entries_select_admin on public.journal_entries for select to authenticated
+  using ((select private.i_am_admin()));
+comment on policy journal_entries_select_admin on public.journal_entries is 'An admin reads every book.';
+
+create or replace function private.keep_journal() returns trigger
+  language plpgsql set search_path = '' as $$
+begin
+  -- Whoever did it may be forgotten; what was done stays.
+  if tg_op = 'UPDATE' and tg_table_name = 'journal_transactions'
+     and to_jsonb(new) - 'actor_id' = to_jsonb(old) - 'actor_id'
+     and to_jsonb(old) ->> 'actor_id' is not null and to_jsonb(new) ->> 'actor_id' is null then
+    return new;
+  end if;
+  perform private.fail(409, 'journal_append_only', 'The journal is never changed.', 'A further entry puts right what an earlier one said.');
+  return null;
+end $$;
+comment on function private.keep_journal() is 'Trigger: the journal is append-only, for the owner of its tables too.';
+revoke execute on function private.keep_journal() from public, anon, authenticated, service_role;
+drop trigger if exists journal_transactions_keep on public.journal_transactions;
+create trigger journal_transactions_keep before update or delete on public.journal_transactions
+  for each row execute function private.keep_journal();
+drop trigger if exists journal_transactions_whole on public.journal_transactions;
+create trigger journal_transactions_whole before truncate on public.journal_transactions
+  for each statement execute function private.keep_journal();
+drop trigger if exists journal_entries_keep on public.journal_entries;
+create trigger journal_entries_keep before update or delete on public.journal_entries
+  for each row execute function private.keep_journal();
+drop trigger if exists journal_entries_whole on public.journal_entries;
+create trigger journal_entries_whole before truncate on public.journal_entries
+  for each statement execute function private.keep_journal();
+
+create or replace function private.check_journal_balance() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  if coalesce((select sum(e.amount_cents) from public.journal_entries e where e.transaction_id = (to_jsonb(new) ->> tg_argv[0])::uuid), 1) <> 0 then
+    perform private.fail(409, 'journal_unbalanced', 'The sides of a movement must be equal.');
+  end if;
+  return null;
+end $$;
+comment on function private.check_journal_balance() is
+  'security definer: constraint trigger, sums at commit what the writer may not read. Every transaction has entries, and they are zero together.';
+revoke execute on function private.check_journal_balance() from public, anon, authenticated, service_role;
+drop trigger if exists journal_entries_balance on public.journal_entries;
+create constraint trigger journal_entries_balance after insert on public.journal_entries deferrable initially deferred
+  for each row execute function private.check_journal_balance('transaction_id');
+drop trigger if exists journal_transactions_balance on public.journal_transactions;
+create constraint trigger journal_transactions_balance after insert on public.journal_transactions deferrable initially deferred
+  for each row execute function private.check_journal_balance('id');
 
 -- schemas/40_billing/40_payment_methods.sql
 -- Ways to pay that a person saved. Card numbers are never here: only what the gateway calls the card.
@@ -8204,7 +8543,8 @@ create table if not exists public.payments (
   paid_at timestamptz,
   failure_code text,
   failure_message text,
-  provider_status text
+  provider_status text,
+  coach_client_id uuid
 );
 
 do $$
@@ -8232,6 +8572,7 @@ select private.ensure_constraints(
   'payments_method_id_fkey foreign key (method_id) references public.payment_methods (id) on delete set null',
   'payments_practice_id_fkey foreign key (practice_id) references public.practices (id) on delete restrict',
   'payments_gateway_account_id_fkey foreign key (gateway_account_id) references public.gateway_accounts (id) on delete restrict',
+  'payments_coach_client_id_fkey foreign key (coach_client_id) references public.coach_clients (id) on delete restrict',
   'payments_currency_known check (private.is_currency(currency))',
   'payments_metadata_object check (jsonb_typeof(metadata) = ''object'')',
   'payments_refunds_within check (refunded_cents >= 0 and refund_reserved_cents between refunded_cents and amount_cents)',
@@ -8239,6 +8580,9 @@ select private.ensure_constraints(
   'payments_refunded_is_all check ((status = ''refunded'') = (refunded_cents = amount_cents))',
   'payments_refunds_need_money check (refunded_cents = 0 or status in (''paid'', ''refunded''))',
   'payments_reference_length check (char_length(reference) between 1 and 200)');
+-- Receipts point at payments, which stand after invoices.
+select private.ensure_constraints(
+  'public.invoices', 'invoices_payment_id_fkey foreign key (payment_id) references public.payments (id) on delete restrict');
 
 comment on table public.payments is 'Movements of money in, one row per attempt. A payment that was partly refunded stays paid.';
 comment on column public.payments.status is 'pending = attempt under way or unknown, paid, failed, canceled, refunded = all of it went back.';
@@ -8248,6 +8592,8 @@ comment on column public.payments.refund_reserved_cents is
 comment on column public.payments.allocated_cents is 'Sum of what invoices have of it now; the rest is the client''s credit.';
 comment on column public.payments.raw_payload is 'What the gateway sent. API roles cannot read it.';
 comment on column public.payments.practice_id is 'Who received it. Null on payments from before practices whose receiver the data does not tell.';
+comment on column public.payments.coach_client_id is
+  'Whose money it is, also of a client without an account. Null on payments from before practices.';
 comment on column public.payments.reference is 'For transfers, vouchers and the like: what names them in the world outside.';
 
 -- Both were partial before; whole ones still allow many nulls, and an upsert can name them.
@@ -8261,13 +8607,17 @@ create index if not exists payments_intent_idx on public.payments (intent_id);
 create index if not exists payments_method_idx on public.payments (method_id);
 create index if not exists payments_practice_idx on public.payments (practice_id, created_at desc, id desc);
 create index if not exists payments_gateway_account_idx on public.payments (gateway_account_id);
+create index if not exists payments_coach_client_idx on public.payments (coach_client_id) where coach_client_id is not null;
+-- The same voucher is taken once; one that was undone may come again.
+create unique index if not exists payments_voucher_once on public.payments (practice_id, lower(reference))
+  where method_type = 'voucher' and status = 'paid';
 create index if not exists payments_recorded_by_idx on public.payments (recorded_by);
 
 revoke all on public.payments from public, anon, authenticated, service_role;
 grant select, insert, update on public.payments to service_role;
 grant select (id, user_id, amount_cents, currency, description, status, provider, provider_transaction_id, created_at, updated_at,
   session_id, invoice_id, intent_id, method_id, practice_id, gateway_account_id, method_type, reference, recorded_by, refunded_cents,
-  refund_reserved_cents, allocated_cents, paid_at, failure_code, failure_message) on public.payments to authenticated;
+  refund_reserved_cents, allocated_cents, paid_at, failure_code, failure_message, coach_client_id) on public.payments to authenticated;
 
 alter table public.payments enable row level security;
 drop policy if exists payments_select_payer on public.payments;
@@ -8317,16 +8667,21 @@ begin
     p.method_id := coalesce(p.method_id, v.payment_method_id);
   end if;
   if p.invoice_id is not null then
-    select i.practice_id, i.user_id, i.currency into v from public.invoices i where i.id = p.invoice_id;
+    select i.practice_id, i.user_id, i.currency, i.coach_client_id into v from public.invoices i where i.id = p.invoice_id;
     if p.currency <> v.currency then
       perform private.fail(422, 'currency_mismatch', format('The invoice is in %s, the payment in %s.', v.currency, p.currency));
     end if;
     p.practice_id := coalesce(p.practice_id, v.practice_id);
     p.user_id := coalesce(p.user_id, v.user_id);
+    p.coach_client_id := coalesce(p.coach_client_id, v.coach_client_id);
   end if;
   if p.session_id is not null and p.practice_id is null then
     p.practice_id := (select m.practice_id from public.sessions s join public.practice_members m on m.user_id = s.coach_id
                       where s.id = p.session_id);
+  end if;
+  if p.coach_client_id is null and p.practice_id is not null then
+    p.coach_client_id := (select c.id from public.coach_clients c join public.practice_members m on m.user_id = c.coach_id
+      where c.client_id = p.user_id and m.practice_id = p.practice_id order by c.created_at, c.id limit 1);
   end if;
   if p.method_id is not null and p.method_type is null then
     p.method_type := (select m.type from public.payment_methods m where m.id = p.method_id);
@@ -8362,8 +8717,9 @@ begin
        or (old.status = 'refunded' and new.status = 'paid' and new.refunded_cents < new.amount_cents)) then
     perform private.fail(409, 'illegal_transition', format('A payment does not go from %s to %s.', old.status, new.status));
   end if;
-  if old.status in ('paid', 'refunded') and (new.amount_cents, new.currency, new.provider, new.practice_id)
-       is distinct from (old.amount_cents, old.currency, old.provider, coalesce(old.practice_id, new.practice_id)) then
+  if old.status in ('paid', 'refunded') and (new.amount_cents, new.currency, new.provider, new.practice_id, new.coach_client_id)
+       is distinct from (old.amount_cents, old.currency, old.provider, coalesce(old.practice_id, new.practice_id),
+         coalesce(old.coach_client_id, new.coach_client_id)) then
     perform private.fail(409, 'payment_final', 'The amount of a payment that was made never changes.', 'Refund it instead.');
   end if;
   if old.user_id is not null and new.user_id is null and new.status in ('paid', 'refunded', 'pending') then
@@ -8379,6 +8735,9 @@ end $$;
 comment on function private.keep_payment() is
   'security definer: fills what follows from intent, invoice or session, whoever writes; holds payments to their legal moves.';
 revoke execute on function private.keep_payment() from public, anon, authenticated, service_role;
+drop trigger if exists payments_whole on public.payments;
+create trigger payments_whole before truncate on public.payments
+  for each statement execute function private.refuse_money_delete();
 drop trigger if exists payments_keep on public.payments;
 create trigger payments_keep before insert or update or delete on public.payments
   for each row execute function private.keep_payment();
@@ -8461,12 +8820,11 @@ create table if not exists public.payment_allocations (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint payment_allocations_pair_key unique (payment_id, invoice_id),
-  constraint payment_allocations_not_negative check (amount_cents >= 0 and refunded_cents >= 0),
-  constraint payment_allocations_not_empty check (amount_cents::bigint + refunded_cents > 0)
+  constraint payment_allocations_not_negative check (amount_cents >= 0 and refunded_cents >= 0)
 );
 comment on table public.payment_allocations is
   'Parts of payments given to invoices. Their sum never exceeds the payment less its refunds, nor the invoice; kept under row locks.';
-comment on column public.payment_allocations.amount_cents is 'Net: falls when the payment is refunded, by what moves to refunded_cents.';
+comment on column public.payment_allocations.amount_cents is 'Net: falls when the payment is refunded, by what moves to refunded_cents, and when it is taken back; the journal says when.';
 create index if not exists payment_allocations_invoice_idx on public.payment_allocations (invoice_id);
 create index if not exists payment_allocations_practice_idx on public.payment_allocations (practice_id);
 
@@ -8509,11 +8867,18 @@ begin
   if v_payment.practice_id is distinct from v_invoice.practice_id then
     perform private.fail(409, 'other_practice', 'The payment was made to another practice than the one that issued the invoice.');
   end if;
-  if v_invoice.finalized_at is null or v_invoice.status = 'canceled' then
+  if v_invoice.finalized_at is null or v_invoice.document_kind not in ('invoice', 'tax_invoice')
+     or (v_invoice.status = 'canceled' and new.amount_cents > 0) then
     perform private.fail(409, 'invoice_not_open', 'Only an issued invoice that is not void takes money.');
   end if;
   if v_payment.status not in ('paid', 'refunded') then
     perform private.fail(409, 'payment_not_made', 'Only money that came in can pay an invoice.');
+  end if;
+  if v_payment.coach_client_id <> v_invoice.coach_client_id then
+    perform private.fail(409, 'other_client', 'The payment is one client''s, the invoice another''s.');
+  end if;
+  if tg_op = 'INSERT' and new.amount_cents::bigint + new.refunded_cents = 0 then
+    perform private.fail(422, 'amount_out_of_range', 'The amount must be larger than 0.');
   end if;
   select coalesce(sum(a.amount_cents), 0) into v_others from public.payment_allocations a
     where a.payment_id = new.payment_id and a.id <> new.id;
@@ -8522,7 +8887,10 @@ begin
   end if;
   select coalesce(sum(a.amount_cents::bigint + a.refunded_cents), 0) into v_others from public.payment_allocations a
     where a.invoice_id = new.invoice_id and a.id <> new.id;
-  if v_others + new.amount_cents + new.refunded_cents > v_invoice.total_amount_cents then
+  -- What falls is always right: a refund that fails after all gives back before the invoice can be put in order.
+  if (tg_op = 'INSERT' or new.amount_cents::bigint + new.refunded_cents > old.amount_cents::bigint + old.refunded_cents)
+     and v_others + new.amount_cents + new.refunded_cents
+       > v_invoice.total_amount_cents - v_invoice.credited_cents + v_invoice.refund_covered_cents then
     perform private.fail(409, 'allocation_exceeds_invoice', 'The invoice would be paid more than once.');
   end if;
   return new;
@@ -8549,6 +8917,9 @@ create trigger payment_allocations_keep before insert or update on public.paymen
 drop trigger if exists payment_allocations_kept on public.payment_allocations;
 create trigger payment_allocations_kept before delete on public.payment_allocations
   for each row execute function private.refuse_money_delete();
+drop trigger if exists payment_allocations_whole on public.payment_allocations;
+create trigger payment_allocations_whole before truncate on public.payment_allocations
+  for each statement execute function private.refuse_money_delete();
 drop trigger if exists payment_allocations_settle on public.payment_allocations;
 create trigger payment_allocations_settle after insert or update on public.payment_allocations
   for each row execute function private.allocation_moves_invoice();
@@ -8736,6 +9107,9 @@ revoke execute on function private.set_refunded(uuid, bigint, bigint) from publi
 drop trigger if exists payment_refunds_keep on public.payment_refunds;
 create trigger payment_refunds_keep before insert or update or delete on public.payment_refunds
   for each row execute function private.keep_refund();
+drop trigger if exists payment_refunds_whole on public.payment_refunds;
+create trigger payment_refunds_whole before truncate on public.payment_refunds
+  for each statement execute function private.refuse_money_delete();
 drop trigger if exists payment_refunds_settle on public.payment_refunds;
 create trigger payment_refunds_settle after insert or update of status on public.payment_refunds
   for each row execute function private.refund_moves_payment();
@@ -8759,7 +9133,7 @@ declare
   v_seat record;
 begin
   select * into v_invoice from public.invoices i where i.id = p_invoice_id;
-  if v_invoice.finalized_at is null then return; end if;
+  if v_invoice.finalized_at is null or v_invoice.document_kind not in ('invoice', 'tax_invoice') then return; end if;
   v_wanted := case
     when v_invoice.status = 'canceled' then 'unbilled'
     when v_invoice.status = 'paid' then 'paid'
@@ -8797,22 +9171,74 @@ declare
   v_status public.payment_status;
 begin
   select * into v_invoice from public.invoices i where i.id = p_invoice_id for no key update;
-  if v_invoice.finalized_at is null then return; end if;
+  if v_invoice.finalized_at is null or v_invoice.is_history or v_invoice.document_kind not in ('invoice', 'tax_invoice') then return; end if;
   select coalesce(sum(a.amount_cents), 0), coalesce(sum(a.refunded_cents), 0) into v_paid, v_refunded
     from public.payment_allocations a where a.invoice_id = p_invoice_id;
+  if v_refunded < v_invoice.refund_covered_cents then
+    -- A refund failed after all, and a credit note stands for it: what it takes back is now money of the client's.
+    perform private.uncover_refunds(p_invoice_id, v_invoice.refund_covered_cents - v_refunded);
+    perform private.release_surplus(p_invoice_id);
+    return; -- releasing has settled the invoice anew
+  end if;
   v_status := case
     when v_invoice.status = 'canceled' then 'canceled'
-    when v_paid + v_refunded < v_invoice.total_amount_cents then 'pending'
+    -- Taken back whole by credit notes, with nothing paid: as if it had been void, and its seats are free.
+    when v_invoice.credited_cents = v_invoice.total_amount_cents and v_invoice.credited_cents > 0 and v_paid + v_refunded = 0 then 'canceled'
+    when v_paid + v_refunded + v_invoice.credited_cents - v_invoice.refund_covered_cents < v_invoice.total_amount_cents then 'pending'
     when v_paid = 0 and v_refunded > 0 then 'refunded'
     else 'paid' end;
   update public.invoices set status = v_status, amount_paid_cents = v_paid, amount_refunded_cents = v_refunded,
-    paid_at = case when v_status in ('paid', 'refunded') then coalesce(paid_at, now()) end
+    paid_at = case when v_status in ('paid', 'refunded') then coalesce(paid_at, now()) end,
+    voided_at = case when v_status = 'canceled' then coalesce(voided_at, now()) end,
+    void_reason = case when v_status = 'canceled' then coalesce(void_reason, 'Credited in full.') end
   where id = p_invoice_id and (status, amount_paid_cents, amount_refunded_cents) is distinct from (v_status, v_paid, v_refunded);
+  if v_status = 'canceled' and v_invoice.status <> 'canceled' then
+    update public.invoice_line_items set released_at = now() where invoice_id = p_invoice_id and released_at is null;
+  end if;
   perform private.sync_seats(p_invoice_id);
 end $$;
 comment on function private.settle_invoice(uuid) is
-  'security definer: an invoice is open, paid or refunded by the sums of its allocations alone. Idempotent.';
+  'security definer: an invoice is open, paid, refunded or taken back by the sums of its allocations and credit notes alone. Idempotent.';
 revoke execute on function private.settle_invoice(uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.uncover_refunds(p_invoice_id uuid, p_amount bigint) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_left bigint := p_amount;
+  v_note record;
+begin
+  for v_note in select i.id, i.refund_covered_cents from public.invoices i
+                where i.credit_of_invoice_id = p_invoice_id and i.refund_covered_cents > 0 order by i.finalized_at desc, i.id desc loop
+    exit when v_left = 0;
+    update public.invoices set refund_covered_cents = refund_covered_cents - least(v_left, v_note.refund_covered_cents) where id = v_note.id;
+    v_left := v_left - least(v_left, v_note.refund_covered_cents);
+  end loop;
+  update public.invoices set refund_covered_cents = refund_covered_cents - p_amount where id = p_invoice_id;
+end $$;
+comment on function private.uncover_refunds(uuid, bigint) is
+  'security definer: credit notes no longer stand for money that went back, the last ones first.';
+revoke execute on function private.uncover_refunds(uuid, bigint) from public, anon, authenticated, service_role;
+
+create or replace function private.release_surplus(p_invoice_id uuid) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_left bigint;
+  v_row record;
+begin
+  select (select coalesce(sum(a.amount_cents::bigint + a.refunded_cents), 0) from public.payment_allocations a where a.invoice_id = i.id)
+      + i.credited_cents - i.refund_covered_cents - i.total_amount_cents
+    into v_left from public.invoices i where i.id = p_invoice_id for no key update;
+  for v_row in select a.id, a.amount_cents from public.payment_allocations a
+               where a.invoice_id = p_invoice_id and a.amount_cents > 0 order by a.created_at desc, a.id desc loop
+    exit when v_left <= 0;
+    update public.payment_allocations set amount_cents = amount_cents - least(v_left, v_row.amount_cents) where id = v_row.id;
+    v_left := v_left - least(v_left, v_row.amount_cents);
+  end loop;
+  perform private.settle_invoice(p_invoice_id);
+end $$;
+comment on function private.release_surplus(uuid) is
+  'security definer: what an invoice no longer needs goes back to the payments that it came from, as the client''s credit, the last ones first.';
+revoke execute on function private.release_surplus(uuid) from public, anon, authenticated, service_role;
 
 create or replace function private.allocate_payment(p_payment_id uuid) returns void
   language plpgsql security definer set search_path = '' as $$
@@ -8825,12 +9251,12 @@ begin
   if v_payment.invoice_id is null then return; end if;
   select * into v_invoice from public.invoices i where i.id = v_payment.invoice_id for no key update;
   select * into v_payment from public.payments p where p.id = p_payment_id for no key update;
-  if v_payment.status <> 'paid' or v_invoice.finalized_at is null or v_invoice.status = 'canceled'
+  if v_payment.status <> 'paid' or v_invoice.finalized_at is null or v_invoice.status = 'canceled' or v_invoice.is_history
      or exists (select from public.payment_allocations a where a.payment_id = p_payment_id and a.invoice_id = v_invoice.id) then
     return;
   end if;
   v_amount := least(v_payment.amount_cents - v_payment.refunded_cents - v_payment.allocated_cents,
-    v_invoice.total_amount_cents - v_invoice.amount_paid_cents - v_invoice.amount_refunded_cents);
+    private.invoice_balance(v_invoice));
   -- What the invoice no longer needs stays with the payment, as the client's credit.
   if v_amount <= 0 then return; end if;
   insert into public.payment_allocations (payment_id, invoice_id, amount_cents, currency)
@@ -8841,6 +9267,170 @@ end $$;
 comment on function private.allocate_payment(uuid) is
   'security definer: gives a payment that was made to the invoice it was meant for, at most its open balance. Idempotent.';
 revoke execute on function private.allocate_payment(uuid) from public, anon, authenticated, service_role;
+
+-- schemas/40_billing/56_book.sql
+-- How the books follow: for each document and payment the accounts are worked out as they should stand now, and the difference
+-- to what the journal says is posted. So it does not matter in which order things were heard of, nor how often.
+
+create or replace function private.post(p_practice_id uuid, p_currency text, p_subject text, p_subject_id uuid, p_entries jsonb,
+  p_kind text, p_coach_client_id uuid default null, p_memo text default null, p_occurred_at timestamptz default null) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_id constant uuid := gen_random_uuid();
+begin
+  if not exists (select from jsonb_each_text(p_entries) e where e.value::bigint <> 0) then return null; end if;
+  -- One statement, so that the two are never seen without one another, however early constraints are checked.
+  with t as (
+    insert into public.journal_transactions (id, practice_id, currency, kind, subject, subject_id, coach_client_id, memo, actor_id, occurred_at)
+    values (v_id, p_practice_id, p_currency, p_kind, p_subject, p_subject_id, p_coach_client_id, p_memo, private.me(),
+      coalesce(p_occurred_at, now()))
+  )
+  insert into public.journal_entries (transaction_id, account, amount_cents, currency, practice_id)
+  select v_id, e.key, e.value::bigint, p_currency, p_practice_id from jsonb_each_text(p_entries) e where e.value::bigint <> 0;
+  return v_id;
+end $$;
+comment on function private.post(uuid, text, text, uuid, jsonb, text, uuid, text, timestamptz) is
+  'security definer: the only writer of the journal. Posts {account: amount}, debits above zero; nothing when all are zero. Returns the transaction.';
+revoke execute on function private.post(uuid, text, text, uuid, jsonb, text, uuid, text, timestamptz)
+  from public, anon, authenticated, service_role;
+
+create or replace function private.unposted(p_subject text, p_subject_id uuid, p_should jsonb) returns jsonb
+  language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_object_agg(coalesce(s.account, b.account), coalesce(s.amount, 0) - coalesce(b.amount, 0))
+    filter (where coalesce(s.amount, 0) <> coalesce(b.amount, 0)), '{}')
+  from (select e.key as account, e.value::bigint as amount from jsonb_each_text(p_should) e) s
+  full join (select e.account, sum(e.amount_cents) as amount from public.journal_transactions t
+    join public.journal_entries e on e.transaction_id = t.id
+    where t.subject = p_subject and t.subject_id = p_subject_id group by e.account) b on b.account = s.account
+$$;
+comment on function private.unposted(text, uuid, jsonb) is
+  'security definer: what is missing in the journal for a subject to stand as it should, by account.';
+revoke execute on function private.unposted(text, uuid, jsonb) from public, anon, authenticated, service_role;
+
+create or replace function private.books_of_document(i public.invoices) returns jsonb
+  language sql stable security definer set search_path = '' as $$
+  select case
+    when i.finalized_at is null or i.is_history then '{}'
+    when i.document_kind in ('invoice', 'tax_invoice') then case when i.status = 'canceled' and i.credited_cents = 0 then '{}' else
+      jsonb_build_object('receivable', i.total_amount_cents - w.amount, 'write_offs', w.amount,
+        'revenue', i.tax_cents - i.total_amount_cents, case when i.tax_on_payment then 'tax_deferred' else 'tax' end, -i.tax_cents) end
+    when i.document_kind = 'credit_note' and o.payment_id is not null then
+      -- A receipt taken back: its tax is not due after all.
+      jsonb_build_object('tax', o.tax_cents, 'tax_deferred', -d.tax, 'revenue', d.tax - o.tax_cents)
+    when i.document_kind = 'credit_note' then
+      jsonb_build_object('receivable', i.refund_covered_cents - i.total_amount_cents, 'refunds', -i.refund_covered_cents,
+        'revenue', i.total_amount_cents - i.tax_cents, 'tax_deferred', n.deferred, 'tax', i.tax_cents - n.deferred)
+    else jsonb_build_object('tax', -i.tax_cents, 'tax_deferred', d.tax, 'revenue', i.tax_cents - d.tax) end
+  from (select case when i.written_off_at is null then 0 else private.invoice_balance(i) end as amount) w
+  left join public.invoices o on o.id = i.credit_of_invoice_id
+  cross join lateral (select coalesce(sum(l.settled_tax_cents), 0)::bigint as tax from public.invoice_line_items l
+    where l.invoice_id = coalesce(o.id, i.id)) d
+  -- Tax that is due when paid was not due yet on what was open.
+  cross join lateral (select case when coalesce(o.tax_on_payment, false) and i.total_amount_cents > 0
+    then round(i.tax_cents::numeric * i.credited_open_cents / i.total_amount_cents)::bigint else 0 end as deferred) n
+$$;
+comment on function private.books_of_document(public.invoices) is
+  'security definer: what a document means for the books, by account, as it stands now.';
+revoke execute on function private.books_of_document(public.invoices) from public, anon, authenticated, service_role;
+
+create or replace function private.money_account(p public.payments) returns text
+  language sql immutable set search_path = '' as $$
+  select case when p.provider <> 'manual'
+      then 'clearing:' || coalesce(nullif(left(regexp_replace(lower(p.provider), '[^a-z]', '', 'g'), 30), ''), 'unnamed')
+    else case p.method_type when 'cash' then 'cash' when 'bank_transfer' then 'bank' when 'voucher' then 'vouchers' else 'other' end end
+$$;
+comment on function private.money_account(public.payments) is 'The account where the money of a payment lies.';
+revoke execute on function private.money_account(public.payments) from public, anon, authenticated, service_role;
+
+create or replace function private.books_of_payment(p public.payments) returns jsonb
+  language sql stable security definer set search_path = '' as $$
+  select case when p.practice_id is null or p.status not in ('paid', 'refunded') then '{}' else
+    jsonb_build_object(private.money_account(p), p.amount_cents - p.refunded_cents, 'receivable', -(a.kept + a.back), 'refunds', a.back,
+      'credits', a.kept - p.amount_cents + p.refunded_cents) end
+  from (select coalesce(sum(x.amount_cents), 0)::bigint as kept, coalesce(sum(x.refunded_cents), 0)::bigint as back
+    from public.payment_allocations x where x.payment_id = p.id) a
+$$;
+comment on function private.books_of_payment(public.payments) is
+  'security definer: what a payment means for the books, by account, as it stands now.';
+revoke execute on function private.books_of_payment(public.payments) from public, anon, authenticated, service_role;
+
+create or replace function private.book_document() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v public.invoices;
+  v_missing jsonb;
+begin
+  select * into v from public.invoices i where i.id = new.id;
+  if not found then return null; end if;
+  v_missing := private.unposted('document', v.id, private.books_of_document(v));
+  perform private.post(v.practice_id, v.currency, 'document', v.id, v_missing,
+    case when not exists (select from public.journal_transactions t where t.subject = 'document' and t.subject_id = v.id) then
+        v.document_kind || '_issued'
+      when v.status = 'canceled' and v.credited_cents = 0 then 'invoice_voided'
+      when v_missing ? 'write_offs' then case when v.written_off_at is null then 'write_off_undone' else 'written_off' end
+      else 'document_moved' end,
+    v.coach_client_id, v.document_number);
+  return null;
+end $$;
+comment on function private.book_document() is
+  'security definer: constraint trigger, at commit: the journal says of a document what the document says.';
+revoke execute on function private.book_document() from public, anon, authenticated, service_role;
+drop trigger if exists invoices_book on public.invoices;
+create constraint trigger invoices_book after insert or update on public.invoices deferrable initially deferred
+  for each row when (new.finalized_at is not null and not new.is_history) execute function private.book_document();
+
+create or replace function private.book_payment() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v public.payments;
+  v_missing jsonb;
+  v_money bigint;
+begin
+  select * into v from public.payments p where p.id = new.id;
+  v_missing := private.unposted('payment', v.id, private.books_of_payment(v));
+  v_money := coalesce((v_missing ->> private.money_account(v))::bigint, 0);
+  perform private.post(v.practice_id, v.currency, 'payment', v.id, v_missing,
+    case when v_money > 0 then case when exists (select from public.journal_transactions t where t.subject = 'payment' and t.subject_id = v.id)
+        then 'refund_failed' else 'payment_received' end
+      when v_money < 0 then 'refund_made' else 'payment_allocated' end,
+    v.coach_client_id, coalesce(v.reference, v.description), case when v_money > 0 then v.paid_at end);
+  return null;
+end $$;
+comment on function private.book_payment() is
+  'security definer: constraint trigger, at commit: the journal says of a payment what payment, refunds and allocations say, whatever brought it.';
+revoke execute on function private.book_payment() from public, anon, authenticated, service_role;
+-- What was paid before there was a practice is history: it is booked when something is done with it here.
+drop trigger if exists payments_book on public.payments;
+create constraint trigger payments_book after insert or update of status, refunded_cents, allocated_cents on public.payments
+  deferrable initially deferred
+  for each row when (new.practice_id is not null and new.status in ('paid', 'refunded')) execute function private.book_payment();
+
+-- schemas/40_billing/57_client_balances.sql
+create or replace view public.client_balances with (security_invoker = true) as
+  select b.coach_client_id, b.practice_id, b.currency, sum(b.billed)::bigint as billed_cents, sum(b.open)::bigint as open_cents,
+    sum(b.overdue)::bigint as overdue_cents, min(b.due) as overdue_since, sum(b.credit)::bigint as credit_cents,
+    sum(b.written_off)::bigint as written_off_cents, sum(b.open - b.credit)::bigint as balance_cents
+  from (
+    select i.practice_id, i.coach_client_id, i.currency,
+      case when i.status = 'canceled' then 0 else i.total_amount_cents - i.credited_cents end as billed,
+      case when i.written_off_at is null then o.amount else 0 end as open,
+      case when i.written_off_at is null and i.due_date < now() then o.amount else 0 end as overdue,
+      case when i.written_off_at is null and i.due_date < now() and o.amount > 0 then i.due_date end as due,
+      0::bigint as credit, case when i.written_off_at is null then 0 else o.amount end as written_off
+    from public.invoices i
+    -- As private.invoice_balance has it, written out so that it is no call per row.
+    cross join lateral (select case when i.status = 'canceled' then 0::bigint else i.total_amount_cents - i.amount_paid_cents
+      - i.amount_refunded_cents - i.credited_cents + i.refund_covered_cents end as amount) o
+    where i.finalized_at is not null and not i.is_history and i.document_kind in ('invoice', 'tax_invoice')
+    union all
+    select p.practice_id, p.coach_client_id, p.currency, 0, 0, 0, null, p.amount_cents - p.refunded_cents - p.allocated_cents, 0
+    from public.payments p where p.status in ('paid', 'refunded') and p.coach_client_id is not null
+  ) b
+  group by b.practice_id, b.coach_client_id, b.currency;
+comment on view public.client_balances is
+  'Per client and currency: billed, open, overdue, money on account (credit), written off, and the balance, open less credit. Reads as its reader: a client sees the client''s own, a coach those of the practice.';
+revoke all on public.client_balances from public, anon, authenticated, service_role;
+grant select on public.client_balances to authenticated, service_role;
 
 -- schemas/40_billing/60_draft_invoice.sql
 -- The coach bundles seats and add-ons of one client into a draft.
@@ -8869,6 +9459,7 @@ create or replace function private.put_line(p_invoice public.invoices, p_line js
 declare
   v_line record;
   v_seat record;
+  v_fee record;
   v_id uuid;
   v_key text;
 begin
@@ -8876,11 +9467,22 @@ begin
     perform private.fail(422, 'invalid_line', 'A line is an object.');
   end if;
   select k into v_key from jsonb_object_keys(p_line) k
-    where k not in ('attendee_id', 'session_id', 'description', 'quantity', 'amount_cents', 'discount_cents') limit 1;
+    where k not in ('attendee_id', 'session_id', 'outcome_id', 'description', 'quantity', 'amount_cents', 'discount_cents') limit 1;
   if v_key is not null then perform private.fail(422, 'invalid_line', format('A line has no %L.', v_key)); end if;
   select * into v_line from jsonb_to_record(p_line) as x
-    (attendee_id uuid, session_id uuid, description text, quantity integer, amount_cents integer, discount_cents integer);
-  if num_nonnulls(v_line.attendee_id, v_line.session_id) > 0 then
+    (attendee_id uuid, session_id uuid, outcome_id uuid, description text, quantity integer, amount_cents integer, discount_cents integer);
+  if v_line.outcome_id is not null then
+    if num_nonnulls(v_line.attendee_id, v_line.session_id) > 0 or coalesce(v_line.quantity, 1) <> 1 then
+      perform private.fail(422, 'invalid_line', 'A fee is billed once, on a line of its own.');
+    end if;
+    v_fee := private.fee_to_bill(p_invoice, v_line.outcome_id);
+    v_line.session_id := v_fee.session_id;
+    v_line.amount_cents := coalesce(v_line.amount_cents, v_fee.amount_cents);
+    v_line.description := coalesce(v_line.description, v_fee.description);
+    if v_fee.currency <> p_invoice.currency then
+      perform private.fail(422, 'currency_mismatch', format('The invoice is in %s, the fee in %s.', p_invoice.currency, v_fee.currency));
+    end if;
+  elsif num_nonnulls(v_line.attendee_id, v_line.session_id) > 0 then
     v_seat := private.seat_to_bill(p_invoice, v_line.attendee_id, v_line.session_id);
     if coalesce(v_line.quantity, 1) <> 1 then
       perform private.fail(422, 'invalid_line', 'A seat is billed once.');
@@ -8901,8 +9503,8 @@ begin
   if (select count(*) from public.invoice_line_items l where l.invoice_id = p_invoice.id) >= 200 then
     perform private.fail(422, 'too_many_lines', 'An invoice has at most 200 lines.', 'Make another.');
   end if;
-  insert into public.invoice_line_items (invoice_id, session_id, attendee_id, description, quantity, amount_cents, discount_cents)
-  values (p_invoice.id, v_line.session_id, v_line.attendee_id, v_line.description, coalesce(v_line.quantity, 1), v_line.amount_cents,
+  insert into public.invoice_line_items (invoice_id, session_id, attendee_id, outcome_id, description, quantity, amount_cents, discount_cents)
+  values (p_invoice.id, v_line.session_id, v_line.attendee_id, v_line.outcome_id, v_line.description, coalesce(v_line.quantity, 1), v_line.amount_cents,
     coalesce(v_line.discount_cents, 0))
   returning id into v_id;
   return v_id;
@@ -8945,9 +9547,22 @@ comment on function private.seat_to_bill(public.invoices, uuid, uuid) is
   'security definer: finds and locks the seat of a client at a session of the issuing practice, and refuses one that is billed.';
 revoke execute on function private.seat_to_bill(public.invoices, uuid, uuid) from public, anon, authenticated, service_role;
 
+create or replace function private.check_kind(p_practice public.practices, p_kind text) returns void
+  language plpgsql stable set search_path = '' as $$
+begin
+  if p_kind not in ('invoice', 'tax_invoice') then
+    perform private.fail(422, 'kind_not_drafted', 'Drafts become invoices or tax invoices; receipts and credit notes come of payments and invoices.');
+  elsif p_kind = 'tax_invoice' and p_practice.tax_scheme <> 'registered' then
+    perform private.fail(422, 'kind_not_allowed', 'Only a practice that is registered for tax issues tax invoices.');
+  end if;
+end $$;
+comment on function private.check_kind(public.practices, text) is 'Refuses kinds of documents that a practice may not draft.';
+revoke execute on function private.check_kind(public.practices, text) from public, anon, authenticated, service_role;
+
 create or replace function public.draft_invoice(p_client_id uuid default null, p_coach_client_id uuid default null,
   p_lines jsonb default '[]', p_due_date timestamptz default null, p_currency text default null,
-  p_tax_rate_bp integer default null, p_notes text default null) returns uuid
+  p_tax_rate_bp integer default null, p_notes text default null, p_document_kind text default null,
+  p_tax_inclusive boolean default null) returns uuid
   language plpgsql security definer set search_path = '' as $$
 declare
   v_me constant uuid := private.me();
@@ -8965,11 +9580,14 @@ begin
     where c.coach_id = v_me and (c.id = p_coach_client_id or c.client_id = p_client_id);
   if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
   if jsonb_typeof(p_lines) <> 'array' then perform private.fail(422, 'invalid_line', 'Lines are a list.'); end if;
+  perform private.check_kind(v_practice, coalesce(p_document_kind, 'invoice'));
+  perform private.check_rate(v_practice, p_tax_rate_bp, (now() at time zone v_practice.timezone)::date);
   insert into public.invoices (practice_id, coach_id, coach_client_id, user_id, total_amount_cents, due_date, currency, tax_rate_bp,
-    notes, buyer_name, buyer_email)
+    notes, buyer_name, buyer_email, document_kind, tax_inclusive)
   select v_practice.id, v_me, v_client.id, v_client.client_id, 0, p_due_date,
-    coalesce(p_currency, private.currency_of_lines(p_lines), v_practice.currency), coalesce(p_tax_rate_bp, v_practice.tax_rate_bp),
-    p_notes, b.name, b.email
+    coalesce(p_currency, private.currency_of_lines(p_lines), v_practice.currency),
+    coalesce(p_tax_rate_bp, private.rate_of(v_practice, (now() at time zone v_practice.timezone)::date)),
+    p_notes, b.name, b.email, coalesce(p_document_kind, 'invoice'), coalesce(p_tax_inclusive, v_practice.prices_include_tax)
   from private.buyer_of(v_client) b
   returning * into v_invoice;
   for v_line in select value from jsonb_array_elements(p_lines) loop
@@ -8977,10 +9595,10 @@ begin
   end loop;
   return v_invoice.id;
 end $$;
-comment on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text) is
+comment on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text, text, boolean) is
   'security definer: a coach makes a draft for a client of hers, signed up or not, with lines: {attendee_id | session_id} for a seat, or {description, quantity, amount_cents, discount_cents}. Returns its id.';
-revoke execute on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text) from public, anon, authenticated, service_role;
-grant execute on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text) to authenticated;
+revoke execute on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text, text, boolean) from public, anon, authenticated, service_role;
+grant execute on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text, text, boolean) to authenticated;
 
 create or replace function private.buyer_of(p_client public.coach_clients, out name text, out email text)
   language sql stable security definer set search_path = '' as $$
@@ -9004,6 +9622,78 @@ create or replace function private.currency_of_lines(p_lines jsonb) returns text
 $$;
 comment on function private.currency_of_lines(jsonb) is 'security definer: the currency that a new invoice takes from its seats.';
 revoke execute on function private.currency_of_lines(jsonb) from public, anon, authenticated, service_role;
+
+-- schemas/40_billing/61_unbilled.sql
+-- What is owed and on no invoice yet: seats that were held and fees of seats that were not; and one call that bills it all.
+
+create or replace function private.unbilled(p_coach_id uuid, p_from timestamptz, p_until timestamptz)
+  returns table (kind text, attendee_id uuid, outcome_id uuid, coach_client_id uuid, amount_cents integer, currency text, arose_at timestamptz,
+    description text)
+  language sql stable security definer set search_path = '' as $$
+  select 'seat', a.id, null::uuid, a.coach_client_id, coalesce(a.price_cents, s.price_cents), coalesce(a.currency, s.currency), s.scheduled_at, s.title
+  from public.sessions s join public.session_attendees a on a.session_id = s.id
+  where s.coach_id = p_coach_id and s.scheduled_at >= p_from and s.scheduled_at < p_until and s.ends_at <= now()
+    and s.status not in ('cancelled', 'rescheduled', 'no_show') and private.takes_a_place(a.role, a.status, a.cancelled_at)
+    and a.billing_status = 'unbilled' and coalesce(a.price_cents, s.price_cents) is distinct from 0
+    and not exists (select from public.invoice_line_items l where l.attendee_id = a.id and l.released_at is null)
+    -- Who missed it owes what the terms say for that, not the price.
+    and not exists (select from public.seat_outcomes o where o.attendee_id = a.id and o.kind = 'no_show' and o.undone_at is null)
+  union all
+  select 'fee', o.attendee_id, o.id, a.coach_client_id, o.owed_cents, o.currency, o.created_at, s.title
+  from public.seat_outcomes o join public.session_attendees a on a.id = o.attendee_id join public.sessions s on s.id = o.session_id
+  where o.coach_id = p_coach_id and o.created_at >= p_from and o.created_at < p_until and o.owed_cents > 0
+    -- A seat that was billed or settled before it was given up has its money; what is too much is given back by hand.
+    and (o.kind = 'moved' or a.billing_status = 'unbilled')
+    and not exists (select from public.invoice_line_items l where l.outcome_id = o.id and l.released_at is null)
+    and (o.kind = 'moved' or not exists (select from public.invoice_line_items l where l.attendee_id = a.id and l.released_at is null))
+$$;
+comment on function private.unbilled(uuid, timestamptz, timestamptz) is
+  'security definer: what clients of a coach owe from a time and no invoice has. Seats of sessions that are over, and what was written down for seats given up, moved late or missed.';
+revoke execute on function private.unbilled(uuid, timestamptz, timestamptz) from public, anon, authenticated, service_role;
+
+create or replace function public.unbilled_items(p_from timestamptz, p_until timestamptz, p_coach_client_id uuid default null)
+  returns table (kind text, attendee_id uuid, outcome_id uuid, coach_client_id uuid, amount_cents integer, currency text, arose_at timestamptz,
+    description text)
+  language sql stable security definer set search_path = '' as $$
+  select u.* from private.unbilled(private.me(), p_from, p_until) u
+  where p_coach_client_id is null or u.coach_client_id = p_coach_client_id
+  order by u.arose_at, u.attendee_id, u.outcome_id
+$$;
+comment on function public.unbilled_items(timestamptz, timestamptz, uuid) is
+  'security definer: shares private.unbilled with bill_month. What the caller''s clients owe from a time, seats and fees, that no invoice has.';
+revoke execute on function public.unbilled_items(timestamptz, timestamptz, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.unbilled_items(timestamptz, timestamptz, uuid) to authenticated;
+
+create or replace function private.fee_to_bill(p_invoice public.invoices, p_outcome_id uuid,
+  out session_id uuid, out amount_cents integer, out currency text, out description text)
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_fee public.seat_outcomes;
+  v_seat public.session_attendees;
+begin
+  select o.* into v_fee from public.seat_outcomes o join public.practice_members m on m.user_id = o.coach_id
+    where o.id = p_outcome_id and m.practice_id = p_invoice.practice_id for no key update of o;
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  select * into v_seat from public.session_attendees a where a.id = v_fee.attendee_id;
+  if v_seat.user_id is distinct from p_invoice.user_id and v_seat.coach_client_id is distinct from p_invoice.coach_client_id then
+    perform private.fail(422, 'seat_of_other_client', 'That seat is not this client''s.');
+  end if;
+  if coalesce(v_fee.owed_cents, 0) = 0 then
+    perform private.fail(409, 'fee_not_owed', 'Nothing is owed for that: it was waived or undone, or never had a price.');
+  end if;
+  session_id := v_fee.session_id;
+  amount_cents := v_fee.owed_cents;
+  currency := v_fee.currency;
+  select left(concat_ws(', ', case v_fee.kind
+      when 'cancelled' then case when p.language = 'he' then 'ביטול מאוחר' else 'Late cancellation' end
+      when 'moved' then case when p.language = 'he' then 'שינוי מועד מאוחר' else 'Late change' end
+      else case when p.language = 'he' then 'אי הגעה' else 'Missed session' end end,
+    left(s.title, 400), to_char(s.scheduled_at at time zone p.timezone, 'YYYY-MM-DD')), 500) into description
+  from public.sessions s, public.practices p where s.id = v_fee.session_id and p.id = p_invoice.practice_id;
+end $$;
+comment on function private.fee_to_bill(public.invoices, uuid) is
+  'security definer: finds and locks what is owed for a seat given up, moved late or missed, and refuses what is not the client''s or not owed.';
+revoke execute on function private.fee_to_bill(public.invoices, uuid) from public, anon, authenticated, service_role;
 
 -- schemas/40_billing/62_edit_draft.sql
 -- Changes of a draft, line by line.
@@ -9031,15 +9721,21 @@ create or replace function public.edit_draft_invoice(p_invoice_id uuid, p_change
 declare
   v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, true);
   v_new record;
+  v_practice public.practices;
 begin
   -- Only what is named changes; a name with null empties it.
   select * into v_new from jsonb_populate_record(v_invoice, p_changes);
+  select * into v_practice from public.practices p where p.id = v_invoice.practice_id;
+  perform private.check_kind(v_practice, v_new.document_kind);
+  perform private.check_rate(v_practice, v_new.tax_rate_bp, (now() at time zone v_practice.timezone)::date);
   update public.invoices set due_date = v_new.due_date, notes = v_new.notes, tax_rate_bp = v_new.tax_rate_bp,
-    buyer_name = v_new.buyer_name, buyer_email = v_new.buyer_email
+    tax_inclusive = v_new.tax_inclusive, document_kind = v_new.document_kind,
+    buyer_name = v_new.buyer_name, buyer_email = v_new.buyer_email, buyer_tax_id = v_new.buyer_tax_id,
+    buyer_address = v_new.buyer_address
   where id = p_invoice_id;
 end $$;
 comment on function public.edit_draft_invoice(uuid, jsonb) is
-  'security definer: a coach changes due_date, notes, tax_rate_bp, buyer_name or buyer_email of a draft; other names are ignored.';
+  'security definer: a coach changes due_date, notes, document_kind, tax_rate_bp, tax_inclusive or the buyer (name, email, tax_id, address) of a draft; other names are ignored.';
 
 create or replace function public.delete_draft_invoice(p_invoice_id uuid) returns void
   language plpgsql security definer set search_path = '' as $$
@@ -9073,13 +9769,46 @@ comment on function private.take_number(uuid, text, integer) is
   'security definer: the next number of a series, without holes. Only inside the transaction that uses it.';
 revoke execute on function private.take_number(uuid, text, integer) from public, anon, authenticated, service_role;
 
-create or replace function public.finalize_invoice(p_invoice_id uuid) returns text
+create or replace function private.issue_document(p_invoice public.invoices, p_number_elsewhere text default null) returns text
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_practice public.practices;
+  v_year integer;
+  v_number bigint;
+  v_document text := nullif(btrim(p_number_elsewhere), '');
+begin
+  select * into v_practice from public.practices p where p.id = p_invoice.practice_id;
+  if not v_practice.documents_elsewhere then
+    if v_document is not null then
+      perform private.fail(409, 'documents_here', 'The numbers of this practice are given by Loom.', 'Set documents_elsewhere if another system issues.');
+    end if;
+    v_year := extract(year from now() at time zone v_practice.timezone);
+    v_number := private.take_number(p_invoice.practice_id, p_invoice.document_kind, v_year);
+    v_document := format('%s-%s-%s', private.document_prefix(p_invoice.document_kind), v_year,
+      lpad(v_number::text, greatest(4, length(v_number::text)), '0'));
+  end if;
+  update public.invoices set number = v_number, series_year = v_year, document_number = v_document,
+    issued_elsewhere = v_practice.documents_elsewhere, finalized_at = now(), issued_at = now(),
+    tax_point_at = coalesce(tax_point_at, now()), tax_on_payment = document_kind = 'invoice' and v_practice.tax_scheme = 'registered',
+    seller_name = coalesce(v_practice.legal_name, v_practice.name), seller_tax_id = v_practice.tax_id,
+    seller_address = v_practice.address, seller_country = v_practice.country,
+    due_date = case when document_kind in ('invoice', 'tax_invoice')
+      then coalesce(due_date, now() + make_interval(days => v_practice.invoice_due_days)) end,
+    buyer_name = coalesce(buyer_name, b.name), buyer_email = coalesce(buyer_email, b.email)
+  from (select 1) one left join lateral (select x.name, x.email from public.coach_clients c, private.buyer_of(c) x
+    where c.id = p_invoice.coach_client_id) b on true
+  where id = p_invoice.id;
+  return v_document;
+end $$;
+comment on function private.issue_document(public.invoices, text) is
+  'security definer: takes the number and fixes date, seller and buyer, for functions that have locked a draft. Where documents are made elsewhere, only notes their number.';
+revoke execute on function private.issue_document(public.invoices, text) from public, anon, authenticated, service_role;
+
+create or replace function public.finalize_invoice(p_invoice_id uuid, p_number_elsewhere text default null) returns text
   language plpgsql security definer set search_path = '' as $$
 declare
   v_invoice public.invoices := private.lock_my_invoice(p_invoice_id, true);
   v_practice public.practices;
-  v_year integer;
-  v_number bigint;
   v_document text;
 begin
   if v_invoice.status = 'canceled' then perform private.fail(409, 'invoice_voided', 'A void invoice stays void.'); end if;
@@ -9090,26 +9819,23 @@ begin
              where l.invoice_id = p_invoice_id and a.billing_status <> 'unbilled') then
     perform private.fail(409, 'seat_already_billed', 'A seat on this draft was billed or settled otherwise.', 'Take its line off.');
   end if;
-  perform private.recompute_draft(p_invoice_id);
+  if exists (select from public.invoice_line_items l join public.seat_outcomes o on o.id = l.outcome_id
+             where l.invoice_id = p_invoice_id and coalesce(o.owed_cents, 0) = 0) then
+    perform private.fail(409, 'fee_not_owed', 'A fee on this draft was waived or undone.', 'Take its line off.');
+  end if;
   select * into v_practice from public.practices p where p.id = v_invoice.practice_id;
-  v_year := extract(year from now() at time zone v_practice.timezone);
-  v_number := private.take_number(v_invoice.practice_id, v_invoice.document_kind, v_year);
-  v_document := format('%s-%s-%s', private.document_prefix(v_invoice.document_kind), v_year, lpad(v_number::text, greatest(4, length(v_number::text)), '0'));
-  update public.invoices set number = v_number, series_year = v_year, document_number = v_document,
-    finalized_at = now(), issued_at = now(), seller_name = coalesce(v_practice.legal_name, v_practice.name),
-    due_date = coalesce(due_date, now() + make_interval(days => v_practice.invoice_due_days)),
-    buyer_name = coalesce(buyer_name, b.name), buyer_email = coalesce(buyer_email, b.email)
-  from (select 1) one left join lateral (select x.name, x.email from public.coach_clients c, private.buyer_of(c) x
-    where c.id = v_invoice.coach_client_id) b on true
-  where id = p_invoice_id;
+  perform private.check_kind(v_practice, v_invoice.document_kind);
+  perform private.check_rate(v_practice, v_invoice.tax_rate_bp, (now() at time zone v_practice.timezone)::date);
+  perform private.recompute_draft(p_invoice_id);
+  v_document := private.issue_document(v_invoice, p_number_elsewhere);
   -- A total of 0 is paid as it stands.
   perform private.settle_invoice(p_invoice_id);
   return v_document;
 end $$;
-comment on function public.finalize_invoice(uuid) is
-  'security definer: a coach issues a draft of her practice: it gets its number and never changes again. Returns the document number.';
-revoke execute on function public.finalize_invoice(uuid) from public, anon, authenticated, service_role;
-grant execute on function public.finalize_invoice(uuid) to authenticated, service_role;
+comment on function public.finalize_invoice(uuid, text) is
+  'security definer: a coach issues a draft of her practice: it gets its number and never changes again. Returns the document number; where documents are made elsewhere, the one she gives.';
+revoke execute on function public.finalize_invoice(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.finalize_invoice(uuid, text) to authenticated, service_role;
 
 create or replace function private.drop_open_intent(p_invoice_id uuid) returns void
   language plpgsql security definer set search_path = '' as $$
@@ -9138,6 +9864,9 @@ declare
   v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, false);
 begin
   if v_invoice.status = 'canceled' then return; end if;
+  if v_invoice.document_kind <> 'invoice' or v_invoice.credited_cents > 0 then
+    perform private.fail(409, 'credit_note_needed', 'This document is not voided.', 'Make a credit note for it.');
+  end if;
   if v_invoice.amount_paid_cents + v_invoice.amount_refunded_cents > 0 then
     perform private.fail(409, 'invoice_paid', 'Money was paid on this invoice.', 'Refund the payment instead.');
   end if;
@@ -9152,12 +9881,15 @@ comment on function public.void_invoice(uuid, text) is
 revoke execute on function public.void_invoice(uuid, text) from public, anon, authenticated, service_role;
 grant execute on function public.void_invoice(uuid, text) to authenticated, service_role;
 
+-- schemas/40_billing/65_after_issue.sql
+-- What may still happen to a document that was issued: given up on, taken up again, numbered by others.
+
 create or replace function public.write_off_invoice(p_invoice_id uuid, p_reason text) returns void
   language plpgsql security definer set search_path = '' as $$
 declare
   v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, false);
 begin
-  if v_invoice.status <> 'pending' then
+  if v_invoice.status <> 'pending' or v_invoice.document_kind not in ('invoice', 'tax_invoice') then
     perform private.fail(409, 'invoice_not_open', 'Only an open invoice is written off.');
   end if;
   if v_invoice.written_off_at is not null then return; end if;
@@ -9172,6 +9904,312 @@ comment on function public.write_off_invoice(uuid, text) is
   'security definer: a coach gives up on an open invoice of her practice. Money that comes later is still taken.';
 revoke execute on function public.write_off_invoice(uuid, text) from public, anon, authenticated, service_role;
 grant execute on function public.write_off_invoice(uuid, text) to authenticated, service_role;
+
+create or replace function public.restore_invoice(p_invoice_id uuid) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, false);
+begin
+  if v_invoice.written_off_at is null then return; end if;
+  update public.invoices set written_off_at = null, written_off_by = null, write_off_reason = null where id = p_invoice_id;
+  perform private.sync_seats(p_invoice_id);
+end $$;
+comment on function public.restore_invoice(uuid) is
+  'security definer: a coach takes a write-off back; the journal keeps both. Repeating it changes nothing.';
+revoke execute on function public.restore_invoice(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.restore_invoice(uuid) to authenticated, service_role;
+
+create or replace function public.note_document_numbers(p_invoice_id uuid, p_allocation_number text default null,
+  p_document_number text default null) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, false);
+begin
+  if p_allocation_number is not null and v_invoice.document_kind not in ('tax_invoice', 'tax_invoice_receipt') then
+    perform private.fail(422, 'kind_not_allowed', 'Only tax documents have an allocation number.');
+  end if;
+  if p_document_number is not null and not v_invoice.issued_elsewhere then
+    perform private.fail(409, 'documents_here', 'The number of this document was given by Loom.');
+  end if;
+  if coalesce(p_allocation_number <> v_invoice.allocation_number, false) or coalesce(p_document_number <> v_invoice.document_number, false) then
+    perform private.fail(409, 'invoice_final', 'That number was noted already.');
+  end if;
+  update public.invoices set allocation_number = coalesce(p_allocation_number, allocation_number),
+    document_number = coalesce(document_number, nullif(btrim(p_document_number), ''))
+  where id = p_invoice_id;
+end $$;
+comment on function public.note_document_numbers(uuid, text, text) is
+  'security definer: a coach notes, once, the tax authority''s allocation number, or the number that another system gave to the document.';
+revoke execute on function public.note_document_numbers(uuid, text, text) from public, anon, authenticated, service_role;
+grant execute on function public.note_document_numbers(uuid, text, text) to authenticated, service_role;
+
+-- schemas/40_billing/66_credit_notes.sql
+-- Corrections of what was issued are documents of their own: a credit note takes back a part or all of another.
+
+create or replace function private.make_credit_note(p_of public.invoices, p_amount bigint, p_tax bigint, p_reason text,
+  p_covered bigint default 0, p_open bigint default 0) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_note public.invoices;
+begin
+  insert into public.invoices (practice_id, coach_id, coach_client_id, user_id, total_amount_cents, currency, tax_rate_bp, tax_inclusive,
+    document_kind, credit_of_invoice_id, buyer_name, buyer_email, buyer_tax_id, buyer_address, notes, tax_point_at,
+    refund_covered_cents, credited_open_cents)
+  values (p_of.practice_id, p_of.coach_id, p_of.coach_client_id, p_of.user_id, 0, p_of.currency, p_of.tax_rate_bp, true,
+    -- The rate is that of the document it corrects, whatever the law says today.
+    'credit_note', p_of.id, p_of.buyer_name, p_of.buyer_email, p_of.buyer_tax_id, p_of.buyer_address, p_reason, p_of.tax_point_at,
+    p_covered, p_open)
+  returning * into v_note;
+  insert into public.invoice_line_items (invoice_id, description, amount_cents)
+  values (v_note.id, left(concat_ws(': ', p_of.document_number, p_reason), 500), p_amount);
+  update public.invoices set subtotal_cents = p_amount - p_tax, tax_cents = p_tax, total_amount_cents = p_amount where id = v_note.id;
+  perform private.issue_document(v_note);
+  return v_note.id;
+end $$;
+comment on function private.make_credit_note(public.invoices, bigint, bigint, text, bigint, bigint) is
+  'security definer: writes and issues a credit note for functions that have locked the document it takes back.';
+revoke execute on function private.make_credit_note(public.invoices, bigint, bigint, text, bigint, bigint) from public, anon, authenticated, service_role;
+
+create or replace function public.credit_invoice(p_invoice_id uuid, p_amount_cents integer default null, p_reason text default null) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice public.invoices := private.lock_my_invoice(p_invoice_id, false);
+  v_left constant bigint := v_invoice.total_amount_cents - v_invoice.credited_cents;
+  v_amount constant bigint := coalesce(p_amount_cents, v_left);
+  v_tax bigint;
+  v_covered bigint;
+  v_open bigint;
+  v_note uuid;
+begin
+  if v_invoice.document_kind not in ('invoice', 'tax_invoice') or v_invoice.is_history or v_invoice.status = 'canceled' then
+    perform private.fail(409, 'invoice_not_open', 'Only an invoice that stands can be taken back.');
+  end if;
+  if nullif(btrim(p_reason), '') is null then
+    perform private.fail(422, 'reason_needed', 'Say why; it stands on the credit note.');
+  end if;
+  if v_amount <= 0 or v_amount > v_left then
+    perform private.fail(case when v_amount <= 0 and v_left > 0 then 422 else 409 end, 'credit_exceeds_invoice',
+      'A credit note takes back what is left of the invoice, at most.', format('%s of %s is left.', v_left, v_invoice.total_amount_cents));
+  end if;
+  perform private.drop_open_intent(p_invoice_id);
+  -- Parts of a tax that was rounded once must make up the whole again, so each is the difference of two shares.
+  v_tax := round(v_invoice.tax_cents::numeric * (v_invoice.credited_cents + v_amount) / v_invoice.total_amount_cents)
+    - round(v_invoice.tax_cents::numeric * v_invoice.credited_cents / v_invoice.total_amount_cents);
+  -- It stands for money that went back first, then for what is not paid yet; the rest becomes the client's credit.
+  v_covered := least(v_amount, v_invoice.amount_refunded_cents - v_invoice.refund_covered_cents);
+  v_open := least(v_amount - v_covered, private.invoice_balance(v_invoice));
+  v_note := private.make_credit_note(v_invoice, v_amount, v_tax, p_reason, v_covered, v_open);
+  update public.invoices set credited_cents = credited_cents + v_amount, refund_covered_cents = refund_covered_cents + v_covered
+    where id = p_invoice_id;
+  perform private.release_surplus(p_invoice_id);
+  return v_note;
+end $$;
+comment on function public.credit_invoice(uuid, integer, text) is
+  'security definer: a coach takes back a part of an issued invoice of her practice, or all that is left, by a credit note. Returns its id.';
+revoke execute on function public.credit_invoice(uuid, integer, text) from public, anon, authenticated, service_role;
+grant execute on function public.credit_invoice(uuid, integer, text) to authenticated, service_role;
+
+-- schemas/40_billing/67_receipts.sql
+-- Documents that say that money came: a receipt, or, where tax falls due with the payment, a tax invoice and receipt in one.
+
+create or replace function private.write_receipt_lines(p_receipt public.invoices, p_payment public.payments, p_rate_bp integer) returns bigint
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_part record;
+  v_rest bigint := p_payment.amount_cents;
+  v_own_tax bigint;
+  v_tax bigint := 0;
+begin
+  for v_part in
+    select a.invoice_id, a.amount_cents + a.refunded_cents as amount, i.document_number, i.tax_cents, i.total_amount_cents as total, i.tax_rate_bp,
+      i.tax_on_payment, coalesce(e.amount, 0) as earlier, coalesce(e.tax, 0) as earlier_tax
+    from public.payment_allocations a join public.invoices i on i.id = a.invoice_id
+    left join lateral (
+      select sum(l.line_total_cents) as amount, sum(l.settled_tax_cents) as tax from public.invoice_line_items l
+      join public.invoices r on r.id = l.invoice_id
+      where l.settled_invoice_id = i.id and r.finalized_at is not null and r.credited_cents = 0) e on true
+    where a.payment_id = p_payment.id and a.amount_cents + a.refunded_cents > 0 order by i.finalized_at, i.id
+  loop
+    -- The shares of an invoice's tax that its payments bring due add up to it, whatever its parts.
+    v_own_tax := case when v_part.tax_on_payment then greatest(0, least(v_part.tax_cents,
+      round(v_part.tax_cents::numeric * (v_part.earlier + v_part.amount) / v_part.total)) - v_part.earlier_tax) else 0 end;
+    insert into public.invoice_line_items (invoice_id, description, amount_cents, settled_invoice_id, settled_tax_cents)
+    values (p_receipt.id, coalesce(v_part.document_number, 'Payment'), v_part.amount, v_part.invoice_id, v_own_tax);
+    -- The rate of the day of the payment holds; where it is another than that of the invoice, the net gives way.
+    v_tax := v_tax + case when not v_part.tax_on_payment or v_part.tax_rate_bp = 0 then 0
+      when v_part.tax_rate_bp = p_rate_bp then v_own_tax else private.tax_in(v_part.amount, p_rate_bp, true) end;
+    v_rest := v_rest - v_part.amount;
+  end loop;
+  if v_rest > 0 then
+    v_own_tax := case when p_receipt.document_kind = 'tax_invoice_receipt' then private.tax_in(v_rest, p_rate_bp, true) else 0 end;
+    insert into public.invoice_line_items (invoice_id, description, amount_cents, settled_tax_cents)
+    values (p_receipt.id, coalesce(nullif(btrim(p_payment.description), ''), 'On account'), v_rest, v_own_tax);
+    v_tax := v_tax + v_own_tax;
+  end if;
+  return v_tax;
+end $$;
+comment on function private.write_receipt_lines(public.invoices, public.payments, integer) is
+  'security definer: one line for each invoice that a payment went to, one for what is on account. Returns the tax that falls due.';
+revoke execute on function private.write_receipt_lines(public.invoices, public.payments, integer) from public, anon, authenticated, service_role;
+
+create or replace function private.make_receipt(p_payment_id uuid) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_payment constant public.payments := private.lock_money_of(p_payment_id);
+  v_practice public.practices;
+  v_receipt public.invoices;
+  v_rate integer;
+  v_tax bigint;
+begin
+  select * into v_receipt from public.invoices i where i.payment_id = p_payment_id;
+  if found then return v_receipt.id; end if;
+  if v_payment.status <> 'paid' or v_payment.practice_id is null then
+    perform private.fail(409, 'payment_not_made', 'A receipt is for money that came in.');
+  end if;
+  select * into v_practice from public.practices p where p.id = v_payment.practice_id;
+  v_rate := private.rate_of(v_practice, (v_payment.paid_at at time zone v_practice.timezone)::date);
+  insert into public.invoices (practice_id, coach_id, coach_client_id, user_id, total_amount_cents, currency, tax_rate_bp, tax_inclusive,
+    document_kind, payment_id, buyer_name, buyer_email, buyer_tax_id, buyer_address, tax_point_at)
+  select v_payment.practice_id, coalesce(i.coach_id, c.coach_id), v_payment.coach_client_id, v_payment.user_id, 0, v_payment.currency,
+    case when k.kind = 'receipt' then 0 else v_rate end, true, k.kind, p_payment_id,
+    coalesce(i.buyer_name, b.name), coalesce(i.buyer_email, b.email), i.buyer_tax_id, i.buyer_address, v_payment.paid_at
+  from (select case when v_practice.tax_scheme = 'registered' and not exists (select from public.payment_allocations a
+          join public.invoices x on x.id = a.invoice_id where a.payment_id = p_payment_id and not x.tax_on_payment)
+        then 'tax_invoice_receipt' else 'receipt' end) k (kind)
+  left join public.invoices i on i.id = coalesce(v_payment.invoice_id, (select a.invoice_id from public.payment_allocations a
+    where a.payment_id = p_payment_id order by a.created_at, a.id limit 1))
+  left join public.coach_clients c on c.id = v_payment.coach_client_id
+  left join lateral private.buyer_of(c) b on c.id is not null
+  returning * into v_receipt;
+  v_tax := private.write_receipt_lines(v_receipt, v_payment, v_rate);
+  update public.invoices set total_amount_cents = v_payment.amount_cents, tax_cents = v_tax, subtotal_cents = v_payment.amount_cents - v_tax,
+    status = 'pending' where id = v_receipt.id;
+  perform private.issue_document(v_receipt);
+  return v_receipt.id;
+end $$;
+comment on function private.make_receipt(uuid) is
+  'security definer: the one receipt of a payment, made when there is none; a tax invoice and receipt where the tax of all it paid falls due with it. Returns its id.';
+revoke execute on function private.make_receipt(uuid) from public, anon, authenticated, service_role;
+
+create or replace function public.issue_receipt(p_payment_id uuid) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+begin
+  perform from public.payments p where p.id = p_payment_id
+    and (not private.acting_as_api() or p.practice_id = any ((select private.my_practice_ids())::uuid[]));
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  return private.make_receipt(p_payment_id);
+end $$;
+comment on function public.issue_receipt(uuid) is
+  'security definer: a coach makes the receipt of a payment that her practice received, or gets the one there is. Returns its id.';
+revoke execute on function public.issue_receipt(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.issue_receipt(uuid) to authenticated, service_role;
+
+create or replace function private.payment_makes_receipt() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  -- Deferred: the invoices that it pays are known by then. An import, which nobody recorded and no gateway brought, makes none.
+  if exists (select from public.payments p join public.practices r on r.id = p.practice_id
+             where p.id = new.id and p.status = 'paid' and num_nonnulls(p.recorded_by, p.intent_id) > 0
+               and r.tax_scheme <> 'own_rate' and not r.documents_elsewhere) then
+    perform private.make_receipt(new.id);
+  end if;
+  return null;
+end $$;
+comment on function private.payment_makes_receipt() is
+  'security definer: constraint trigger, at commit. Where the law asks for a document with each payment, it is there as soon as the payment is.';
+revoke execute on function private.payment_makes_receipt() from public, anon, authenticated, service_role;
+drop trigger if exists payments_receipt on public.payments;
+create constraint trigger payments_receipt after insert or update of status on public.payments deferrable initially deferred
+  for each row when (new.status = 'paid') execute function private.payment_makes_receipt();
+
+-- schemas/40_billing/68_document_warnings.sql
+-- What people should look at before, or after, a document goes out. Warnings, not refusals: whether a rule applies is theirs to say.
+create or replace function private.cash_warning(p_country text, p_deal_cents bigint, p_cash_cents bigint, p_currency text, p_on date) returns boolean
+  language sql stable set search_path = '' as $$
+  -- Up to the ceiling a deal may be paid in cash; above it a tenth of the deal, and never more than the ceiling.
+  select p_country = 'IL' and p_currency = 'ILS' and p_deal_cents > c.ceiling and p_cash_cents > least(p_deal_cents / 10, c.ceiling)
+  from (select private.tax_rule(p_country, 'cash_ceiling_cents', p_on) as ceiling) c where c.ceiling is not null
+$$;
+comment on function private.cash_warning(text, bigint, bigint, text, date) is 'Whether more of a deal was paid in cash than the law of the country allows.';
+revoke execute on function private.cash_warning(text, bigint, bigint, text, date) from public, anon, authenticated, service_role;
+grant execute on function private.cash_warning(text, bigint, bigint, text, date) to authenticated, service_role;
+
+create or replace function private.document_warnings(i public.invoices) returns text[]
+  language sql stable set search_path = '' as $$
+  select array_remove(array[
+    case when p.country = 'IL' and i.currency = 'ILS' and i.document_kind in ('tax_invoice', 'tax_invoice_receipt')
+        and i.buyer_tax_id is not null and i.tax_cents > 0 and i.allocation_number is null
+        and i.subtotal_cents > private.tax_rule('IL', 'allocation_threshold_cents', (coalesce(i.finalized_at, now()) at time zone p.timezone)::date)
+      then 'allocation_number_needed' end,
+    case when i.document_kind in ('invoice', 'tax_invoice') and coalesce(private.cash_warning(p.country, i.total_amount_cents,
+        (select sum(a.amount_cents) from public.payment_allocations a join public.payments m on m.id = a.payment_id
+         where a.invoice_id = i.id and m.method_type = 'cash'), i.currency, (coalesce(i.finalized_at, now()) at time zone p.timezone)::date), false)
+      then 'cash_over_ceiling' end,
+    case when i.amount_refunded_cents > i.refund_covered_cents and i.document_kind in ('invoice', 'tax_invoice') and not i.is_history
+      then 'refund_without_credit_note' end,
+    case when i.issued_elsewhere and not i.is_history and i.document_number is null then 'number_elsewhere_missing' end
+  ], null)
+  from public.practices p where p.id = i.practice_id
+$$;
+comment on function private.document_warnings(public.invoices) is
+  'Codes of what the people of the practice should look at. Reads as its caller: who does not see the practice gets null.';
+revoke execute on function private.document_warnings(public.invoices) from public, anon, authenticated, service_role;
+grant execute on function private.document_warnings(public.invoices) to authenticated, service_role;
+
+-- schemas/40_billing/69_bill_month.sql
+create or replace function public.bill_month(p_month date, p_finalize boolean default false, p_coach_client_ids uuid[] default null)
+  returns table (coach_client_id uuid, currency text, items integer, invoice_id uuid, document_number text, total_cents bigint, error_code text)
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_practice public.practices;
+  v_from timestamptz;
+  v_until timestamptz;
+  v_group record;
+  v_state text;
+begin
+  select p.* into v_practice from public.practices p join public.practice_members m on m.practice_id = p.id where m.user_id = private.me();
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  v_from := date_trunc('month', p_month::timestamp) at time zone v_practice.timezone;
+  v_until := (date_trunc('month', p_month::timestamp) + interval '1 month') at time zone v_practice.timezone;
+  for v_group in
+    select u.coach_client_id, u.currency, count(*)::integer as items, bool_or(u.amount_cents is null) as unpriced,
+      jsonb_agg(case when u.outcome_id is null then jsonb_build_object('attendee_id', u.attendee_id)
+        else jsonb_build_object('outcome_id', u.outcome_id) end order by u.arose_at, u.attendee_id) as lines
+    from private.unbilled(private.me(), v_from, v_until) u
+    where p_coach_client_ids is null or u.coach_client_id = any (p_coach_client_ids)
+    -- Seats without a price are told apart, so that they hold up nobody's invoice.
+    group by u.coach_client_id, u.currency, u.amount_cents is null
+    order by u.coach_client_id, u.currency, u.amount_cents is null
+  loop
+    coach_client_id := v_group.coach_client_id;
+    currency := v_group.currency;
+    items := v_group.items;
+    invoice_id := null;
+    document_number := null;
+    total_cents := null;
+    error_code := case when v_group.unpriced then 'seat_without_price' when v_group.coach_client_id is null then 'seat_without_client' end;
+    if error_code is null then
+      -- All of a client's invoice or nothing of it; the others are not touched by what is wrong with one.
+      begin
+        invoice_id := public.draft_invoice(p_coach_client_id => v_group.coach_client_id, p_lines => v_group.lines, p_currency => v_group.currency);
+        if p_finalize then document_number := public.finalize_invoice(invoice_id); end if;
+        set constraints all immediate;
+        set constraints all deferred;
+        total_cents := (select i.total_amount_cents from public.invoices i where i.id = bill_month.invoice_id);
+      exception when others then
+        get stacked diagnostics v_state = returned_sqlstate, error_code = constraint_name;
+        if v_state !~ '^(PT4|23)' then raise; end if;
+        invoice_id := null;
+        document_number := null;
+      end;
+    end if;
+    return next;
+  end loop;
+end $$;
+comment on function public.bill_month(date, boolean, uuid[]) is
+  'security definer: a coach bills everything unbilled of a month of her practice''s zone, one invoice for each client and currency, as drafts or issued at once. Atomic per client: a row says what came of each, with error_code where nothing did.';
+revoke execute on function public.bill_month(date, boolean, uuid[]) from public, anon, authenticated, service_role;
+grant execute on function public.bill_month(date, boolean, uuid[]) to authenticated;
 
 -- schemas/40_billing/70_begin_payment.sql
 -- The two steps before a gateway is called: the plan, and the attempt. Both are committed before anything is sent.
@@ -9200,7 +10238,7 @@ begin
   if v_invoice.finalized_at is null then
     perform private.fail(409, 'invoice_draft', 'The invoice is still a draft.', 'Finalise it first.');
   end if;
-  v_balance := v_invoice.total_amount_cents - v_invoice.amount_paid_cents - v_invoice.amount_refunded_cents;
+  v_balance := private.invoice_balance(v_invoice);
   if v_invoice.status <> 'pending' or v_balance <= 0 then
     perform private.fail(409, 'invoice_not_open', 'Nothing is to be paid on this invoice.');
   end if;
@@ -9279,8 +10317,7 @@ begin
     perform private.fail(404, 'not_found', 'There is no such thing here.');
   end if;
   select * into v_invoice from public.invoices i where i.id = v_intent.invoice_id;
-  if found and (v_invoice.status <> 'pending'
-       or v_invoice.total_amount_cents - v_invoice.amount_paid_cents - v_invoice.amount_refunded_cents < v_intent.amount_cents) then
+  if found and (v_invoice.status <> 'pending' or private.invoice_balance(v_invoice) < v_intent.amount_cents) then
     perform private.fail(409, 'invoice_not_open', 'The invoice no longer needs this amount.', 'Begin another payment.');
   end if;
   -- Each attempt has a key of its own: the same key would give back the answer to the last one.
@@ -9629,14 +10666,10 @@ grant execute on function public.begin_refund_call(uuid), public.record_refund_o
   public.record_refund_news(uuid, jsonb) to service_role;
 
 -- schemas/40_billing/76_record_manual_payment.sql
-create or replace function public.record_manual_payment(p_invoice_id uuid, p_amount_cents integer, p_method public.payment_method_type,
-  p_reference text default null, p_received_at timestamptz default null, p_idempotency_key text default null) returns uuid
-  language plpgsql security definer set search_path = '' as $$
-declare
-  v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, false);
-  v_key constant text := 'manual:' || v_invoice.practice_id || ':' || p_idempotency_key;
-  v_earlier public.payments;
-  v_id uuid;
+-- Money that came outside any gateway, as the coach says it did.
+
+create or replace function private.check_manual(p_method public.payment_method_type, p_reference text, p_received_at timestamptz) returns void
+  language plpgsql stable set search_path = '' as $$
 begin
   if p_method = 'credit_card' then
     perform private.fail(422, 'not_manual', 'Card payments come through the gateway.');
@@ -9647,17 +10680,33 @@ begin
   if p_received_at > now() + interval '1 day' then
     perform private.fail(422, 'received_in_future', 'Money that has not come yet cannot be recorded.');
   end if;
+end $$;
+comment on function private.check_manual(public.payment_method_type, text, timestamptz) is 'Refuses what cannot have come by hand.';
+revoke execute on function private.check_manual(public.payment_method_type, text, timestamptz) from public, anon, authenticated, service_role;
+
+create or replace function public.record_manual_payment(p_invoice_id uuid, p_amount_cents integer, p_method public.payment_method_type,
+  p_reference text default null, p_received_at timestamptz default null, p_idempotency_key text default null,
+  p_keep_rest boolean default false) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, false);
+  v_key constant text := 'manual:' || v_invoice.practice_id || ':' || p_idempotency_key;
+  v_earlier public.payments;
+  v_id uuid;
+begin
+  perform private.check_manual(p_method, p_reference, p_received_at);
   select * into v_earlier from public.payments p where p.idempotency_key = v_key;
   if found then
     if (v_earlier.invoice_id, v_earlier.amount_cents) = (p_invoice_id, p_amount_cents) then return v_earlier.id; end if;
     perform private.fail(409, 'idempotency_key_reused', 'That key was used for another payment.');
   end if;
-  if v_invoice.status <> 'pending' then
+  if v_invoice.status <> 'pending' or v_invoice.document_kind not in ('invoice', 'tax_invoice') then
     perform private.fail(409, 'invoice_not_open', 'Nothing is to be paid on this invoice.');
   end if;
-  if p_amount_cents > v_invoice.total_amount_cents - v_invoice.amount_paid_cents - v_invoice.amount_refunded_cents then
+  -- More than is open is a typing error more often than a present.
+  if p_amount_cents > private.invoice_balance(v_invoice) and not p_keep_rest then
     perform private.fail(422, 'payment_exceeds_balance', 'That is more than is open on the invoice.',
-      format('%s is open.', v_invoice.total_amount_cents - v_invoice.amount_paid_cents - v_invoice.amount_refunded_cents));
+      format('%s is open. Say keep_rest to keep what is over as the client''s credit.', private.invoice_balance(v_invoice)));
   end if;
   perform private.drop_open_intent(p_invoice_id);
   insert into public.payments (user_id, amount_cents, currency, description, status, provider, idempotency_key, invoice_id, method_type,
@@ -9668,12 +10717,154 @@ begin
   perform private.allocate_payment(v_id);
   return v_id;
 end $$;
-comment on function public.record_manual_payment(uuid, integer, public.payment_method_type, text, timestamptz, text) is
-  'security definer: a coach records cash, a transfer, a voucher or the like for an open invoice of her practice, at most its balance. Returns the payment.';
-revoke execute on function public.record_manual_payment(uuid, integer, public.payment_method_type, text, timestamptz, text)
+comment on function public.record_manual_payment(uuid, integer, public.payment_method_type, text, timestamptz, text, boolean) is
+  'security definer: a coach records cash, a transfer, a voucher or the like for an open invoice of her practice. More than its balance only if she says so; the rest is then the client''s credit. Returns the payment.';
+revoke execute on function public.record_manual_payment(uuid, integer, public.payment_method_type, text, timestamptz, text, boolean)
   from public, anon, authenticated, service_role;
-grant execute on function public.record_manual_payment(uuid, integer, public.payment_method_type, text, timestamptz, text)
+grant execute on function public.record_manual_payment(uuid, integer, public.payment_method_type, text, timestamptz, text, boolean)
   to authenticated, service_role;
+
+create or replace function public.record_payment_on_account(p_coach_client_id uuid, p_amount_cents integer, p_currency text,
+  p_method public.payment_method_type, p_reference text default null, p_received_at timestamptz default null,
+  p_allocations jsonb default '[]', p_description text default null) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_client public.coach_clients;
+  v_practice_id uuid;
+  v_part record;
+  v_id uuid;
+begin
+  select c.*, m.practice_id into v_client.id, v_client.coach_id, v_client.client_id, v_practice_id
+  from (select c.id, c.coach_id, c.client_id from public.coach_clients c where c.id = p_coach_client_id) c
+  join public.practice_members m on m.user_id = c.coach_id
+  where m.practice_id = any ((select private.my_practice_ids())::uuid[]);
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  perform private.check_manual(p_method, p_reference, p_received_at);
+  if not coalesce(private.is_currency(p_currency), false) then
+    perform private.fail(422, 'currency_unknown', 'There is no such currency.');
+  end if;
+  if jsonb_typeof(p_allocations) <> 'array' then perform private.fail(422, 'invalid_line', 'Allocations are a list.'); end if;
+  -- Invoices first and in one order, as everywhere.
+  perform from public.invoices i where i.id in (select (x ->> 'invoice_id')::uuid from jsonb_array_elements(p_allocations) x)
+    order by i.id for no key update;
+  insert into public.payments (user_id, coach_client_id, practice_id, amount_cents, currency, description, status, provider, method_type,
+    reference, recorded_by, paid_at)
+  values (v_client.client_id, v_client.id, v_practice_id, p_amount_cents, p_currency, p_description, 'paid', 'manual', p_method,
+    nullif(btrim(p_reference), ''), private.me(), coalesce(p_received_at, now()))
+  returning id into v_id;
+  for v_part in select * from jsonb_to_recordset(p_allocations) as x (invoice_id uuid, amount_cents integer) loop
+    perform public.allocate_to_invoice(v_id, v_part.invoice_id, v_part.amount_cents);
+  end loop;
+  return v_id;
+end $$;
+comment on function public.record_payment_on_account(uuid, integer, text, public.payment_method_type, text, timestamptz, jsonb, text) is
+  'security definer: a coach records money of a client of her practice that is for several invoices, [{invoice_id, amount_cents}], or for none yet. What no invoice gets is the client''s credit. Returns the payment.';
+revoke execute on function public.record_payment_on_account(uuid, integer, text, public.payment_method_type, text, timestamptz, jsonb, text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.record_payment_on_account(uuid, integer, text, public.payment_method_type, text, timestamptz, jsonb, text)
+  to authenticated;
+
+-- schemas/40_billing/77_allocate_by_hand.sql
+-- Money goes to invoices and back by hand; what was entered by mistake is undone, and all of it stays on record in the journal.
+
+create or replace function private.lock_my_payment(p_payment_id uuid, p_invoice_id uuid default null) returns public.payments
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_payment public.payments;
+begin
+  perform from public.payments p where p.id = p_payment_id
+    and (not private.acting_as_api() or p.practice_id = any ((select private.my_practice_ids())::uuid[]));
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  perform from public.invoices i where i.id = p_invoice_id
+    or i.id in (select a.invoice_id from public.payment_allocations a where a.payment_id = p_payment_id) order by i.id for no key update;
+  select * into v_payment from public.payments p where p.id = p_payment_id for no key update;
+  if v_payment.status not in ('paid', 'refunded') then
+    perform private.fail(409, 'payment_not_made', 'Only money that came in can be given to an invoice or go back.');
+  end if;
+  return v_payment;
+end $$;
+comment on function private.lock_my_payment(uuid, uuid) is
+  'security definer: locks a payment of the caller''s practice, its invoices before it, which the caller may see but not write.';
+revoke execute on function private.lock_my_payment(uuid, uuid) from public, anon, authenticated, service_role;
+
+create or replace function public.allocate_to_invoice(p_payment_id uuid, p_invoice_id uuid, p_amount_cents integer default null) returns integer
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, false);
+  v_payment constant public.payments := private.lock_my_payment(p_payment_id, p_invoice_id);
+  v_amount integer;
+begin
+  if v_invoice.status <> 'pending' or private.invoice_balance(v_invoice) <= 0 then
+    perform private.fail(409, 'invoice_not_open', 'Nothing is to be paid on this invoice.');
+  end if;
+  v_amount := coalesce(p_amount_cents, least(private.invoice_balance(v_invoice),
+    v_payment.amount_cents - greatest(v_payment.refunded_cents, v_payment.refund_reserved_cents) - v_payment.allocated_cents));
+  if v_amount <= 0 then
+    perform private.fail(case when p_amount_cents is null then 409 else 422 end,
+      case when p_amount_cents is null then 'allocation_exceeds_payment' else 'amount_out_of_range' end,
+      'The amount must be larger than 0, and the payment must have that much left.');
+  end if;
+  perform private.drop_open_intent(p_invoice_id);
+  insert into public.payment_allocations (payment_id, invoice_id, amount_cents, currency)
+  values (p_payment_id, p_invoice_id, v_amount, v_payment.currency)
+  on conflict (payment_id, invoice_id) do update set amount_cents = public.payment_allocations.amount_cents + excluded.amount_cents;
+  return v_amount;
+end $$;
+comment on function public.allocate_to_invoice(uuid, uuid, integer) is
+  'security definer: a coach gives a part of a payment to an open invoice of the same client, or as much as fits. Returns the amount.';
+
+create or replace function public.release_from_invoice(p_payment_id uuid, p_invoice_id uuid, p_amount_cents integer default null) returns integer
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, false);
+  v_payment constant public.payments := private.lock_my_payment(p_payment_id, p_invoice_id);
+  v_there integer;
+begin
+  select a.amount_cents into v_there from public.payment_allocations a where a.payment_id = v_payment.id and a.invoice_id = v_invoice.id;
+  if coalesce(v_there, 0) = 0 then
+    perform private.fail(409, 'nothing_allocated', 'Nothing of this payment is on that invoice.');
+  elsif coalesce(p_amount_cents, v_there) not between 1 and v_there then
+    perform private.fail(422, 'amount_out_of_range', 'More than is there cannot be taken off.', format('%s is there.', v_there));
+  end if;
+  update public.payment_allocations set amount_cents = amount_cents - coalesce(p_amount_cents, v_there)
+    where payment_id = p_payment_id and invoice_id = p_invoice_id;
+  return coalesce(p_amount_cents, v_there);
+end $$;
+comment on function public.release_from_invoice(uuid, uuid, integer) is
+  'security definer: a coach takes money off an invoice again; it is open once more, and the money is the client''s credit. Returns the amount.';
+
+create or replace function public.undo_payment(p_payment_id uuid, p_reason text) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_payment constant public.payments := private.lock_my_payment(p_payment_id);
+  v_receipt public.invoices;
+  v_refund uuid;
+begin
+  if v_payment.provider <> 'manual' then
+    perform private.fail(409, 'not_manual', 'Only what was recorded by hand is undone.', 'Refund it instead.');
+  elsif v_payment.refund_reserved_cents > 0 then
+    perform private.fail(409, 'payment_refunded', 'Money of this payment went back; it was made.', 'Refund the rest instead.');
+  elsif nullif(btrim(p_reason), '') is null then
+    perform private.fail(422, 'reason_needed', 'Say why the payment is undone.');
+  end if;
+  update public.payment_allocations set amount_cents = 0 where payment_id = p_payment_id and amount_cents > 0;
+  insert into public.payment_refunds (payment_id, amount_cents, status, reason, requested_by, metadata)
+  values (p_payment_id, v_payment.amount_cents, 'succeeded', p_reason, private.me(), '{"undone": true}')
+  returning id into v_refund;
+  select * into v_receipt from public.invoices i where i.payment_id = p_payment_id and i.credited_cents = 0 for no key update;
+  if found then
+    perform private.make_credit_note(v_receipt, v_receipt.total_amount_cents, v_receipt.tax_cents, p_reason);
+    update public.invoices set credited_cents = total_amount_cents where id = v_receipt.id;
+  end if;
+  return v_refund;
+end $$;
+comment on function public.undo_payment(uuid, text) is
+  'security definer: a coach undoes a payment that was recorded by mistake: its invoices are open again, its receipt is taken back, and the payment stays on record as undone. Returns the refund that says so.';
+
+revoke execute on function public.allocate_to_invoice(uuid, uuid, integer), public.release_from_invoice(uuid, uuid, integer),
+  public.undo_payment(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.allocate_to_invoice(uuid, uuid, integer), public.release_from_invoice(uuid, uuid, integer),
+  public.undo_payment(uuid, text) to authenticated, service_role;
 
 -- schemas/40_billing/78_inbox.sql
 -- The inbox of webhooks and the list of what must be asked again.
@@ -9808,6 +10999,114 @@ comment on function public.set_webhook_secret(uuid, text) is
   'security definer: writes secrets that nobody may read. The gateway has told what it signs the account''s events with; the one before still holds.';
 revoke execute on function public.set_webhook_secret(uuid, text) from public, anon, authenticated, service_role;
 grant execute on function public.set_webhook_secret(uuid, text) to service_role;
+
+-- schemas/40_billing/92_verify_billing.sql
+-- Whether documents, movements, counters and books agree; and where they do not. Each check finds what must not exist.
+
+create or replace function private.verify_documents(p_practice_ids uuid[])
+  returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
+  language sql stable security definer set search_path = '' as $$
+  select i.practice_id, 'total_of_lines', 'document', i.id::text, i.total_amount_cents::text, coalesce(s.gross, 0)::text
+  from public.invoices i cross join lateral private.invoice_sums(i.id, i.tax_rate_bp, i.tax_inclusive) s
+  where i.practice_id = any (p_practice_ids) and i.finalized_at is not null and not i.is_history
+    and (i.subtotal_cents + i.tax_cents <> i.total_amount_cents or s.gross <> i.total_amount_cents
+      or (i.document_kind in ('invoice', 'tax_invoice') and s.tax <> i.tax_cents))
+  union all
+  select i.practice_id, 'paid_by_allocations', 'document', i.id::text, (i.amount_paid_cents || ' and ' || i.amount_refunded_cents),
+    (a.kept || ' and ' || a.back)
+  from public.invoices i cross join lateral (select coalesce(sum(x.amount_cents), 0) as kept, coalesce(sum(x.refunded_cents), 0) as back
+    from public.payment_allocations x where x.invoice_id = i.id) a
+  where i.practice_id = any (p_practice_ids) and not i.is_history and (i.amount_paid_cents, i.amount_refunded_cents) <> (a.kept, a.back)
+  union all
+  select i.practice_id, 'credited_by_notes', 'document', i.id::text, (i.credited_cents || ' and ' || i.refund_covered_cents),
+    (n.taken || ' and ' || n.covered)
+  from public.invoices i cross join lateral (select coalesce(sum(x.total_amount_cents), 0) as taken, coalesce(sum(x.refund_covered_cents), 0) as covered
+    from public.invoices x where x.credit_of_invoice_id = i.id and x.finalized_at is not null) n
+  where i.practice_id = any (p_practice_ids) and i.document_kind <> 'credit_note' and (i.credited_cents, i.refund_covered_cents) <> (n.taken, n.covered)
+  union all
+  select s.practice_id, 'numbers_without_holes', 'series', concat_ws(' ', s.document_kind, s.year),
+    (s.last_number - s.first_number + 1)::text, count(i.id)::text
+  from public.invoice_series s left join public.invoices i on i.practice_id = s.practice_id and i.document_kind = s.document_kind
+    and i.series_year = s.year and i.number between s.first_number and s.last_number
+  where s.practice_id = any (p_practice_ids) group by s.practice_id, s.document_kind, s.year
+  having count(distinct i.number) <> s.last_number - s.first_number + 1 or count(i.id) <> count(distinct i.number)
+  union all
+  select i.practice_id, 'state_of_seat', 'seat', a.id::text, w.wanted::text, a.billing_status::text
+  from public.invoice_line_items l join public.invoices i on i.id = l.invoice_id join public.session_attendees a on a.id = l.attendee_id
+  cross join lateral (select case when i.status = 'paid' then 'paid' when i.status = 'refunded' or i.written_off_at is not null then 'written_off'
+    else 'awaiting_payment' end as wanted) w
+  where i.practice_id = any (p_practice_ids) and i.finalized_at is not null and i.status <> 'canceled' and l.released_at is null
+    and not i.is_history and a.billing_status::text <> w.wanted
+$$;
+comment on function private.verify_documents(uuid[]) is
+  'security definer: reads all of the practices given. Where documents do not agree with their lines, allocations, credit notes, series and seats.';
+revoke execute on function private.verify_documents(uuid[]) from public, anon, authenticated, service_role;
+
+create or replace function private.verify_movements(p_practice_ids uuid[])
+  returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
+  language sql stable security definer set search_path = '' as $$
+  select p.practice_id, 'counters_of_payment', 'payment', p.id::text, concat_ws(' ', p.allocated_cents, p.refunded_cents, p.refund_reserved_cents),
+    concat_ws(' ', a.kept, r.back, r.reserved)
+  from public.payments p
+  cross join lateral (select coalesce(sum(x.amount_cents), 0) as kept from public.payment_allocations x where x.payment_id = p.id) a
+  cross join lateral (select coalesce(sum(x.amount_cents) filter (where x.status = 'succeeded'), 0) as back,
+    coalesce(sum(x.amount_cents) filter (where x.status <> 'failed'), 0) as reserved, count(*) as refunds
+    from public.payment_refunds x where x.payment_id = p.id) r
+  -- What came in as refunded has no refunds of its own.
+  where p.practice_id = any (p_practice_ids) and (p.status <> 'refunded' or r.refunds > 0)
+    and (p.allocated_cents, p.refunded_cents, p.refund_reserved_cents) <> (a.kept, r.back, r.reserved)
+  union all
+  select t.practice_id, 'journal_balanced', 'transaction', t.id::text, '0', coalesce(sum(e.amount_cents)::text, 'no entries')
+  from public.journal_transactions t left join public.journal_entries e on e.transaction_id = t.id
+  where t.practice_id = any (p_practice_ids) group by t.practice_id, t.id having coalesce(sum(e.amount_cents), 1) <> 0
+  union all
+  select i.practice_id, 'document_in_journal', 'document', i.id::text, private.books_of_document(i)::text, 'missing ' || u.missing::text
+  from public.invoices i cross join lateral private.unposted('document', i.id, private.books_of_document(i)) u (missing)
+  where i.practice_id = any (p_practice_ids) and i.finalized_at is not null and not i.is_history and u.missing <> '{}'
+  union all
+  select p.practice_id, 'payment_in_journal', 'payment', p.id::text, private.books_of_payment(p)::text, 'missing ' || u.missing::text
+  from public.payments p join public.practices r on r.id = p.practice_id
+  cross join lateral private.unposted('payment', p.id, private.books_of_payment(p)) u (missing)
+  where p.practice_id = any (p_practice_ids) and u.missing <> '{}'
+    -- What was paid before there was a practice is history until something is done with it.
+    and (p.created_at >= r.created_at
+      or exists (select from public.journal_transactions t where t.subject = 'payment' and t.subject_id = p.id))
+  union all
+  select coalesce(b.practice_id, j.practice_id), 'receivable_of_client', 'client', concat_ws(' ', coalesce(b.coach_client_id, j.coach_client_id),
+    coalesce(b.currency, j.currency)), coalesce(b.open, 0)::text, coalesce(j.amount, 0)::text
+  from (select i.practice_id, i.coach_client_id, i.currency, sum(private.invoice_balance(i)) as open from public.invoices i
+      where i.practice_id = any (p_practice_ids) and not i.is_history and i.written_off_at is null and i.finalized_at is not null group by 1, 2, 3) b
+  full join (select t.practice_id, t.coach_client_id, t.currency, sum(e.amount_cents) as amount
+      from public.journal_transactions t join public.journal_entries e on e.transaction_id = t.id and e.account = 'receivable'
+      where t.practice_id = any (p_practice_ids) group by 1, 2, 3) j
+    on concat_ws(' ', j.practice_id, j.currency, j.coach_client_id) = concat_ws(' ', b.practice_id, b.currency, b.coach_client_id)
+  where coalesce(b.open, 0) <> coalesce(j.amount, 0)
+$$;
+comment on function private.verify_movements(uuid[]) is
+  'security definer: reads all of the practices given. Where payments and documents do not agree with their counters and with the journal, and clients with what the books say they owe.';
+revoke execute on function private.verify_movements(uuid[]) from public, anon, authenticated, service_role;
+
+create or replace function private.verify_billing(p_practice_id uuid default null)
+  returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
+  language sql stable security definer set search_path = '' as $$
+  with asked as (select coalesce(array_agg(p.id), '{}') as ids from public.practices p where p_practice_id is null or p.id = p_practice_id)
+  select d.* from asked, private.verify_documents(asked.ids) d
+  union all select m.* from asked, private.verify_movements(asked.ids) m
+$$;
+comment on function private.verify_billing(uuid) is
+  'security definer: reads every practice. Where books, documents and balances of one practice, or of all, do not agree; no row when they do.';
+revoke execute on function private.verify_billing(uuid) from public, anon, authenticated, service_role;
+grant execute on function private.verify_billing(uuid) to service_role;
+
+create or replace function public.verify_books()
+  returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
+  language sql stable security definer set search_path = '' as $$
+  select v.* from unnest(private.my_practice_ids()) p (id), private.verify_billing(p.id) v
+$$;
+comment on function public.verify_books() is
+  'security definer: the checks sum up more than one policy shows at once. Where the books of the caller''s practice do not agree; no row when they do.';
+revoke execute on function public.verify_books() from public, anon, authenticated, service_role;
+grant execute on function public.verify_books() to authenticated;
 
 -- schemas/45_documents/10_letterheads.sql
 -- What a practice's documents carry besides its legal particulars: logo, a line at the foot, where to transfer money.
@@ -13184,6 +14483,177 @@ select private.ensure_constraints(
   'public.notification_preferences',
   'notification_preferences_quiet_hours_check check ( not quiet_hours_enabled or coalesce(quiet_hours_start <> quiet_hours_end, false) ) not valid');
 
+-- schemas/60_notifications/32_notification_choices.sql
+-- What the older table of preferences has no column for. Beside it, since old databases have a row there for everybody.
+create table if not exists public.notification_choices (
+  user_id uuid primary key references public.users (id) on delete cascade,
+  push_session_updates boolean not null default false,
+  push_system_updates boolean not null default false,
+  email_payments boolean not null default true,
+  inapp_payments boolean not null default true,
+  push_payments boolean not null default false,
+  hide_content boolean not null default false,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+comment on table public.notification_choices is 'More of a person''s choices about notices. No row: the defaults.';
+comment on column public.notification_choices.hide_content is
+  'Mail and notices on devices say that there is something, and neither what nor from whom.';
+
+revoke all on public.notification_choices from public, anon, authenticated, service_role;
+grant select on public.notification_choices to authenticated;
+grant insert (
+  user_id, push_session_updates, push_system_updates, email_payments, inapp_payments, push_payments, hide_content
+), update (
+  push_session_updates, push_system_updates, email_payments, inapp_payments, push_payments, hide_content
+) on public.notification_choices to authenticated;
+grant select, insert, update, delete on public.notification_choices to service_role;
+alter table public.notification_choices enable row level security;
+
+drop policy if exists notification_choices_select_own on public.notification_choices;
+create policy notification_choices_select_own on public.notification_choices for select to authenticated
+using (user_id = (select private.me()));
+comment on policy notification_choices_select_own on public.notification_choices is 'One''s own.';
+drop policy if exists notification_choices_insert_own on public.notification_choices;
+create policy notification_choices_insert_own on public.notification_choices for insert to authenticated
+with check (user_id = (select private.me()));
+comment on policy notification_choices_insert_own on public.notification_choices is 'For oneself.';
+drop policy if exists notification_choices_update_own on public.notification_choices;
+create policy notification_choices_update_own on public.notification_choices for update to authenticated
+using (user_id = (select private.me())) with check (user_id = (select private.me()));
+comment on policy notification_choices_update_own on public.notification_choices is 'One''s own.';
+
+drop trigger if exists notification_choices_touch on public.notification_choices;
+create trigger notification_choices_touch before update on public.notification_choices
+for each row execute function private.touch_updated_at();
+
+create or replace function private.wants(p_user_id uuid, p_channel text, p_topic text)
+returns boolean
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_all jsonb;
+begin
+  -- One model: <channel>_<topic>, and <channel>_enabled for all of a channel. What neither table knows is not sent.
+  select
+    coalesce((select to_jsonb(n) from public.notification_preferences as n where n.user_id = p_user_id),
+      '{"email_enabled": true, "inapp_enabled": true, "push_enabled": false, "email_session_reminders": true,
+        "email_session_updates": true, "email_messages": true, "inapp_session_reminders": true,
+        "inapp_session_updates": true, "inapp_messages": true, "inapp_system_updates": true}')
+    || coalesce((select to_jsonb(c) from public.notification_choices as c where c.user_id = p_user_id),
+      '{"email_payments": true, "inapp_payments": true}')
+  into v_all;
+  return coalesce((v_all ->> (p_channel || '_enabled'))::boolean, false)
+    and coalesce((v_all ->> (p_channel || '_' || p_topic))::boolean, false);
+end;
+$$;
+comment on function private.wants(uuid, text, text) is
+  'security definer: reads somebody''s choices. Whether a person wants to hear of a topic on a channel (inapp, email, push).';
+revoke execute on function private.wants(uuid, text, text) from public, anon, authenticated, service_role;
+grant execute on function private.wants(uuid, text, text) to service_role;
+
+-- schemas/60_notifications/34_notification_deliveries.sql
+create table if not exists public.notification_deliveries (
+  id uuid primary key default gen_random_uuid(),
+  notification_id uuid not null references public.notifications (id) on delete cascade,
+  user_id uuid not null references public.users (id) on delete cascade,
+  channel public.message_delivery_channel not null,
+  topic text not null,
+  state text not null default 'pending',
+  reason text,
+  attempts integer not null default 0,
+  next_attempt_at timestamptz,
+  lease_until timestamptz,
+  provider_id text,
+  sent_at timestamptz,
+  error_message text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint notification_deliveries_once_key unique (notification_id, channel),
+  constraint notification_deliveries_channel_check check (channel in ('email', 'push')),
+  constraint notification_deliveries_state_check check (state in ('pending', 'leased', 'sent', 'failed', 'suppressed')),
+  constraint notification_deliveries_due_check check ((state in ('pending', 'leased')) = (next_attempt_at is not null)),
+  constraint notification_deliveries_lease_check check ((state = 'leased') = (lease_until is not null)),
+  constraint notification_deliveries_sent_check check ((state = 'sent') = (sent_at is not null))
+);
+comment on table public.notification_deliveries is
+  'A notice on its way by mail or to devices, and what became of it. The open rows are the worker''s queue.';
+comment on column public.notification_deliveries.topic is 'The choice that switches it off: <channel>_<topic>.';
+comment on column public.notification_deliveries.reason is
+  'Why it failed or was not tried: preference_off, no_email, no_subscription, inactive, read, moved, cancelled, left, too_late, or the provider''s word.';
+
+create index if not exists notification_deliveries_user_idx on public.notification_deliveries (user_id);
+create index if not exists notification_deliveries_due_idx
+  on public.notification_deliveries (next_attempt_at) where state in ('pending', 'leased');
+
+revoke all on public.notification_deliveries from public, anon, authenticated, service_role;
+grant select on public.notification_deliveries to authenticated;
+grant select, insert, update, delete on public.notification_deliveries to service_role;
+alter table public.notification_deliveries enable row level security;
+
+drop policy if exists notification_deliveries_select_own on public.notification_deliveries;
+create policy notification_deliveries_select_own on public.notification_deliveries for select to authenticated
+using (user_id = (select private.me()) or (select private.i_am_admin()));
+comment on policy notification_deliveries_select_own on public.notification_deliveries is
+  'Everybody sees what became of what they were to be told; an admin sees all.';
+
+drop trigger if exists notification_deliveries_touch on public.notification_deliveries;
+create trigger notification_deliveries_touch before update on public.notification_deliveries
+for each row execute function private.touch_updated_at();
+
+create or replace function private.notice_quiet_until(p_user_id uuid, p_expires_at timestamptz, p_now timestamptz default now())
+returns timestamptz
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  -- Quiet hours put off, they drop nothing. What would be pointless by their end, a reminder of a session in the morning,
+  -- comes at once.
+  select case when q.until_at < coalesce(p_expires_at, 'infinity') then q.until_at end
+  from (select private.quiet_until(p_user_id, p_now) as until_at) as q
+$$;
+comment on function private.notice_quiet_until(uuid, timestamptz, timestamptz) is
+  'security definer: reads somebody''s quiet hours. Until when a notice waits; null when it goes out now.';
+revoke execute on function private.notice_quiet_until(uuid, timestamptz, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function private.notice_quiet_until(uuid, timestamptz, timestamptz) to service_role;
+
+create or replace function private.notice_refusal(p_delivery_id uuid, p_now timestamptz default now())
+returns text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  d record;
+begin
+  select x.*, n.read_at, n.expires_at, n.data, u.status, u.email into d
+  from public.notification_deliveries as x
+  join public.notifications as n on n.id = x.notification_id
+  join public.users as u on u.id = x.user_id
+  where x.id = p_delivery_id;
+  return case
+    when d.status <> 'active' then 'inactive'
+    when d.channel = 'email' and (d.email = '' or d.email like '%.invalid') then 'no_email'
+    when d.channel = 'push' and not exists (
+      select from public.push_subscriptions as s where s.user_id = d.user_id and s.retired_at is null
+    ) then 'no_subscription'
+    when not private.wants(d.user_id, d.channel::text, d.topic) then 'preference_off'
+    when d.read_at is not null then 'read'
+    when d.expires_at <= p_now then 'too_late'
+    when d.topic = 'session_reminders' then private.reminder_refusal(d.user_id, d.data)
+  end;
+end;
+$$;
+comment on function private.notice_refusal(uuid, timestamptz) is
+  'security definer: reads addresses, choices and sessions of others. Why a notice must not go out now; null when it may. Asked when it is planned and again just before it is sent.';
+revoke execute on function private.notice_refusal(uuid, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function private.notice_refusal(uuid, timestamptz) to service_role;
+
 -- schemas/60_notifications/40_words.sql
 create or replace function private.money_text(p_amount_cents bigint, p_currency text)
 returns text
@@ -13248,16 +14718,19 @@ as $$
     ('session_moved', 'session_rescheduled', 'session_updates',
       'Session moved', '“{what}” was moved by {who}. It is now on {when}.',
       'מועד הפגישה השתנה', 'מועד הפגישה „{what}” שונה על ידי {who}. המועד החדש: {when}.'),
-    ('invoice_issued', 'payment_reminder', 'system_updates',
+    ('session_reminder', 'session_reminder', 'session_reminders',
+      'Reminder', '“{what}” with {who} begins on {when}.',
+      'תזכורת', 'הפגישה „{what}” עם {who} מתחילה ב־{when}.'),
+    ('invoice_issued', 'payment_reminder', 'payments',
       'New invoice', '{who} sent you an invoice: {what}.',
       'חשבון חדש', 'התקבל חשבון מ{who}: {what}.'),
-    ('payment_received', 'system_update', 'system_updates',
+    ('payment_received', 'system_update', 'payments',
       'Payment received', '{who} paid {what}.',
       'התקבל תשלום', 'התקבל תשלום מ{who}: {what}.'),
-    ('payment_recorded', 'system_update', 'system_updates',
+    ('payment_recorded', 'system_update', 'payments',
       'Payment recorded', '{who} recorded your payment of {what}.',
       'התשלום נרשם', 'התשלום שלך נרשם על ידי {who}: {what}.'),
-    ('refund_made', 'system_update', 'system_updates',
+    ('refund_made', 'system_update', 'payments',
       'Refund', '{who} gave you {what} back.',
       'החזר כספי', 'קיבלת החזר מ{who}: {what}.'),
     ('note_shared', 'coach_message', 'messages',
@@ -13303,7 +14776,8 @@ create or replace function private.tell(
   p_data jsonb,
   p_who text default null,
   p_what text default null,
-  p_when timestamptz default null
+  p_when timestamptz default null,
+  p_expires_at timestamptz default null
 )
 returns void
 language plpgsql
@@ -13312,7 +14786,8 @@ set search_path = ''
 as $$
 declare
   person public.users%rowtype;
-  choices public.notification_preferences%rowtype;
+  channels text[];
+  notice uuid;
   words record;
   title text;
   message text;
@@ -13326,15 +14801,13 @@ begin
   if person.id is null or words.type is null then
     return;
   end if;
-  select * into choices from public.notification_preferences as n where n.user_id = p_user_id;
-  if choices.user_id is not null and not (
-    choices.inapp_enabled
-    and case words.topic
-      when 'session_updates' then choices.inapp_session_updates
-      when 'messages' then choices.inapp_messages
-      else choices.inapp_system_updates
-    end
-  ) then
+  -- Mail about a session that was made, moved or cancelled is the calendar invitation's business, which says it by itself.
+  channels := array(
+    select c.name
+    from unnest(array['inapp', 'email', 'push']) as c (name)
+    where private.wants(p_user_id, c.name, words.topic) and not (c.name = 'email' and words.topic = 'session_updates')
+  );
+  if cardinality(channels) = 0 then
     return;
   end if;
   if person.language = 'he' then
@@ -13348,14 +14821,22 @@ begin
     to_char(p_when at time zone coalesce(person.timezone, 'UTC'), 'YYYY-MM-DD HH24:MI'), ''
   ));
   message := replace(message, '{what}', coalesce(p_what, ''));
-  perform private.notify(
-    person.id, words.type, title, message, coalesce(p_data, '{}') || jsonb_build_object('kind', p_kind), p_action_url
-  );
+  -- Who wants mail only has a row too, which the app does not show.
+  insert into public.notifications (user_id, type, title, message, data, action_url, sent_at, channel, expires_at)
+  values (
+    person.id, words.type, left(title, 300), left(message, 2000),
+    coalesce(p_data, '{}') || jsonb_build_object('kind', p_kind), p_action_url, now(), channels[1], p_expires_at)
+  returning id into notice;
+  insert into public.notification_deliveries (notification_id, user_id, channel, topic, next_attempt_at)
+  select notice, person.id, c.name::public.message_delivery_channel, words.topic,
+    coalesce(private.notice_quiet_until(person.id, p_expires_at), now())
+  from unnest(channels) as c (name)
+  where c.name <> 'inapp';
 end;
 $$;
-comment on function private.tell(uuid, text, text, jsonb, text, text, timestamptz) is
+comment on function private.tell(uuid, text, text, jsonb, text, text, timestamptz, timestamptz) is
   'security definer: nobody may insert notifications. Tells a person of something that others did: in their language and zone, if they want to hear of it.';
-revoke execute on function private.tell(uuid, text, text, jsonb, text, text, timestamptz)
+revoke execute on function private.tell(uuid, text, text, jsonb, text, text, timestamptz, timestamptz)
 from public, anon, authenticated, service_role;
 
 -- schemas/60_notifications/50_session_notices.sql
@@ -13512,7 +14993,8 @@ revoke execute on function private.invoices_tell() from public, anon, authentica
 
 drop trigger if exists invoices_tell on public.invoices;
 create trigger invoices_tell after update of finalized_at on public.invoices
-for each row when (old.finalized_at is null and new.finalized_at is not null and not new.issued_elsewhere)
+for each row when (old.finalized_at is null and new.finalized_at is not null and not new.issued_elsewhere
+  and new.document_kind in ('invoice', 'tax_invoice'))
 execute function private.invoices_tell();
 
 create or replace function private.payments_tell()
@@ -13670,6 +15152,176 @@ drop trigger if exists coach_clients_tell on public.coach_clients;
 create trigger coach_clients_tell after insert or update of status, invited_at on public.coach_clients
 for each row execute function private.coach_clients_tell();
 
+-- schemas/60_notifications/56_session_reminders.sql
+create table if not exists public.session_reminders (
+  session_id uuid not null references public.sessions (id) on delete cascade,
+  user_id uuid not null references public.users (id) on delete cascade,
+  lead_minutes integer not null,
+  scheduled_at timestamptz not null,
+  created_at timestamptz not null default now(),
+  primary key (session_id, user_id, lead_minutes, scheduled_at)
+);
+comment on table public.session_reminders is
+  'Who was reminded of which session how long before. The key is what makes a reminder come once, whoever works and however often.';
+
+create index if not exists session_reminders_user_idx on public.session_reminders (user_id);
+
+revoke all on public.session_reminders from public, anon, authenticated, service_role;
+grant select on public.session_reminders to authenticated, service_role;
+alter table public.session_reminders enable row level security;
+
+drop policy if exists session_reminders_select_own on public.session_reminders;
+create policy session_reminders_select_own on public.session_reminders for select to authenticated
+using (user_id = (select private.me()) or (select private.i_am_admin()));
+comment on policy session_reminders_select_own on public.session_reminders is 'Everybody sees their own; an admin sees all.';
+
+create or replace function private.reminder_refusal(p_user_id uuid, p_data jsonb)
+returns text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  s record;
+begin
+  select x.status, x.scheduled_at, x.coach_id into s
+  from public.sessions as x
+  where x.id = (p_data ->> 'session_id')::uuid;
+  return case
+    when s.status is null or s.status <> 'scheduled' then 'cancelled'
+    when s.scheduled_at <> (p_data ->> 'scheduled_at')::timestamptz then 'moved'
+    when s.coach_id <> p_user_id and not exists (
+      select
+      from public.session_attendees as a
+      where a.session_id = (p_data ->> 'session_id')::uuid and a.user_id = p_user_id and a.cancelled_at is null
+        and a.status in ('confirmed', 'checked_in')
+    ) then 'left'
+  end;
+end;
+$$;
+comment on function private.reminder_refusal(uuid, jsonb) is
+  'security definer: reads sessions and seats of others. Why a reminder no longer holds; null while it does.';
+revoke execute on function private.reminder_refusal(uuid, jsonb) from public, anon, authenticated, service_role;
+
+create or replace function private.remind_of_sessions(p_now timestamptz default now())
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_due record;
+  v_count integer := 0;
+begin
+  -- A day and an hour before, as time passes, whatever clocks do in between. Who has booked since then needs no reminder.
+  -- After an outage two may be due at once: both count as given, and the nearer one is told.
+  for v_due in
+    with due as (
+      select s.id as session_id, p.user_id, l.minutes, s.scheduled_at
+      from public.sessions as s
+      cross join unnest(array[1440, 60]) as l (minutes)
+      cross join lateral (
+        select s.coach_id as user_id, s.created_at as since
+        union
+        select a.user_id, a.created_at
+        from public.session_attendees as a
+        where a.session_id = s.id and a.user_id is not null and a.user_id <> s.coach_id and a.cancelled_at is null
+          and a.status = 'confirmed'
+      ) as p
+      where s.status = 'scheduled'
+        and s.scheduled_at > p_now
+        and s.scheduled_at <= p_now + make_interval(mins => l.minutes)
+        and s.scheduled_at - make_interval(mins => l.minutes) >= greatest(p.since, (
+          select max(e.created_at) from public.session_events as e where e.session_id = s.id and e.kind = 'rescheduled'
+        ))
+    ),
+    given as (
+      insert into public.session_reminders (session_id, user_id, lead_minutes, scheduled_at)
+      select d.session_id, d.user_id, d.minutes, d.scheduled_at from due as d
+      on conflict do nothing
+      returning session_id, user_id, lead_minutes, scheduled_at
+    )
+    select g.session_id, g.user_id, g.scheduled_at, s.title, s.coach_id, s.client_id
+    from (
+      select distinct on (x.session_id, x.user_id) x.* from given as x order by x.session_id, x.user_id, x.lead_minutes
+    ) as g
+    join public.sessions as s on s.id = g.session_id
+  loop
+    perform private.tell(
+      v_due.user_id, 'session_reminder', '/sessions/' || v_due.session_id,
+      jsonb_build_object('session_id', v_due.session_id, 'scheduled_at', v_due.scheduled_at),
+      private.called(case when v_due.user_id = v_due.coach_id then v_due.client_id else v_due.coach_id end),
+      v_due.title, v_due.scheduled_at, v_due.scheduled_at);
+    v_count := v_count + 1;
+  end loop;
+  return v_count;
+end;
+$$;
+comment on function private.remind_of_sessions(timestamptz) is
+  'security definer: reads sessions of everybody and writes notices. Reminds who takes part in what begins soon: never after it began, never of what is cancelled, once.';
+revoke execute on function private.remind_of_sessions(timestamptz) from public, anon, authenticated, service_role;
+grant execute on function private.remind_of_sessions(timestamptz) to service_role;
+
+-- schemas/60_notifications/58_unsubscribe.sql
+-- A link in each mail that switches its kind off, without signing in (RFC 8058). Nothing is stored for it: it is sealed with the
+-- installation's key, and says no more than whose mail about what.
+
+create or replace function private.unsubscribe_token(p_user_id uuid, p_topic text)
+returns text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_key bytea := (select l.key from private.live_log as l);
+  v_said bytea := convert_to(concat_ws(' ', 'unsubscribe', p_user_id, p_topic), 'UTF8');
+begin
+  return concat_ws('.', p_user_id, p_topic, encode(sha256(v_key || sha256(v_key || v_said)), 'hex'));
+end;
+$$;
+comment on function private.unsubscribe_token(uuid, text) is
+  'security definer: reads the installation''s key. What an unsubscribe link of a person carries for a topic.';
+revoke execute on function private.unsubscribe_token(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function private.unsubscribe_token(uuid, text) to service_role;
+
+create or replace function public.unsubscribe_by_link(p_token text)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_parts text[] := regexp_match(
+    p_token, '^([0-9a-f-]{36})\.(messages|session_reminders|session_updates|payments|system_updates)\.[0-9a-f]{64}$');
+begin
+  if v_parts is null or p_token is distinct from private.unsubscribe_token(v_parts[1]::uuid, v_parts[2]) then
+    perform private.fail(404, 'not_found', 'Not found.');
+  end if;
+  if v_parts[2] = 'payments' then
+    insert into public.notification_choices as c (user_id, email_payments)
+    select u.id, false from public.users as u where u.id = v_parts[1]::uuid
+    on conflict (user_id) do update set email_payments = false;
+  else
+    update public.notification_preferences as n
+    set
+      email_messages = n.email_messages and v_parts[2] <> 'messages',
+      email_session_reminders = n.email_session_reminders and v_parts[2] <> 'session_reminders',
+      email_session_updates = n.email_session_updates and v_parts[2] <> 'session_updates',
+      email_system_updates = n.email_system_updates and v_parts[2] <> 'system_updates'
+    where n.user_id = v_parts[1]::uuid;
+  end if;
+  return v_parts[2];
+end;
+$$;
+comment on function public.unsubscribe_by_link(text) is
+  'security definer: whoever holds the token is not signed in. Switches mail about the token''s topic off for its person; again changes nothing. It can do nothing else.';
+revoke execute on function public.unsubscribe_by_link(text) from public, anon, authenticated, service_role;
+grant execute on function public.unsubscribe_by_link(text) to anon, authenticated;
+
 -- schemas/80_live/10_live_log.sql
 -- What the log of live events knows about itself: one row.
 
@@ -13698,7 +15350,7 @@ comment on table private.live_log is 'One row about the log of live events: whos
 comment on column private.live_log.epoch is
   'The server, its timeline and the database that gave the numbers in the log. A restored copy counts anew, so it starts a new log.';
 comment on column private.live_log.key is
-  'Seals what the processes of this installation tell one another by NOTIFY, which any database user can hear, and tickets of streams.';
+  'Seals what the processes of this installation tell one another by NOTIFY, which any database user can hear; tickets of streams; links in mail that switch a kind of mail off.';
 comment on column private.live_log.pruned_id is 'With pruned_xid the last event thrown away: a cursor before it must start anew.';
 
 revoke all on private.live_log from public, anon, authenticated, service_role;
@@ -14803,6 +16455,19 @@ begin
     execute format('drop policy %I on %s', item.polname, item.tbl);
   end loop;
 
+  -- Whoever asks for a session could say that the coach had approved it.
+  if (
+    select count(*) from pg_attribute as a
+    where a.attrelid = to_regclass('public.session_requests') and a.attname in ('coach_id', 'client_id', 'status', 'session_id')
+      and not a.attisdropped
+  ) = 4 then
+    drop policy if exists session_requests_begin_pending on public.session_requests;
+    create policy session_requests_begin_pending on public.session_requests as restrictive for insert to authenticated
+      with check (
+        coach_id <> client_id
+        and (coach_id = (select private.me()) or (status::text = 'pending' and session_id is null)));
+  end if;
+
   -- Who delivers writes this log, and that is the service.
   if to_regclass('public.notification_delivery_logs') is not null then
     revoke insert, update, delete, truncate on public.notification_delivery_logs from public, anon, authenticated;
@@ -14988,6 +16653,7 @@ begin
     else
       execute format('alter function %s security invoker', item.signature);
     end if;
+    execute format('revoke execute on function %s from public, anon', item.signature);
     execute format('grant execute on function %s to authenticated, service_role', item.signature);
   end loop;
 end;
