@@ -39,6 +39,8 @@ ROWS = {
     "refund_id": ["refund"],
     "method_id": ["card"],
     "account_id": ["gateway"],
+    "package_id": ["package-retired"],
+    "credit_id": ["credit"],
     "conversation_id": ["direct", "circle"],
     "message_id": ["hello", "answer"],
     "attachment_id": ["file"],
@@ -57,11 +59,11 @@ NOTHING = json.dumps({"items": [], "next_cursor": None})
 OPEN_LISTS = {
     "/v1/tax-rules",
     "/v1/coach-directory",
+    "/v1/packages",
     "/v1/session-templates",
     "/v1/users",
     "/v1/notifications/preferences",
 }
-OPEN_LISTS = {"/v1/coach-directory", "/v1/session-templates", "/v1/users", "/v1/notifications/preferences"}
 # A stream never ends, so it has tests of its own: tests/features/live.
 STREAMS = {"/v1/live"}
 

@@ -13,6 +13,8 @@ from loom.features.booking import api as booking_api
 from loom.features.booking import errors as booking_errors
 from loom.features.books import api as books_api
 from loom.features.books import errors as books_errors
+from loom.features.credits import api as credits_api
+from loom.features.credits import errors as credits_errors
 from loom.features.documents import api as documents_api
 from loom.features.documents import errors as documents_errors
 from loom.features.hours import api as hours_api
@@ -43,6 +45,7 @@ ROUTERS: list[APIRouter] = [
     billing_api.router,
     books_api.router,
     documents_api.router,
+    credits_api.router,
 ]
 
 CONSTRAINT_ERRORS: list[Mapping[str, tuple[int, str, str]]] = [
@@ -57,6 +60,7 @@ CONSTRAINT_ERRORS: list[Mapping[str, tuple[int, str, str]]] = [
     billing_errors.CONSTRAINT_ERRORS,
     books_errors.CONSTRAINT_ERRORS,
     documents_errors.CONSTRAINT_ERRORS,
+    credits_errors.CONSTRAINT_ERRORS,
 ]
 
 ERROR_CODES: list[Mapping[str, str]] = [
@@ -73,6 +77,7 @@ ERROR_CODES: list[Mapping[str, str]] = [
     billing_errors.ERROR_CODES,
     books_errors.ERROR_CODES,
     documents_errors.ERROR_CODES,
+    credits_errors.ERROR_CODES,
 ]
 
 

@@ -85,5 +85,8 @@ def test_every_zone_of_the_tz_database(world: tuple[Owner, Scene], pytestconfig:
             assert slots[-1] + HOUR <= closes, (zone, day)
             assert len(slots) == (closes - opens) // HOUR, (zone, day)
             # By PostgreSQL's own zones: those that Python has may be of another year.
-            assert found["days"] == [day], (zone, day)
+            # Where midnight itself comes twice (the Azores), the hour between the two is the end of the day before.
+            longer = closes - opens > 24 * HOUR
+            assert set(found["days"]) <= ({day, day + timedelta(days=1)} if longer else {day}), (zone, day)
+            assert day in found["days"], (zone, day)
     assert odd > 50, "days with a clock change were among them"

@@ -92,10 +92,25 @@ async def booking(stage: Stage) -> None:
     stage.check("one of twenty got the slot, the others 409", counts == {201: 1, 409: 19})
     losers = [answer.json() for answer in answers if answer.status_code == 409]
     stage.check("a loser is told why, with a stable code", all(loser["code"] == "slot_taken" for loser in losers))
+    await _why_and_every_week(stage, slots[4]["starts_at"])
+    await stage.show(
+        "coach_blocks of those two",
+        """
+        select s.title, b.kind, lower(b.during) as busy_from, upper(b.during) as busy_to
+        from public.coach_blocks as b join public.sessions as s on s.id = b.session_id
+        where s.template_id = %(template_id)s order by b.during
+        """,
+        template_id=stage.facts["single_template"],
+    )
+
+
+async def _why_and_every_week(stage: Stage, taken: str) -> None:
+    """A client asks why a time is gone, and what would become of it every week."""
+    maya, sarah = stage.people[people.MAYA.email], stage.people[people.SARAH.email]
     reason = await sarah.get(
         f"/v1/coaches/{maya.user_id}/slots/reason",
         template_id=stage.facts["single_template"],
-        at=slots[4]["starts_at"],
+        at=taken,
     )
     stage.check(
         "and asked why, the time is taken; by whom is not said",
@@ -105,9 +120,7 @@ async def booking(stage: Stage) -> None:
         "/v1/series/plan",
         {
             "template_id": stage.facts["single_template"],
-            "local_start": datetime.fromisoformat(slots[4]["starts_at"])
-            .astimezone(MAYAS_ZONE)
-            .strftime("%Y-%m-%dT%H:%M"),
+            "local_start": datetime.fromisoformat(taken).astimezone(MAYAS_ZONE).strftime("%Y-%m-%dT%H:%M"),
             "timezone": people.MAYA.timezone,
             "rule": "FREQ=WEEKLY;COUNT=4",
         },
@@ -116,15 +129,6 @@ async def booking(stage: Stage) -> None:
     stage.check(
         "of four weeks the first is in the way, and that is said before anything is written",
         [time["ordinal"] for time in plan["items"] if time["problem"] == "taken"][:1] == [1],
-    )
-    await stage.show(
-        "coach_blocks of those two",
-        """
-        select s.title, b.kind, lower(b.during) as busy_from, upper(b.during) as busy_to
-        from public.coach_blocks as b join public.sessions as s on s.id = b.session_id
-        where s.template_id = %(template_id)s order by b.during
-        """,
-        template_id=stage.facts["single_template"],
     )
 
 

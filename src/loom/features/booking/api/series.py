@@ -39,7 +39,7 @@ async def create_series(body: CreateSeries, write: Write) -> Response:
 
 
 @router.get("/series")
-async def list_series(read: Read, limit: Limit = 50, cursor: Cursor = None) -> Page[Series]:
+async def list_session_series(read: Read, limit: Limit = 50, cursor: Cursor = None) -> Page[Series]:
     """Your series as a coach or client, oldest first."""
     return page_of(await queries.list_series(read, decode_after(cursor), limit + 1), limit, "created_at", "id")
 
