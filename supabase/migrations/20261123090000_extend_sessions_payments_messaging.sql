@@ -426,7 +426,7 @@ begin
     select p.oid::regprocedure as signature, p.proname = any (old_functions) as listed,
       has_function_privilege('authenticated', p.oid, 'execute') as for_people
     from pg_proc as p
-    where p.pronamespace = 'public'::regnamespace and p.prokind = 'f' and pg_has_role(current_user, p.proowner, 'member')
+    where p.pronamespace = 'public'::regnamespace and p.prokind in ('f', 'p') and pg_has_role(current_user, p.proowner, 'member')
       and not exists (select from pg_depend as d where d.objid = p.oid and d.classid = 'pg_proc'::regclass and d.deptype = 'e')
       and not exists (
         select from pg_depend as d
@@ -434,11 +434,11 @@ begin
       and (p.proname = any (old_functions)
         or (p.prosecdef and p.prosrc ~* format('\m(%s)\M', array_to_string(base_tables || beside_tables, '|'))))
   loop
-    execute format('revoke execute on function %s from public, anon', item.signature);
+    execute format('revoke execute on routine %s from public, anon', item.signature);
     if item.listed then
-      execute format('revoke execute on function %s from authenticated', item.signature);
+      execute format('revoke execute on routine %s from authenticated', item.signature);
     elsif item.for_people then
-      execute format('grant execute on function %s to authenticated', item.signature);
+      execute format('grant execute on routine %s to authenticated', item.signature);
     end if;
   end loop;
 
@@ -4769,12 +4769,12 @@ create table if not exists private.access_links (
   expires_at timestamptz not null,
   used_at timestamptz,
   revoked_at timestamptz,
-  constraint access_links_purpose check (purpose in ('invitation')),
+  constraint access_links_purpose check (purpose in ('confirm', 'decline', 'move', 'cancel')),
   constraint access_links_hash_form check (token_hash ~ '^[0-9a-f]{64}$')
 );
 comment on table private.access_links is
-  'Random tokens sent by e-mail, as SHA-256: each for one purpose and one seat, until it expires or is revoked.';
-comment on column private.access_links.used_at is 'When it was first redeemed. An answer may be changed until the session starts, so it stays good.';
+  'Random tokens sent by e-mail, as SHA-256: each for one action on one seat, once, until it expires or is revoked.';
+comment on column private.access_links.used_at is 'When it did what it is for. It then does nothing more, and still shows that it did.';
 
 create index if not exists access_links_attendee_idx on private.access_links (attendee_id);
 create index if not exists access_links_expiry_idx on private.access_links (expires_at);
@@ -5877,14 +5877,13 @@ begin
     )
     returning * into v_seat;
   end if;
-  perform private.enqueue('scheduling.send_invitation', jsonb_build_object('attendee_id', v_seat.id));
   return v_seat.id;
 end;
 $$;
 revoke execute on function public.invite_attendee(uuid, uuid, text, text, integer) from public, anon, authenticated, service_role;
 grant execute on function public.invite_attendee(uuid, uuid, text, text, integer) to authenticated;
 comment on function public.invite_attendee(uuid, uuid, text, text, integer) is
-  'security definer: nobody may insert seats. The coach asks a client or a guest by address; who declined or left may be asked again. The e-mail goes out after the commit. Gives the seat''s id.';
+  'security definer: nobody may insert seats. The coach asks a client or a guest by address; who declined or left may be asked again. The seat''s trigger sees to the letter, which goes out after the commit. Gives the seat''s id.';
 
 create or replace function private.answer_seat(p_attendee_id uuid, p_answer text)
 returns public.session_attendees
@@ -5947,123 +5946,6 @@ revoke execute on function public.respond_to_invitation(uuid, text) from public,
 grant execute on function public.respond_to_invitation(uuid, text) to authenticated;
 comment on function public.respond_to_invitation(uuid, text) is
   'security definer: nobody may update the status of a seat. The caller''s answer (confirmed or declined) to the invitation to a session. Gives the seat''s id.';
-
--- schemas/30_scheduling/73_invitation_links.sql
--- Invitations answered without signing in.
-
-create or replace function private.issue_invitation_link(p_attendee_id uuid)
-returns table (
-  token text, email text, recipient_name text, language public.language, coach_name text, title text,
-  starts_at timestamptz, ends_at timestamptz, timezone text, location text
-)
-language plpgsql
-volatile
-security definer
-set search_path = ''
-as $$
-declare
-  v_token text;
-begin
-  -- Two random uuids carry 244 random bits; hashing them together gives a token without structure.
-  v_token := encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 'hex');
-  insert into private.access_links (token_hash, purpose, attendee_id, email, expires_at)
-  select encode(sha256(convert_to(v_token, 'UTF8')), 'hex'), 'invitation', a.id, coalesce(u.email, a.email), s.scheduled_at
-  from public.session_attendees as a
-  join public.sessions as s on s.id = a.session_id
-  left join public.users as u on u.id = a.user_id
-  where a.id = p_attendee_id and a.cancelled_at is null and a.status <> 'declined' and a.role <> 'coach'
-    and s.status = 'scheduled' and s.scheduled_at > now() and coalesce(u.email, a.email) is not null;
-  if not found then
-    return;
-  end if;
-  return query
-    select
-      v_token, coalesce(u.email, a.email), private.seat_name(a), coalesce(u.language, c.language),
-      coalesce(nullif(btrim(concat_ws(' ', c.first_name, c.last_name)), ''), 'Loom'), s.title,
-      s.scheduled_at, s.ends_at, coalesce(u.timezone, s.timezone, 'UTC'), s.location
-    from public.session_attendees as a
-    join public.sessions as s on s.id = a.session_id
-    join public.users as c on c.id = s.coach_id
-    left join public.users as u on u.id = a.user_id
-    where a.id = p_attendee_id;
-end;
-$$;
-revoke execute on function private.issue_invitation_link(uuid) from public, anon, authenticated, service_role;
-grant execute on function private.issue_invitation_link(uuid) to service_role;
-comment on function private.issue_invitation_link(uuid) is
-  'security definer: access_links is granted to nobody. For the mail job: a new token of an open invitation, shown this once and stored as a hash, with what the letter says. No row when there is nothing left to send.';
-
-create or replace function private.redeem_invitation_link(p_token text)
-returns uuid
-language plpgsql
-volatile
-security definer
-set search_path = ''
-as $$
-declare
-  v_link private.access_links;
-begin
-  select * into v_link from private.access_links
-  where token_hash = encode(sha256(convert_to(p_token, 'UTF8')), 'hex') and purpose = 'invitation' and revoked_at is null;
-  if v_link.token_hash is null then
-    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
-  elsif v_link.expires_at <= now() then
-    perform private.fail(410, 'link_expired', 'This link has expired.');
-  end if;
-  return v_link.attendee_id;
-end;
-$$;
-revoke execute on function private.redeem_invitation_link(text) from public, anon, authenticated, service_role;
-comment on function private.redeem_invitation_link(text) is
-  'security definer: access_links is granted to nobody. The seat that a token stands for; 404 for unknown and revoked ones, 410 for expired ones.';
-
-create or replace function public.invitation_by_link(p_token text)
-returns json
-language plpgsql
-volatile
-security definer
-set search_path = ''
-as $$
-declare
-  v_attendee_id uuid := private.redeem_invitation_link(p_token);
-begin
-  return (
-    select json_build_object(
-      'title', s.title, 'description', s.description, 'starts_at', s.scheduled_at, 'ends_at', s.ends_at,
-      'timezone', s.timezone, 'location', s.location, 'session_status', s.status, 'status', a.status,
-      'coach_name', nullif(btrim(concat_ws(' ', c.first_name, c.last_name)), ''), 'name', private.seat_name(a),
-      'language', coalesce(u.language, c.language))
-    from public.session_attendees as a
-    join public.sessions as s on s.id = a.session_id
-    join public.users as c on c.id = s.coach_id
-    left join public.users as u on u.id = a.user_id
-    where a.id = v_attendee_id
-  );
-end;
-$$;
-revoke execute on function public.invitation_by_link(text) from public, anon, authenticated, service_role;
-grant execute on function public.invitation_by_link(text) to anon, authenticated;
-comment on function public.invitation_by_link(text) is
-  'security definer: whoever holds the token is not signed in. What the invitation behind a link is about.';
-
-create or replace function public.respond_by_link(p_token text, p_answer text)
-returns json
-language plpgsql
-volatile
-security definer
-set search_path = ''
-as $$
-begin
-  perform private.answer_seat(private.redeem_invitation_link(p_token), p_answer);
-  update private.access_links set used_at = now()
-  where token_hash = encode(sha256(convert_to(p_token, 'UTF8')), 'hex') and used_at is null;
-  return public.invitation_by_link(p_token);
-end;
-$$;
-revoke execute on function public.respond_by_link(text, text) from public, anon, authenticated, service_role;
-grant execute on function public.respond_by_link(text, text) to anon, authenticated;
-comment on function public.respond_by_link(text, text) is
-  'security definer: whoever holds the token is not signed in. The answer (confirmed or declined) of the invited person; may be changed until the session starts.';
 
 -- schemas/30_scheduling/74_session_moves.sql
 -- The moves of a session, each by whom it belongs to.
@@ -7215,6 +7097,791 @@ grant execute on function public.move_series(uuid, timestamptz, text) to authent
 comment on function public.move_series(uuid, timestamptz, text) is
   'security definer: nobody may update the time of a session. The coach moves a session of a series to another time, and all after it by as much of the clock; all of them or none, with what is in the way named. Gives their number.';
 
+-- schemas/35_calendars/05_tokens.sql
+-- Tokens that stand in addresses: random, shown once, kept as a hash.
+
+create or replace function private.new_token()
+returns text
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  -- Two random uuids carry 244 random bits; hashing them together gives a token without structure.
+  select encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 'hex');
+$$;
+revoke execute on function private.new_token() from public, anon, authenticated, service_role;
+comment on function private.new_token() is 'A random token for an address, 64 hexadecimal digits.';
+
+create or replace function private.token_hash(p_token text)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select encode(sha256(convert_to(p_token, 'UTF8')), 'hex');
+$$;
+revoke execute on function private.token_hash(text) from public, anon, authenticated, service_role;
+comment on function private.token_hash(text) is 'What is stored of a token.';
+
+-- schemas/35_calendars/10_calendar_feeds.sql
+-- Private addresses under which a calendar application reads somebody's sessions.
+
+create table if not exists public.calendar_feeds (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references public.users (id) on delete cascade,
+  name text,
+  token_hash text not null,
+  created_at timestamptz not null default now(),
+  last_read_at timestamptz,
+  revoked_at timestamptz,
+  content_hash text,
+  content_changed_at timestamptz,
+  constraint calendar_feeds_token_hash_key unique (token_hash),
+  constraint calendar_feeds_token_hash_form check (token_hash ~ '^[0-9a-f]{64}$'),
+  constraint calendar_feeds_name_length check (char_length(btrim(name)) between 1 and 100),
+  constraint calendar_feeds_content_dated check ((content_hash is null) = (content_changed_at is null))
+);
+comment on table public.calendar_feeds is
+  'Feeds of a person''s sessions for calendar applications, one row per address given out. The token in the address is stored as SHA-256 alone.';
+comment on column public.calendar_feeds.name is 'Where the owner put the address: to know later which one to revoke.';
+comment on column public.calendar_feeds.last_read_at is 'When it was last fetched, to the hour.';
+comment on column public.calendar_feeds.content_changed_at is 'When a fetch first found content_hash: what Last-Modified says, and never twice the same second.';
+
+create index if not exists calendar_feeds_user_idx on public.calendar_feeds (user_id, created_at);
+
+revoke all on public.calendar_feeds from public, anon, authenticated, service_role;
+grant select on public.calendar_feeds to service_role;
+grant select (id, user_id, name, created_at, last_read_at, revoked_at) on public.calendar_feeds to authenticated;
+
+alter table public.calendar_feeds enable row level security;
+
+drop policy if exists calendar_feeds_select_own on public.calendar_feeds;
+create policy calendar_feeds_select_own on public.calendar_feeds for select to authenticated
+  using (user_id = (select private.me()));
+comment on policy calendar_feeds_select_own on public.calendar_feeds is
+  'Everybody sees which feeds of their own there are. Nobody else does, and an address can''t be read back.';
+
+create or replace function public.create_calendar_feed(p_name text default null)
+returns table (id uuid, token text)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_me uuid := private.me();
+  v_token text := private.new_token();
+begin
+  if v_me is null then
+    perform private.fail(401, 'not_authenticated', 'Sign in to make a feed.');
+  end if;
+  -- Counted under a lock, since two at once would both find room.
+  perform from public.users as u where u.id = v_me for no key update;
+  if (select count(*) from public.calendar_feeds as f where f.user_id = v_me and f.revoked_at is null) >= 20 then
+    perform private.fail(409, 'too_many_feeds', 'There are twenty feeds already.', 'Revoke one that is not used any more.');
+  end if;
+  return query
+    insert into public.calendar_feeds as f (user_id, name, token_hash)
+    values (v_me, nullif(btrim(p_name), ''), private.token_hash(v_token))
+    returning f.id, v_token;
+end;
+$$;
+revoke execute on function public.create_calendar_feed(text) from public, anon, authenticated, service_role;
+grant execute on function public.create_calendar_feed(text) to authenticated;
+comment on function public.create_calendar_feed(text) is
+  'security definer: nobody may insert feeds. A new private feed of the caller''s sessions, with its token, which is shown this once.';
+
+create or replace function public.revoke_calendar_feed(p_feed_id uuid)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  update public.calendar_feeds set revoked_at = coalesce(revoked_at, now()) where id = p_feed_id and user_id = private.me();
+  if not found then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  end if;
+  return p_feed_id;
+end;
+$$;
+revoke execute on function public.revoke_calendar_feed(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.revoke_calendar_feed(uuid) to authenticated;
+comment on function public.revoke_calendar_feed(uuid) is
+  'security definer: nobody may update feeds. The caller''s own feed answers no more, from this moment. Gives its id.';
+
+-- schemas/35_calendars/20_calendar_feed.sql
+-- What a feed shows, and whether it has changed since it was last fetched.
+
+create or replace function private.calendar_entries(p_user_id uuid)
+returns table (
+  uid uuid, starts_at timestamptz, ends_at timestamptz, changed_at timestamptz, title text, with_name text, is_coach boolean,
+  seats_taken integer, capacity integer, location text, meeting_url text, description text, state text
+)
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  -- From the first of a month, so that the answer does not change with each hour. The newest come first, should there be
+  -- more than a calendar application can bear.
+  with given as (
+    (
+      select s as session, null::public.session_attendees as seat
+      from public.sessions as s
+      where s.coach_id = p_user_id and s.scheduled_at >= date_trunc('month', now()) - interval '12 months'
+      order by s.scheduled_at desc, s.id desc
+      limit 5000
+    )
+    union all
+    (
+      select s, a
+      from public.session_attendees as a
+      join public.sessions as s on s.id = a.session_id
+      where a.user_id = p_user_id and a.role <> 'coach' and a.status <> 'declined'
+        and s.scheduled_at >= date_trunc('month', now()) - interval '12 months'
+      order by s.scheduled_at desc, s.id desc
+      limit 5000
+    )
+  )
+  select
+    -- A seat is an event of its own: what one attendee's calendar does to it touches no other's.
+    coalesce((g.seat).id, (g.session).id), (g.session).scheduled_at, (g.session).ends_at,
+    greatest((g.session).updated_at, (g.seat).updated_at), (g.session).title,
+    coalesce(c.display_name, nullif(btrim(concat_ws(' ', u.first_name, u.last_name)), '')),
+    (g.seat).id is null,
+    case when (g.seat).id is null and (g.session).type = 'group' then (
+      select count(*)::integer from public.session_attendees as a
+      where a.session_id = (g.session).id and private.takes_a_place(a.role, a.status, a.cancelled_at)
+    ) end,
+    case when (g.seat).id is null then (g.session).capacity end,
+    (g.session).location, (g.session).meeting_url, (g.session).description,
+    case
+      when (g.session).status in ('cancelled', 'rescheduled') or (g.seat).cancelled_at is not null then 'cancelled'
+      when (g.seat).status = 'invited' then 'tentative'
+      else 'confirmed'
+    end
+  from given as g
+  left join public.users as u
+    on u.id = case when (g.seat).id is null then (g.session).client_id else (g.session).coach_id end
+  left join public.coach_clients as c
+    on (g.seat).id is null and c.coach_id = (g.session).coach_id and c.client_id = (g.session).client_id
+  order by (g.session).scheduled_at desc, 1
+  limit 5000;
+$$;
+revoke execute on function private.calendar_entries(uuid) from public, anon, authenticated, service_role;
+comment on function private.calendar_entries(uuid) is
+  'security definer: called by definer functions that know whose feed it is. The sessions that a person coaches or has a seat in, from a year ago on, at most 5000. Other attendees are counted, never named.';
+
+create or replace function private.feed_by_token(p_token text)
+returns public.calendar_feeds
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_feed public.calendar_feeds;
+begin
+  select f.* into v_feed
+  from public.calendar_feeds as f
+  join public.users as u on u.id = f.user_id and u.status = 'active'
+  where f.token_hash = private.token_hash(p_token);
+  if v_feed.id is null then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  elsif v_feed.revoked_at is not null then
+    perform private.fail(410, 'feed_revoked', 'This feed was revoked.', 'Take it out of the calendar, or make a new one.');
+  end if;
+  return v_feed;
+end;
+$$;
+revoke execute on function private.feed_by_token(text) from public, anon, authenticated, service_role;
+comment on function private.feed_by_token(text) is
+  'security definer: called by definer functions. The feed of an active person that a token stands for; 404 for an unknown one, 410 for a revoked one.';
+
+create or replace function private.calendar_fingerprint(p_user_id uuid)
+returns text
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  -- How many rows there are, and the sum and the latest of their times of change: a row that is added, changed or taken
+  -- away moves one of them. What the rows say is not read, so asking costs little while nothing has changed.
+  with coached as (
+    select s.id, s.updated_at, s.client_id, s.type from public.sessions as s
+    where s.coach_id = p_user_id and s.scheduled_at >= date_trunc('month', now()) - interval '12 months'
+  ), attended as (
+    select s.updated_at, a.updated_at as seat_updated_at, s.coach_id
+    from public.session_attendees as a
+    join public.sessions as s on s.id = a.session_id
+    where a.user_id = p_user_id and a.role <> 'coach'
+      and s.scheduled_at >= date_trunc('month', now()) - interval '12 months'
+  ), changes (part, at) as (
+    select 1, updated_at from coached
+    union all select 2, updated_at from attended
+    union all select 3, seat_updated_at from attended
+    union all
+    select 4, a.updated_at from coached as s
+    join public.session_attendees as a on a.session_id = s.id where s.type = 'group' and a.role <> 'coach'
+    union all
+    select 5, u.updated_at from public.users as u
+    where u.id = p_user_id or u.id in (select client_id from coached union select coach_id from attended)
+    union all
+    select 6, c.updated_at from public.coach_clients as c
+    where c.coach_id = p_user_id and c.client_id in (select client_id from coached)
+  )
+  select md5(string_agg(concat_ws(' ', part, number, sum, latest), '|' order by part))
+  from (select part, count(*) as number, sum(extract(epoch from at)) as sum, max(at) as latest from changes group by part) as p;
+$$;
+revoke execute on function private.calendar_fingerprint(uuid) from public, anon, authenticated, service_role;
+comment on function private.calendar_fingerprint(uuid) is
+  'security definer: called by definer functions that know whose feed it is. Changes whenever calendar_entries does.';
+
+create or replace function public.calendar_feed_state(p_token text)
+returns table (content_hash text, changed_at timestamptz, name text, language public.language, timezone text)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_feed public.calendar_feeds := private.feed_by_token(p_token);
+  v_user public.users;
+  v_hash text;
+begin
+  select * into v_user from public.users as u where u.id = v_feed.user_id;
+  -- Whose own row counts too, so there is always something.
+  v_hash := private.calendar_fingerprint(v_feed.user_id);
+  if v_hash is distinct from v_feed.content_hash or v_feed.last_read_at is null
+    or v_feed.last_read_at < now() - interval '1 hour' then
+    -- Dates of HTTP count seconds: a change within the second of the last one is dated a second later.
+    update public.calendar_feeds as f
+    set
+      last_read_at = now(),
+      content_changed_at = case
+        when v_hash is distinct from f.content_hash
+          then greatest(date_trunc('second', now()), f.content_changed_at + interval '1 second')
+        else f.content_changed_at
+      end,
+      content_hash = v_hash
+    where f.id = v_feed.id
+    returning f.* into v_feed;
+  end if;
+  return query
+    select v_hash, v_feed.content_changed_at, private.called(v_user.id), v_user.language, v_user.timezone::text;
+end;
+$$;
+revoke execute on function public.calendar_feed_state(text) from public, anon, authenticated, service_role;
+grant execute on function public.calendar_feed_state(text) to anon, authenticated;
+comment on function public.calendar_feed_state(text) is
+  'security definer: a calendar application is not signed in. What tells whether a feed has changed: a hash of what it shows, and since when it is so.';
+
+create or replace function public.calendar_feed_entries(p_token text)
+returns table (
+  uid uuid, starts_at timestamptz, ends_at timestamptz, changed_at timestamptz, title text, with_name text, is_coach boolean,
+  seats_taken integer, capacity integer, location text, meeting_url text, description text, state text
+)
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return query
+    select * from private.calendar_entries((private.feed_by_token(p_token)).user_id) as e order by e.starts_at, e.uid;
+end;
+$$;
+revoke execute on function public.calendar_feed_entries(text) from public, anon, authenticated, service_role;
+grant execute on function public.calendar_feed_entries(text) to anon, authenticated;
+comment on function public.calendar_feed_entries(text) is
+  'security definer: a calendar application is not signed in. What a feed shows, by start: the owner''s own sessions and seats.';
+
+-- schemas/35_calendars/30_calendar_invitations.sql
+-- What each person's calendar was last told about their seat, so that the next mail can correct it.
+
+create table if not exists private.calendar_invitations (
+  attendee_id uuid primary key references public.session_attendees (id) on delete cascade,
+  email text not null,
+  method text not null,
+  sequence integer not null default 0,
+  content jsonb not null,
+  previous jsonb,
+  prepared_at timestamptz not null default now(),
+  sent_at timestamptz,
+  refused text,
+  constraint calendar_invitations_method check (method in ('REQUEST', 'CANCEL')),
+  constraint calendar_invitations_sequence check (sequence >= 0),
+  constraint calendar_invitations_content check (jsonb_typeof(content) = 'object')
+);
+comment on table private.calendar_invitations is
+  'The invitation by mail of each seat: what it last said, under which number, and whether it went out. A row is written before its mail is sent.';
+comment on column private.calendar_invitations.sequence is 'Rises with each change: calendars keep the highest that they have seen.';
+comment on column private.calendar_invitations.previous is 'What the calendar was told before, so that the letter can say what is new; null for a first invitation.';
+comment on column private.calendar_invitations.refused is 'Why the mail server did not take it.';
+
+revoke all on private.calendar_invitations from public, anon, authenticated, service_role;
+alter table private.calendar_invitations enable row level security;
+
+create or replace function private.refresh_calendar(p_seat public.session_attendees, p_ends_at timestamptz)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  -- Imports tell nobody. What somebody was told is kept right, whoever changes it.
+  if p_seat.role = 'coach' or p_ends_at <= now() or not (
+    private.acting_as_api()
+    or exists (select from private.calendar_invitations as i where i.attendee_id = p_seat.id)
+  ) then
+    return;
+  end if;
+  -- Where there is no queue yet there is nobody who would send: an older application on a database that was only just
+  -- extended must not be refused its bookings for that.
+  if to_regclass('jobs.procrastinate_jobs') is null then
+    return;
+  end if;
+  -- One at a time for each seat, and of those that wait one is enough: it says what is so when it runs.
+  perform private.enqueue(
+    'calendars.send_invitation', jsonb_build_object('attendee_id', p_seat.id), null, 'calendar:' || p_seat.id,
+    'calendar:' || p_seat.id);
+end;
+$$;
+revoke execute on function private.refresh_calendar(public.session_attendees, timestamptz)
+  from public, anon, authenticated, service_role;
+comment on function private.refresh_calendar(public.session_attendees, timestamptz) is
+  'security definer: users cause mail but may not touch the queue. Lets the worker see whether a person''s calendar is to be told something.';
+
+create or replace function private.session_attendees_calendar()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.refresh_calendar(new, s.ends_at) from public.sessions as s where s.id = new.session_id;
+  return null;
+end;
+$$;
+revoke execute on function private.session_attendees_calendar() from public, anon, authenticated, service_role;
+comment on function private.session_attendees_calendar() is
+  'security definer: users cause mail but may not touch the queue. Trigger: a seat that is given, answered or given up concerns its person''s calendar.';
+
+drop trigger if exists session_attendees_calendar_new on public.session_attendees;
+create trigger session_attendees_calendar_new after insert on public.session_attendees
+  for each row when (new.role <> 'coach') execute function private.session_attendees_calendar();
+drop trigger if exists session_attendees_calendar on public.session_attendees;
+create trigger session_attendees_calendar after update of status, cancelled_at, user_id, email on public.session_attendees
+  for each row when (
+    new.role <> 'coach'
+    and (new.status, new.cancelled_at, new.user_id, new.email) is distinct from (old.status, old.cancelled_at, old.user_id, old.email)
+  )
+  execute function private.session_attendees_calendar();
+
+create or replace function private.sessions_calendar()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.refresh_calendar(a, greatest(new.ends_at, old.ends_at))
+  from public.session_attendees as a
+  where a.session_id = new.id and a.role <> 'coach' and a.cancelled_at is null;
+  return null;
+end;
+$$;
+revoke execute on function private.sessions_calendar() from public, anon, authenticated, service_role;
+comment on function private.sessions_calendar() is
+  'security definer: users cause mail but may not touch the queue. Trigger: a session that moves, changes or is cancelled concerns the calendars of its people.';
+
+drop trigger if exists sessions_calendar on public.sessions;
+create trigger sessions_calendar after update of scheduled_at, duration_minutes, status, title, description, location, meeting_url
+  on public.sessions
+  for each row when (
+    (new.scheduled_at, new.ends_at, new.status, new.title, new.description, new.location, new.meeting_url)
+    is distinct from
+    (old.scheduled_at, old.ends_at, old.status, old.title, old.description, old.location, old.meeting_url)
+  )
+  execute function private.sessions_calendar();
+
+-- schemas/35_calendars/32_calendar_letters.sql
+-- The letter that is due about a seat, if one is, and what became of it. For the worker.
+
+create or replace function private.wanted_invitation(
+  p_attendee_id uuid, out email text, out method text, out content jsonb
+)
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_seat public.session_attendees;
+  v_session public.sessions;
+  v_user public.users;
+  v_coach public.users;
+begin
+  select * into v_seat from public.session_attendees as a where a.id = p_attendee_id and a.role <> 'coach';
+  select * into v_session from public.sessions as s where s.id = v_seat.session_id;
+  select * into v_user from public.users as u where u.id = v_seat.user_id;
+  select * into v_coach from public.users as u where u.id = v_session.coach_id;
+  -- An address that nobody gave gets nothing, nor one whose owner was shut out or wants no such mail.
+  if v_user.id is null or (v_user.status = 'active' and not exists (
+    select from public.notification_preferences as n
+    where n.user_id = v_user.id and not (n.email_enabled and n.email_session_updates)
+  )) then
+    email := coalesce(v_user.email, v_seat.email);
+  end if;
+  method := case
+    when v_session.status = 'scheduled' and v_seat.cancelled_at is null and v_seat.status <> 'declined' then 'REQUEST'
+    when v_session.status in ('scheduled', 'cancelled', 'rescheduled') then 'CANCEL'
+  end;
+  content := jsonb_build_object(
+    'title', v_session.title, 'description', v_session.description, 'location', v_session.location,
+    'meeting_url', v_session.meeting_url, 'starts_at', v_session.scheduled_at, 'ends_at', v_session.ends_at,
+    'timezone', coalesce(v_user.timezone, v_session.timezone, 'UTC'), 'language', coalesce(v_user.language, v_coach.language),
+    -- Who came is no news for their calendar.
+    'status', case v_seat.status when 'checked_in' then 'confirmed' else v_seat.status::text end,
+    'over_as', case
+      when v_session.status <> 'scheduled' then 'session'
+      when v_seat.cancelled_by = v_session.coach_id then 'taken'
+      when v_seat.cancelled_at is not null or v_seat.status = 'declined' then 'given_up'
+    end,
+    'reason', coalesce(v_seat.cancellation_reason, v_session.cancellation_reason),
+    'name', private.seat_name(v_seat), 'coach_name', coalesce(private.called(v_coach.id), 'Loom'),
+    'coach_email', v_coach.email, 'is_individual', v_session.type = 'individual');
+end;
+$$;
+revoke execute on function private.wanted_invitation(uuid) from public, anon, authenticated, service_role;
+comment on function private.wanted_invitation(uuid) is
+  'security definer: called by definer functions. What a person''s calendar should say about their seat now: to which address (null: they are not to be written to), as what (null: it is running or over, and stands as it is), and what.';
+
+create or replace function private.prepare_calendar_letter(p_attendee_id uuid)
+returns table (
+  attendee_id uuid, email text, method text, sequence integer, prepared_at timestamptz, previous_status text, content jsonb,
+  links jsonb
+)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_told private.calendar_invitations;
+  v_email text;
+  v_method text;
+  v_content jsonb;
+begin
+  select i.* into v_told from private.calendar_invitations as i where i.attendee_id = p_attendee_id for update;
+  select w.email, w.method, w.content into v_email, v_method, v_content from private.wanted_invitation(p_attendee_id) as w;
+  -- Who was told something and is no longer to be written to is told once more that it is over, and so is an address
+  -- that has changed: its calendar would keep the old time for ever.
+  if v_told.method = 'REQUEST' and v_method is not null and v_told.email is distinct from v_email then
+    v_email := v_told.email;
+    v_method := 'CANCEL';
+    v_content := v_told.content || '{"over_as": "moved_away"}';
+  end if;
+  -- What is running or over stands as it is, and who was told nothing has nothing to take back.
+  if v_email is null or v_method is null
+    or (v_method = 'CANCEL' and (v_told.method is null or (v_told.method = 'CANCEL' and v_told.sent_at is not null)))
+    or greatest((v_content ->> 'ends_at')::timestamptz, (v_told.content ->> 'ends_at')::timestamptz) <= now() then
+    return;
+  end if;
+  if (v_told.email, v_told.method, v_told.content) is distinct from (v_email, v_method, v_content) then
+    insert into private.calendar_invitations as i (attendee_id, email, method, content)
+    values (p_attendee_id, v_email, v_method, v_content)
+    on conflict on constraint calendar_invitations_pkey do update
+    set email = excluded.email, method = excluded.method, content = excluded.content, sequence = i.sequence + 1,
+      previous = case when i.method = 'CANCEL' then null when i.sent_at is null then i.previous else i.content end,
+      prepared_at = clock_timestamp(), sent_at = null, refused = null
+    returning i.* into v_told;
+  elsif v_told.sent_at is not null or v_told.refused is not null then
+    return;
+  end if;
+  return query select
+    p_attendee_id, v_told.email, v_told.method, v_told.sequence, v_told.prepared_at, v_told.previous ->> 'status',
+    v_told.content,
+    case v_told.content ->> 'over_as' when 'moved_away' then '{}' else private.issue_links(p_attendee_id) end;
+end;
+$$;
+revoke execute on function private.prepare_calendar_letter(uuid) from public, anon, authenticated, service_role;
+grant execute on function private.prepare_calendar_letter(uuid) to service_role;
+comment on function private.prepare_calendar_letter(uuid) is
+  'security definer: calendar_invitations and access_links are granted to nobody. For the mail job: the letter that a person''s calendar is due, noted before it is sent, with fresh links; a letter that did not go out comes again under its number. No row when nothing is due.';
+
+create or replace function private.calendar_letter_sent(p_attendee_id uuid, p_sequence integer, p_refused text default null)
+returns void
+language sql
+volatile
+security definer
+set search_path = ''
+as $$
+  -- Only what is still the last word: a change in the meantime has a letter of its own to come.
+  update private.calendar_invitations
+  set sent_at = case when p_refused is null then now() end, refused = left(p_refused, 500)
+  where attendee_id = p_attendee_id and sequence = p_sequence;
+$$;
+revoke execute on function private.calendar_letter_sent(uuid, integer, text) from public, anon, authenticated, service_role;
+grant execute on function private.calendar_letter_sent(uuid, integer, text) to service_role;
+comment on function private.calendar_letter_sent(uuid, integer, text) is
+  'security definer: calendar_invitations is granted to nobody. For the mail job: the letter of that number went out, or was refused for good.';
+
+-- schemas/35_calendars/40_links.sql
+-- Links in mail that act without signing in: one seat, one action, until the session starts, once.
+
+create or replace function private.issue_links(p_attendee_id uuid)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_seat public.session_attendees;
+  v_session public.sessions;
+  v_email text;
+  v_action text;
+  v_token text;
+  v_links jsonb := '{}';
+begin
+  select * into v_seat from public.session_attendees where id = p_attendee_id;
+  select * into v_session from public.sessions where id = v_seat.session_id;
+  v_email := coalesce((select u.email from public.users as u where u.id = v_seat.user_id), v_seat.email);
+  if v_session.status <> 'scheduled' or v_session.scheduled_at <= now() or v_seat.cancelled_at is not null
+    or v_seat.role = 'coach' then
+    return v_links;
+  end if;
+  foreach v_action in array case
+    when v_seat.user_id = v_session.client_id and v_session.template_id is not null then array['move', 'cancel']
+    when v_seat.status = 'invited' then array['confirm', 'decline']
+    when v_seat.status = 'declined' then array['confirm']
+    when v_seat.status = 'confirmed' then array['cancel']
+    else '{}'::text[]
+  end loop
+    v_token := private.new_token();
+    insert into private.access_links (token_hash, purpose, attendee_id, email, expires_at)
+    values (private.token_hash(v_token), v_action, p_attendee_id, v_email, v_session.scheduled_at);
+    v_links := v_links || jsonb_build_object(v_action, v_token);
+  end loop;
+  return v_links;
+end;
+$$;
+revoke execute on function private.issue_links(uuid) from public, anon, authenticated, service_role;
+comment on function private.issue_links(uuid) is
+  'security definer: access_links is granted to nobody. New tokens for what the person of a seat can do now, by action, shown this once. Those of earlier letters stay good, since those may be the ones that are read.';
+
+create or replace function private.link_by_token(p_token text)
+returns private.access_links
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_link private.access_links;
+begin
+  select * into v_link from private.access_links where token_hash = private.token_hash(p_token);
+  -- Giving up a seat revokes its links; the one that did it still shows that it did.
+  if v_link.token_hash is null or (v_link.revoked_at is not null and v_link.used_at is null) then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  elsif v_link.expires_at <= now() then
+    perform private.fail(410, 'link_expired', 'This link has expired.');
+  end if;
+  return v_link;
+end;
+$$;
+revoke execute on function private.link_by_token(text) from public, anon, authenticated, service_role;
+comment on function private.link_by_token(text) is
+  'security definer: access_links is granted to nobody. What a token stands for; 404 for unknown and revoked ones, 410 for expired ones.';
+
+create or replace function private.stand_in_for(p_user_id uuid)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_claims text := coalesce(current_setting('request.jwt.claims', true), '');
+begin
+  -- Whoever holds the token is the person whose seat it is: the same functions then ask the same questions as of
+  -- somebody signed in.
+  perform set_config(
+    'request.jwt.claims', case when p_user_id is null then '' else jsonb_build_object('sub', p_user_id)::text end, true);
+  if p_user_id is not null and private.me() is null then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  end if;
+  return v_claims;
+end;
+$$;
+revoke execute on function private.stand_in_for(uuid) from public, anon, authenticated, service_role;
+comment on function private.stand_in_for(uuid) is
+  'security definer: called by definer functions that have checked a token. From here on the transaction acts as that person (null: as nobody), until the claims that it gives are set again, which who calls it does before it ends; a refusal takes them back by itself.';
+
+create or replace function public.link_by_token(p_token text)
+returns json
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_link private.access_links := private.link_by_token(p_token);
+  v_seat public.session_attendees;
+  v_claims text;
+  v_answer json;
+begin
+  select * into v_seat from public.session_attendees where id = v_link.attendee_id;
+  v_claims := private.stand_in_for(v_seat.user_id);
+  select json_build_object(
+    'action', v_link.purpose, 'used', v_link.used_at is not null,
+    'open', v_link.used_at is null and s.status = 'scheduled' and s.scheduled_at > now() and v_seat.cancelled_at is null
+      and v_seat.status <> 'checked_in',
+    'title', s.title, 'description', s.description, 'starts_at', s.scheduled_at, 'ends_at', s.ends_at,
+    'timezone', coalesce(u.timezone, s.timezone, 'UTC'), 'location', s.location, 'session_status', s.status,
+    'status', v_seat.status, 'is_cancelled', v_seat.cancelled_at is not null, 'name', private.seat_name(v_seat),
+    'coach_name', private.called(c.id), 'language', coalesce(u.language, c.language),
+    'quote', case
+      when v_link.purpose in ('move', 'cancel') and v_seat.user_id is not null and v_seat.cancelled_at is null
+        then public.cancellation_quote(s.id)
+    end)
+  into v_answer
+  from public.sessions as s
+  join public.users as c on c.id = s.coach_id
+  left join public.users as u on u.id = v_seat.user_id
+  where s.id = v_seat.session_id;
+  perform set_config('request.jwt.claims', v_claims, true);
+  return v_answer;
+end;
+$$;
+revoke execute on function public.link_by_token(text) from public, anon, authenticated, service_role;
+grant execute on function public.link_by_token(text) to anon, authenticated;
+comment on function public.link_by_token(text) is
+  'security definer: whoever holds the token is not signed in. What a link would do and to which session, as its person may see it; it changes nothing, so a scanner of mail may call it.';
+
+create or replace function public.slots_by_link(p_token text, p_from timestamptz, p_to timestamptz)
+returns table (starts_at timestamptz, ends_at timestamptz)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_link private.access_links := private.link_by_token(p_token);
+  v_session public.sessions;
+  v_claims text;
+begin
+  if v_link.purpose <> 'move' then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  end if;
+  select s.* into v_session from public.sessions as s
+  join public.session_attendees as a on a.session_id = s.id where a.id = v_link.attendee_id;
+  v_claims := private.stand_in_for(v_session.client_id);
+  return query
+    select f.starts_at, f.starts_at + make_interval(mins => v_session.duration_minutes)
+    from public.free_slots(v_session.coach_id, v_session.template_id, p_from, p_to) as f;
+  perform set_config('request.jwt.claims', v_claims, true);
+end;
+$$;
+revoke execute on function public.slots_by_link(text, timestamptz, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function public.slots_by_link(text, timestamptz, timestamptz) to anon, authenticated;
+comment on function public.slots_by_link(text, timestamptz, timestamptz) is
+  'security definer: whoever holds the token is not signed in. Where the session behind a link that moves it could go: what free_slots offers its person.';
+
+create or replace function private.give_up_guest_seat(p_attendee_id uuid, p_reason text)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_session public.sessions;
+begin
+  select s.* into v_session from public.sessions as s
+  where s.id = (select a.session_id from public.session_attendees as a where a.id = p_attendee_id) for no key update;
+  update public.session_attendees as a
+  set cancelled_at = now(), cancellation_reason = left(p_reason, 2000)
+  where a.id = p_attendee_id and a.user_id is null and a.cancelled_at is null and a.status <> 'checked_in'
+    and v_session.status = 'scheduled' and v_session.scheduled_at > now();
+  if not found then
+    perform private.fail(409, 'session_not_open', 'Seats are given up before the session.');
+  end if;
+end;
+$$;
+revoke execute on function private.give_up_guest_seat(uuid, text) from public, anon, authenticated, service_role;
+comment on function private.give_up_guest_seat(uuid, text) is
+  'security definer: called by definer functions that have checked a token. cancel_attendance for somebody who has no account to be asked by.';
+
+create or replace function public.act_by_link(p_token text, p_starts_at timestamptz default null, p_reason text default null)
+returns json
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_link private.access_links := private.link_by_token(p_token);
+  v_seat public.session_attendees;
+  v_claims text;
+begin
+  if v_link.used_at is not null then
+    perform private.fail(410, 'link_used', 'This link was used already.');
+  end if;
+  select * into v_seat from public.session_attendees where id = v_link.attendee_id;
+  v_claims := private.stand_in_for(v_seat.user_id);
+  if v_link.purpose in ('confirm', 'decline') then
+    perform private.answer_seat(v_seat.id, case v_link.purpose when 'confirm' then 'confirmed' else 'declined' end);
+  elsif v_link.purpose = 'move' then
+    perform public.reschedule_session(v_seat.session_id, p_starts_at);
+  elsif exists (select from public.sessions as s where s.id = v_seat.session_id and s.client_id = v_seat.user_id) then
+    perform public.cancel_session(v_seat.session_id, p_reason);
+  elsif v_seat.user_id is not null then
+    perform public.cancel_attendance(p_session_id => v_seat.session_id, p_reason => p_reason);
+  else
+    perform private.give_up_guest_seat(v_seat.id, p_reason);
+  end if;
+  -- Last, since everything else locks the session, then the seat, then its links. Two at once went one after the other
+  -- above; the second finds the link used, and takes back what it did.
+  update private.access_links set used_at = now() where token_hash = v_link.token_hash and used_at is null;
+  if not found then
+    perform private.fail(410, 'link_used', 'This link was used already.');
+  end if;
+  perform set_config('request.jwt.claims', v_claims, true);
+  return public.link_by_token(p_token);
+end;
+$$;
+revoke execute on function public.act_by_link(text, timestamptz, text) from public, anon, authenticated, service_role;
+grant execute on function public.act_by_link(text, timestamptz, text) to anon, authenticated;
+comment on function public.act_by_link(text, timestamptz, text) is
+  'security definer: whoever holds the token is not signed in. Does what the link is for (confirm, decline, move, cancel), once, through the functions that its signed-in person would use.';
+
+create or replace function private.forget_expired_links()
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_count integer;
+begin
+  delete from private.access_links where expires_at < now() - interval '30 days';
+  get diagnostics v_count = row_count;
+  return v_count;
+end;
+$$;
+revoke execute on function private.forget_expired_links() from public, anon, authenticated, service_role;
+grant execute on function private.forget_expired_links() to service_role;
+comment on function private.forget_expired_links() is
+  'security definer: the worker''s housekeeping. Until then an old link says that it has expired. Gives the number forgotten.';
+
 -- schemas/20_practice/70_coach_notes.sql
 create table if not exists public.coach_notes (
   id uuid not null primary key default gen_random_uuid(),
@@ -7271,6 +7938,31 @@ create policy coach_notes_delete_coach on public.coach_notes for delete to authe
 using (coach_id = (select private.me()));
 comment on policy coach_notes_delete_coach on public.coach_notes is 'The coach deletes their notes.';
 
+create or replace function private.guard_coach_note()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  -- A shared note shows its client which session it is about: that must be one of theirs, also in a group.
+  if new.session_id is not null and private.acting_as_api() and not exists (
+    select from public.session_attendees as a
+    where a.session_id = new.session_id and a.user_id = new.client_id and a.coach_id = private.me() and a.role <> 'coach'
+  ) then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  end if;
+  return new;
+end;
+$$;
+revoke execute on function private.guard_coach_note() from public, anon, authenticated, service_role;
+comment on function private.guard_coach_note() is
+  'security definer: reads the seats of a session whoever writes. Trigger: a note about a session is about somebody who has, or had, a seat in it.';
+
+drop trigger if exists coach_notes_guard on public.coach_notes;
+create trigger coach_notes_guard before insert or update of session_id, client_id on public.coach_notes
+for each row execute function private.guard_coach_note();
+
 drop trigger if exists coach_notes_touch on public.coach_notes;
 create trigger coach_notes_touch before update on public.coach_notes
 for each row execute function private.touch_updated_at();
@@ -7288,7 +7980,7 @@ create table if not exists public.reflections (
   updated_at timestamptz not null default now(),
   constraint reflections_mood_rating_check check (mood_rating >= 1 and mood_rating <= 10)
 );
-comment on table public.reflections is 'What a client writes after a session, or between them. Read by the coach it concerns.';
+comment on table public.reflections is 'What a client writes after a session, or between them. Read by the coach of its session; without a session it is the client''s own.';
 
 create index if not exists idx_reflections_client_id on public.reflections (client_id);
 create index if not exists idx_reflections_session_id on public.reflections (session_id);
@@ -7307,11 +7999,10 @@ create policy reflections_select_reader on public.reflections for select to auth
 using (
   client_id = (select private.me())
   or session_id = any ((select private.my_coached_session_ids())::uuid[])
-  or (session_id is null and client_id = any ((select private.my_client_ids())::uuid[]))
   or (select private.i_am_admin())
 );
 comment on policy reflections_select_reader on public.reflections is
-  'The client reads their own; a coach those on sessions they gave, and of present clients those tied to no session; an admin all.';
+  'The client reads their own; a coach those on sessions they gave, and no others; an admin all.';
 drop policy if exists reflections_insert_client on public.reflections;
 create policy reflections_insert_client on public.reflections for insert to authenticated
 with check (
@@ -17784,9 +18475,11 @@ begin
 
   -- Whoever asks for a session could say that the coach had approved it.
   if (
-    select count(*) from pg_attribute as a
-    where a.attrelid = to_regclass('public.session_requests') and a.attname in ('coach_id', 'client_id', 'status', 'session_id')
-      and not a.attisdropped
+    select count(*)
+    from pg_attribute as a
+    join pg_class as c on c.oid = a.attrelid
+    where c.oid = to_regclass('public.session_requests') and a.attname in ('coach_id', 'client_id', 'status', 'session_id')
+      and not a.attisdropped and c.relkind = 'r' and pg_has_role(current_user, c.relowner, 'member')
   ) = 4 then
     drop policy if exists session_requests_begin_pending on public.session_requests;
     create policy session_requests_begin_pending on public.session_requests as restrictive for insert to authenticated
@@ -17796,7 +18489,10 @@ begin
   end if;
 
   -- Who delivers writes this log, and that is the service.
-  if to_regclass('public.notification_delivery_logs') is not null then
+  if exists (
+    select from pg_class as c
+    where c.oid = to_regclass('public.notification_delivery_logs') and pg_has_role(current_user, c.relowner, 'member')
+  ) then
     revoke insert, update, delete, truncate on public.notification_delivery_logs from public, anon, authenticated;
   end if;
 
