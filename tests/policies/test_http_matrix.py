@@ -35,6 +35,7 @@ ROWS = {
     "refund_id": ["refund"],
     "method_id": ["card"],
     "account_id": ["gateway"],
+    "feed_id": ["feed-client"],
     "package_id": ["package-retired"],
     "credit_id": ["credit"],
     "conversation_id": ["direct", "circle"],

@@ -97,8 +97,18 @@ from (values
 join public.session_attendees a on a.session_id = o.session_id and a.user_id = o.user_id;
 
 insert into private.access_links (token_hash, purpose, attendee_id, email, expires_at)
-select encode(sha256('guest-token'), 'hex'), 'invitation', a.id, a.email, now() + interval '1 day'
+select encode(sha256('guest-token'), 'hex'), 'confirm', a.id, a.email, now() + interval '1 day'
 from public.session_attendees a where a.email = 'guest@example.test';
+insert into private.access_links (token_hash, purpose, attendee_id, email, expires_at)
+select encode(sha256('move-token'), 'hex'), 'move', a.id, 'client@example.test', now() + interval '1 day'
+from public.session_attendees a where a.session_id = @upcoming and a.user_id = @client;
+insert into private.calendar_invitations (attendee_id, email, method, content)
+select a.id, 'client@example.test', 'REQUEST', '{}'
+from public.session_attendees a where a.session_id = @upcoming and a.user_id = @client;
+insert into public.calendar_feeds (id, user_id, name, token_hash) values
+  (@feed-client, @client, 'Phone', encode(sha256('feed-token'), 'hex')),
+  (@feed-coach, @coach, 'Laptop', encode(sha256('feed-token-of-coach'), 'hex')),
+  (@feed-suspended, @suspended, null, encode(sha256('feed-token-of-suspended'), 'hex'));
 
 insert into public.coach_notes (id, coach_id, client_id, session_id, title, content, privacy_level) values
   (@note-private, @coach, @client, @single, 'Note', 'For myself.', 'private'),
