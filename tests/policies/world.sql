@@ -97,8 +97,18 @@ from (values
 join public.session_attendees a on a.session_id = o.session_id and a.user_id = o.user_id;
 
 insert into private.access_links (token_hash, purpose, attendee_id, email, expires_at)
-select encode(sha256('guest-token'), 'hex'), 'invitation', a.id, a.email, now() + interval '1 day'
+select encode(sha256('guest-token'), 'hex'), 'confirm', a.id, a.email, now() + interval '1 day'
 from public.session_attendees a where a.email = 'guest@example.test';
+insert into private.access_links (token_hash, purpose, attendee_id, email, expires_at)
+select encode(sha256('move-token'), 'hex'), 'move', a.id, 'client@example.test', now() + interval '1 day'
+from public.session_attendees a where a.session_id = @upcoming and a.user_id = @client;
+insert into private.calendar_invitations (attendee_id, email, method, content)
+select a.id, 'client@example.test', 'REQUEST', '{}'
+from public.session_attendees a where a.session_id = @upcoming and a.user_id = @client;
+insert into public.calendar_feeds (id, user_id, name, token_hash) values
+  (@feed-client, @client, 'Phone', encode(sha256('feed-token'), 'hex')),
+  (@feed-coach, @coach, 'Laptop', encode(sha256('feed-token-of-coach'), 'hex')),
+  (@feed-suspended, @suspended, null, encode(sha256('feed-token-of-suspended'), 'hex'));
 
 insert into public.coach_notes (id, coach_id, client_id, session_id, title, content, privacy_level) values
   (@note-private, @coach, @client, @single, 'Note', 'For myself.', 'private'),
@@ -148,6 +158,21 @@ insert into public.invoice_line_items (id, invoice_id, session_id, description, 
   (@line-foreign, @invoice-foreign, @foreign, 'Coaching', 30000);
 select public.finalize_invoice(id) from unnest(array[
   @invoice::uuid, @invoice-other::uuid, @invoice-former::uuid, @invoice-suspended::uuid, @invoice-foreign::uuid]) id;
+
+insert into public.packages (id, practice_id, template_id, title, sessions, price_cents, currency, is_active)
+select p.id, m.practice_id, p.offer, 'Ten sessions', 10, 200000, 'ILS', p.active
+from (values (@package::uuid, @coach::uuid, @offer-single::uuid, true), (@package-retired, @coach, @offer-single, false),
+  (@package-foreign, @other_coach, @offer-foreign, true)) p (id, coach, offer, active)
+join public.practice_members m on m.user_id = p.coach;
+insert into public.credits (id, practice_id, coach_client_id, template_id, title, sessions, spent_at, granted_at, granted_on)
+select k.id, m.practice_id, k.client, k.offer, 'Ten sessions', 10, 'attendance', 'hand', now()
+from (values (@credit::uuid, @coach::uuid, @rel-client::uuid, @offer-single::uuid), (@credit-former, @coach, @rel-former, @offer-single),
+  (@credit-suspended, @coach, @rel-suspended, @offer-single), (@credit-foreign, @other_coach, @rel-foreign, @offer-foreign)) k (id, coach, client, offer)
+join public.practice_members m on m.user_id = k.coach;
+insert into public.credit_entries (id, credit_id, practice_id, change, reason)
+select e.id, k.id, k.practice_id, 10, 'granted' from (values (@entry::uuid, @credit::uuid), (@entry-former, @credit-former),
+  (@entry-suspended, @credit-suspended), (@entry-foreign, @credit-foreign)) e (id, credit)
+join public.credits k on k.id = e.credit;
 
 insert into private.document_links (token_hash, invoice_id, expires_at) values
   (encode(sha256('document-token'), 'hex'), @invoice, now() + interval '1 day');
@@ -201,6 +226,9 @@ insert into public.push_subscriptions (id, user_id, endpoint, p256dh, auth) valu
   (@phone, @client, 'https://push.example.test/1', repeat('a', 87), repeat('b', 22)),
   (@phone-coach, @coach, 'https://push.example.test/2', repeat('a', 87), repeat('b', 22));
 
+insert into public.suppressed_addresses (id, address, reason) values
+  (@dead-address, 'group-member@example.test', 'bounced'), (@dead-stranger, 'nobody@example.test', 'by_hand');
+
 -- One statement each, so that they are numbered in this order.
 insert into public.messages (id, conversation_id, sender_id, content) values (@hello, @direct, @coach, 'Hello');
 insert into public.messages (id, conversation_id, sender_id, content) values (@answer, @direct, @client, 'Hello to you');
@@ -223,6 +251,10 @@ insert into public.message_reactions (id, message_id, user_id, emoji) values
   (@smile-late, @notice, @group_member, '🙂'),
   (@smile-left, @notice, @former_member, '🙂'),
   (@smile-foreign, @far, @foreign_client, '🙂');
+insert into public.message_uploads (id, user_id, conversation_id, file_name, declared_type, declared_size) values
+  (@upload, @client, @direct, 'plan.pdf', 'application/pdf', 10),
+  (@upload-former, @former_member, @circle, 'plan.pdf', 'application/pdf', 10),
+  (@upload-coach, @coach, @circle, 'plan.pdf', 'application/pdf', 10);
 insert into public.message_attachments (id, message_id, file_name, file_size, file_type, url) values
   (@file, @hello, 'plan.pdf', 1000, 'application/pdf', '/files/1'),
   (@file-early, @welcome, 'plan.pdf', 1000, 'application/pdf', '/files/2'),

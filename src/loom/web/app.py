@@ -15,7 +15,7 @@ from loom.db.database import Database, Limits
 from loom.db.errors import register
 from loom.features.live.hub import LiveHub
 from loom.http.services import Services
-from loom.web import account_pages, docs_pages, errors, features, openapi, system, tokens
+from loom.web import account_pages, docs_pages, errors, features, openapi, pay_pages, system, tokens
 from loom.web.metrics import Metrics
 from loom.web.middleware import CatchAll, RequestLimits, RequestLog
 from loom.web.route_index import RouteIndex
@@ -59,6 +59,7 @@ def create_app(settings: Settings, database: Database | str) -> FastAPI:
     docs_pages.install(app)
     if app.state.issuer is not None:
         account_pages.install(app)
+    pay_pages.install(app, settings)
     app.include_router(system.router)
     if settings.metrics:
         app.include_router(system.metrics_router)
@@ -96,7 +97,9 @@ async def open_database(settings: Settings, conninfo: str) -> Database:
 
 def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     """Innermost first."""
-    app.add_middleware(RequestLimits, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        RequestLimits, max_body_bytes=settings.max_body_bytes, max_upload_bytes=settings.max_upload_bytes
+    )
     app.add_middleware(CatchAll)
     if settings.cors_origins:
         app.add_middleware(

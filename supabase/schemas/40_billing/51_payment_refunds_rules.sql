@@ -31,12 +31,17 @@ begin
     end if;
     if new.status <> old.status and not (
          (old.status = 'pending') or (old.status = 'processing' and new.status in ('succeeded', 'failed'))
-         or (old.status = 'succeeded' and new.status = 'failed') or (old.status = 'failed' and new.status = 'succeeded')) then
+         -- Only a gateway can find out later that money did not arrive; what was handed over by hand was handed over.
+         or (v_payment.provider <> 'manual' and ((old.status = 'succeeded' and new.status = 'failed')
+           or (old.status = 'failed' and new.status = 'succeeded')))) then
       perform private.fail(409, 'illegal_transition', format('A refund does not go from %s to %s.', old.status, new.status));
     end if;
   end if;
   new.practice_id := v_payment.practice_id;
   new.currency := coalesce(new.currency, v_payment.currency);
+  if v_payment.provider = 'manual' and nullif(btrim(new.reason), '') is null then
+    perform private.fail(422, 'reason_needed', 'Say how and why the money went back; no gateway has a record of it.');
+  end if;
   if new.currency <> v_payment.currency then
     perform private.fail(422, 'currency_mismatch', format('The payment is in %s, the refund in %s.', v_payment.currency, new.currency));
   end if;

@@ -108,6 +108,9 @@ declare
   v_left bigint;
   v_row record;
 begin
+  -- Two invoices may share payments: whoever releases takes them in one order.
+  perform from public.payments p where p.id in (select a.payment_id from public.payment_allocations a where a.invoice_id = p_invoice_id)
+    order by p.id for no key update;
   select (select coalesce(sum(a.amount_cents::bigint + a.refunded_cents), 0) from public.payment_allocations a where a.invoice_id = i.id)
       + i.credited_cents - i.refund_covered_cents - i.total_amount_cents
     into v_left from public.invoices i where i.id = p_invoice_id for no key update;

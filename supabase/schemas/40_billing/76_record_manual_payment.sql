@@ -78,7 +78,7 @@ begin
   if jsonb_typeof(p_allocations) <> 'array' then perform private.fail(422, 'invalid_line', 'Allocations are a list.'); end if;
   -- Invoices first and in one order, as everywhere.
   perform from public.invoices i where i.id in (select (x ->> 'invoice_id')::uuid from jsonb_array_elements(p_allocations) x)
-    order by i.id for no key update;
+    and i.practice_id = v_practice_id order by i.id for no key update;
   insert into public.payments (user_id, coach_client_id, practice_id, amount_cents, currency, description, status, provider, method_type,
     reference, recorded_by, paid_at)
   values (v_client.client_id, v_client.id, v_practice_id, p_amount_cents, p_currency, p_description, 'paid', 'manual', p_method,

@@ -8,8 +8,9 @@ begin
   perform from public.payments p where p.id = p_payment_id
     and (not private.acting_as_api() or p.practice_id = any ((select private.my_practice_ids())::uuid[]));
   if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
-  perform from public.invoices i where i.id = p_invoice_id
-    or i.id in (select a.invoice_id from public.payment_allocations a where a.payment_id = p_payment_id) order by i.id for no key update;
+  -- Either the one invoice that the caller has locked, or all of them in one order: two hands never wait for one another.
+  perform from public.invoices i where p_invoice_id is null
+    and i.id in (select a.invoice_id from public.payment_allocations a where a.payment_id = p_payment_id) order by i.id for no key update;
   select * into v_payment from public.payments p where p.id = p_payment_id for no key update;
   if v_payment.status not in ('paid', 'refunded') then
     perform private.fail(409, 'payment_not_made', 'Only money that came in can be given to an invoice or go back.');
@@ -17,7 +18,7 @@ begin
   return v_payment;
 end $$;
 comment on function private.lock_my_payment(uuid, uuid) is
-  'security definer: locks a payment of the caller''s practice, its invoices before it, which the caller may see but not write.';
+  'security definer: locks a payment of the caller''s practice, which the caller may see but not write; before it all its invoices, unless one is named that is locked already.';
 revoke execute on function private.lock_my_payment(uuid, uuid) from public, anon, authenticated, service_role;
 
 create or replace function public.allocate_to_invoice(p_payment_id uuid, p_invoice_id uuid, p_amount_cents integer default null) returns integer

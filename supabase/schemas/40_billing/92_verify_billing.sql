@@ -2,7 +2,11 @@
 
 create or replace function private.verify_documents(p_practice_ids uuid[])
   returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
-  language sql stable security definer set search_path = '' as $$
+  language plpgsql stable security definer set search_path = '' as $$
+#variable_conflict use_column
+begin
+  -- plpgsql keeps the plan; SQL would make it anew at each call.
+  return query
   select i.practice_id, 'total_of_lines', 'document', i.id::text, i.total_amount_cents::text, coalesce(s.gross, 0)::text
   from public.invoices i cross join lateral private.invoice_sums(i.id, i.tax_rate_bp, i.tax_inclusive) s
   where i.practice_id = any (p_practice_ids) and i.finalized_at is not null and not i.is_history
@@ -33,15 +37,19 @@ create or replace function private.verify_documents(p_practice_ids uuid[])
   cross join lateral (select case when i.status = 'paid' then 'paid' when i.status = 'refunded' or i.written_off_at is not null then 'written_off'
     else 'awaiting_payment' end as wanted) w
   where i.practice_id = any (p_practice_ids) and i.finalized_at is not null and i.status <> 'canceled' and l.released_at is null
-    and not i.is_history and a.billing_status::text <> w.wanted
-$$;
+    and not i.is_history and a.billing_status::text <> w.wanted;
+end $$;
 comment on function private.verify_documents(uuid[]) is
   'security definer: reads all of the practices given. Where documents do not agree with their lines, allocations, credit notes, series and seats.';
 revoke execute on function private.verify_documents(uuid[]) from public, anon, authenticated, service_role;
 
 create or replace function private.verify_movements(p_practice_ids uuid[])
   returns table (practice_id uuid, check_name text, subject text, subject_id text, expected text, found text)
-  language sql stable security definer set search_path = '' as $$
+  language plpgsql stable security definer set search_path = '' as $$
+#variable_conflict use_column
+begin
+  -- plpgsql keeps the plan; SQL would make it anew at each call.
+  return query
   select p.practice_id, 'counters_of_payment', 'payment', p.id::text, concat_ws(' ', p.allocated_cents, p.refunded_cents, p.refund_reserved_cents),
     concat_ws(' ', a.kept, r.back, r.reserved)
   from public.payments p
@@ -77,8 +85,8 @@ create or replace function private.verify_movements(p_practice_ids uuid[])
       from public.journal_transactions t join public.journal_entries e on e.transaction_id = t.id and e.account = 'receivable'
       where t.practice_id = any (p_practice_ids) group by 1, 2, 3) j
     on concat_ws(' ', j.practice_id, j.currency, j.coach_client_id) = concat_ws(' ', b.practice_id, b.currency, b.coach_client_id)
-  where coalesce(b.open, 0) <> coalesce(j.amount, 0)
-$$;
+  where coalesce(b.open, 0) <> coalesce(j.amount, 0);
+end $$;
 comment on function private.verify_movements(uuid[]) is
   'security definer: reads all of the practices given. Where payments and documents do not agree with their counters and with the journal, and clients with what the books say they owe.';
 revoke execute on function private.verify_movements(uuid[]) from public, anon, authenticated, service_role;
@@ -89,6 +97,7 @@ create or replace function private.verify_billing(p_practice_id uuid default nul
   with asked as (select coalesce(array_agg(p.id), '{}') as ids from public.practices p where p_practice_id is null or p.id = p_practice_id)
   select d.* from asked, private.verify_documents(asked.ids) d
   union all select m.* from asked, private.verify_movements(asked.ids) m
+  union all select c.* from asked, private.verify_credits(asked.ids) c
 $$;
 comment on function private.verify_billing(uuid) is
   'security definer: reads every practice. Where books, documents and balances of one practice, or of all, do not agree; no row when they do.';

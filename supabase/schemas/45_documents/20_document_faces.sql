@@ -1,5 +1,5 @@
--- What a document says about its issuer, kept from the moment it is issued: a practice that moves, is renamed or takes
--- another logo does not change what it issued.
+-- What a document shows of its issuer beside what the invoice keeps, from the moment it is issued: a practice that takes
+-- another logo, telephone or bank does not change what it issued.
 
 create table if not exists private.document_faces (
   invoice_id uuid primary key references public.invoices (id) on delete cascade,
@@ -15,14 +15,13 @@ alter table private.document_faces enable row level security;
 create or replace function private.face_of(p_practice_id uuid) returns jsonb
   language sql stable security definer set search_path = '' as $$
   select jsonb_build_object(
-    'layout', 1, 'language', p.language, 'timezone', p.timezone, 'country', p.country, 'name', p.name, 'legal_name', p.legal_name,
-    'tax_id', p.tax_id, 'address', p.address, 'phone', p.phone, 'email', p.email, 'footer', h.footer,
-    'transfer_details', h.transfer_details, 'logo_sha256', h.logo_sha256)
+    'layout', 1, 'language', p.language, 'timezone', p.timezone, 'tax_scheme', p.tax_scheme, 'phone', p.phone, 'email', p.email,
+    'footer', h.footer, 'transfer_details', h.transfer_details, 'logo_sha256', h.logo_sha256)
   from public.practices p left join public.practice_letterheads h on h.practice_id = p.id
   where p.id = p_practice_id
 $$;
 comment on function private.face_of(uuid) is
-  'security definer: payers may not read practices. What a document issued now says about its issuer.';
+  'security definer: payers may not read practices. What a document issued now says about its issuer, beside what the invoice itself keeps.';
 revoke execute on function private.face_of(uuid) from public, anon, authenticated, service_role;
 
 create or replace function private.freeze_face() returns trigger

@@ -77,7 +77,7 @@ grant execute on function public.send_document(uuid, text) to authenticated, ser
 create or replace function private.send_on_issue() returns trigger
   language plpgsql security definer set search_path = '' as $$
 begin
-  if new.buyer_email is not null and not new.issued_elsewhere
+  if new.buyer_email is not null and not new.issued_elsewhere and not new.is_history
      and exists (select from public.practice_letterheads h where h.practice_id = new.practice_id and h.send_on_issue) then
     perform private.queue_document(new.id, new.buyer_email);
   end if;

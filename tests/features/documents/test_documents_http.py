@@ -55,6 +55,33 @@ async def test_a_payment_does_not_change_the_pdf(client: httpx.AsyncClient, bear
     assert after.content == before.content
 
 
+async def test_receipts_and_credit_notes_are_documents_too(
+    client: httpx.AsyncClient, bearer: Bearer, world: World
+) -> None:
+    world.owner.execute(
+        "update public.practices set tax_scheme = 'registered', tax_id = '123456782' where id = %s", [world.practice]
+    )
+    invoice = world.draft(addon(10000), tax_rate_bp=1800)
+    world.finalize(invoice)
+    with world.coaching() as conn:
+        conn.execute("select public.record_manual_payment(%s, 5900, 'bank_transfer', '4471')", [invoice])
+        conn.execute("select public.credit_invoice(%s, 1180, 'agreed')", [invoice])
+    kinds = {"invoice": "Invoice", "tax_invoice_receipt": "4471", "credit_note": "agreed"}
+    for kind, said in kinds.items():
+        found = one(
+            world.owner,
+            "select id as v from public.invoices where practice_id = %s and document_kind = %s",
+            world.practice,
+            kind,
+        )
+        answers = [
+            await client.get(f"/v1/invoices/{found}/pdf?language=en", headers=bearer(who))
+            for who in (world.coach, world.client)
+        ]
+        assert answers[0].content == answers[1].content
+        assert said in text_of(answers[0].content), kind
+
+
 async def test_a_draft_is_the_coachs_and_marked_as_one(client: httpx.AsyncClient, bearer: Bearer, world: World) -> None:
     draft = world.draft(addon(100))
     assert "Draft" in text_of((await client.get(f"/v1/invoices/{draft}/pdf", headers=bearer(world.coach))).content)
@@ -67,8 +94,9 @@ async def test_a_link_shows_the_document_to_nobody_in_particular(
     invoice = world.issued(10000)
     made = await client.post(f"/v1/invoices/{invoice}/links", json={"days": 3}, headers=bearer(world.coach))
     assert made.status_code == 201
-    path = httpx.URL(made.json()["url"]).path
-    shown = await client.get(path, headers={"Accept": "application/json"})
+    page = httpx.URL(made.json()["url"]).path
+    path = page.replace("/pay/", "/v1/documents/")
+    shown = await client.get(path)
     assert shown.json()["state"]["balance_cents"] == 10000
     pdf = await client.get(f"{path}/pdf")
     own = await client.get(f"/v1/invoices/{invoice}/pdf", headers=bearer(world.client))
@@ -77,6 +105,7 @@ async def test_a_link_shows_the_document_to_nobody_in_particular(
     assert revoked.json() == {"revoked": 1}
     for gone in (path, f"{path}/pdf", "/v1/documents/unknown"):
         assert (await client.get(gone)).json()["code"] == "not_found"
+    assert (await client.get(page)).status_code == 404
 
 
 async def test_the_letterhead_and_the_logo(client: httpx.AsyncClient, bearer: Bearer, world: World) -> None:
@@ -160,8 +189,8 @@ async def test_the_mail_carries_the_pdf_and_a_link(
     assert attachment.get_content() == own.content
     body = mail.get_body(("plain",))
     assert body is not None
-    link = next(word for word in body.get_content().split() if "/v1/documents/" in word)
-    assert (await client.get(httpx.URL(link).path, headers={"Accept": "application/json"})).status_code == 200
+    link = next(word for word in body.get_content().split() if "/pay/" in word)
+    assert number in (await client.get(httpx.URL(link).path)).text
     [sent] = (await client.get(f"/v1/invoices/{invoice}/sends", headers=bearer(world.coach))).json()["items"]
     assert sent["sent_at"] is not None
     assert (await client.get(f"/v1/invoices/{invoice}/sends", headers=bearer(world.client))).json()["items"] == []

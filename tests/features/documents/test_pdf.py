@@ -11,9 +11,9 @@ import pytest
 
 from loom.core.money import Money, currencies
 from loom.features.documents.layout import free
-from loom.features.documents.schemas import Kind, Language
+from loom.features.documents.schemas import Kind, Language, MoneyIn
 from loom.features.documents.service import set_pdf
-from loom.features.documents.words import KINDS
+from loom.features.documents.words import KINDS, LABELS, METHODS
 from loom.providers.typesetter import PictureRefusedError, check_picture, has_glyph, printable, typeset
 from tests.features.documents.papers import ISSUED, paper
 from tests.support.pdf import letters_of, pages_of, picture_of, place_of, text_of
@@ -184,7 +184,32 @@ def test_a_discount_has_a_column_where_there_is_one() -> None:
     text = text_of(set_pdf(paper(lines=[line], tax_rate_bp=0, tax_cents=0), None, "en"))
     assert "Discount" in text
     assert "50.00" in text
-    assert "VAT" not in text
+    assert "VAT 18%" not in text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_receipt_says_how_the_money_came(language: Language) -> None:
+    paid = MoneyIn(at=ISSUED, method="bank_transfer", reference="4471 " + "x" * 200)
+    text = text_of(set_pdf(paper(kind="tax_invoice_receipt", due_date=None, paid=paid), None, language))
+    assert METHODS[language]["bank_transfer"] in text
+    assert "4471" in text
+    assert LABELS[language]["received"] in text
+    # Nobody is asked for the money again.
+    assert "סניף" not in text
+
+
+def test_what_the_tax_authority_wants_is_on_the_document() -> None:
+    text = text_of(
+        set_pdf(paper(allocation_number="123456789", buyer_tax_id="515555555", buyer_address="Haifa"), None, "en")
+    )
+    for wanted in ("VAT number: 123456782", "Tax ID: 515555555", "Haifa", "Allocation number", "123456789", "VAT 18%"):
+        assert wanted in text
+    exempt = text_of(set_pdf(paper(kind="receipt", tax_scheme="exempt", tax_rate_bp=0, tax_cents=0), None, "he"))
+    assert "עוסק פטור" in exempt
+    note = text_of(set_pdf(paper(kind="credit_note", credit_of="TAX-2026-0001"), None, "en"))
+    assert "TAX-2026-0001" in note.replace("\n", "")
+    later = text_of(set_pdf(paper(kind="invoice", tax_on_payment=True), None, "en"))
+    assert "The tax invoice follows with the payment." in later
 
 
 def test_a_logo_is_on_the_page() -> None:

@@ -64,6 +64,21 @@ select public.finalize_invoice(%(invoice_id)s)
 -- name: record_payment
 select public.record_manual_payment(%(invoice_id)s, %(amount_cents)s, %(method)s, %(reference)s)
 
+-- name: set_letterhead
+insert into public.practice_letterheads (practice_id, transfer_details)
+select p.id, %(details)s from public.practices as p
+returning practice_id
+
+-- name: offer_package
+insert into public.packages (practice_id, template_id, title, sessions, price_cents, currency)
+select p.id, %(template_id)s, %(title)s, 10, %(price_cents)s, p.currency from public.practices as p
+returning id
+
+-- name: give_credits
+select public.give_credits(c.id, %(template_id)s, 4, %(reason)s)
+from public.coach_clients as c
+where c.client_id = %(client_id)s and c.coach_id = private.me()
+
 -- name: start_direct
 select (public.start_direct_conversation(%(user_id)s)).id
 

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 
-from loom.cli.demo import people
+from loom.cli.demo import people, seed_papers
 from loom.cli.demo.actors import PASSWORD, Person
 from loom.cli.demo.people import Account
 from loom.core import clock
@@ -71,7 +71,9 @@ async def seed(database: Database, settings: Settings) -> bool:
     await _past(sample)
     await _notes(sample)
     await _future(sample)
+    await seed_papers.letterheads(sample)
     await _invoices(sample)
+    await seed_papers.packages(sample)
     await _conversations(sample)
     await _gateways(settings.base_url)
     note.unlink()

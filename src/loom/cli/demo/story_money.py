@@ -46,6 +46,7 @@ async def invoice(stage: Stage) -> None:
     await stage.show("invoices", _STATE, id=draft["id"])
     await _pay(stage, final)
     await _refund(stage, final["total_amount_cents"])
+    await _books(stage)
 
 
 async def _pay(stage: Stage, final: dict[str, Any]) -> None:
@@ -138,3 +139,28 @@ async def _refund(stage: Stage, total: int) -> None:
     stage.check(
         "a part went back and the payment stays paid", (rows[0]["refunded"], str(rows[0]["status"])) == (10000, "paid")
     )
+
+
+async def _books(stage: Stage) -> None:
+    """Her practice is registered for tax: a document came with the payment, and what went back needs a credit note."""
+    maya, invoice = stage.people[people.MAYA.email], stage.facts["invoice"]
+    receipts = (await maya.get("/v1/invoices", payment_id=stage.facts["payment"]))["items"]
+    stage.check(
+        "the payment made a tax invoice and receipt",
+        [row["document_kind"] for row in receipts] == ["tax_invoice_receipt"],
+    )
+    warned = await maya.get(f"/v1/invoices/{invoice}")
+    stage.check("the refund asks for a credit note", warned["warnings"] == ["refund_without_credit_note"])
+    note = await maya.post(f"/v1/invoices/{invoice}/credit-notes", {"amount_cents": 10000, "reason": "came late"})
+    stage.check(f"it is {note['document_number']}, at the invoice's rate", note["tax_cents"] == 1525)
+    await stage.show(
+        "the books",
+        """
+        select e.account, sum(e.amount_cents)::bigint as amount
+        from public.journal_entries as e join public.invoices as i on i.practice_id = e.practice_id
+        where i.id = %(id)s group by e.account having sum(e.amount_cents) <> 0 order by e.account
+        """,
+        id=invoice,
+    )
+    books = await maya.get("/v1/journal/check")
+    stage.check("books, documents and balances agree", books["agrees"])

@@ -11,10 +11,12 @@ from babel.dates import format_date
 
 from loom.core.money import Money
 from loom.features.documents.schemas import Document, Language
-from loom.features.documents.words import KINDS, LABELS
+from loom.features.documents.words import KINDS, LABELS, METHODS
 from loom.providers.typesetter import direction, has_glyph, printable
 
 Free = list[dict[str, str]]
+
+_LONGEST_FACT = 40
 
 
 def filled(document: Document, logo: bytes | None, language: Language) -> dict[str, Any]:
@@ -33,7 +35,7 @@ def filled(document: Document, logo: bytes | None, language: Language) -> dict[s
         "logo": list(logo) if logo is not None else None,
         "seller": {"name": free(document.seller_name), "about": _about_seller(document, words)},
         "to": words["to"],
-        "buyer": _present(free(document.buyer_name), free(document.buyer_email)),
+        "buyer": _about_buyer(document, words),
         "facts": _facts(document, words, language),
         "head": _row(words["description"], words["quantity"], words["price"], words["discount"], words["line_total"])
         if discounted
@@ -79,19 +81,35 @@ def _stamp(document: Document, words: dict[str, str]) -> str | None:
 
 
 def _about_seller(document: Document, words: dict[str, str]) -> list[Free]:
-    tax_id = words["tax_id"].format(document.tax_id) if document.tax_id else None
+    label = "tax_id" if document.tax_scheme == "own_rate" else f"tax_id_{document.tax_scheme}"
+    tax_id = words[label].format(document.tax_id) if document.tax_id else None
     return _present(*(free(text) for text in (tax_id, document.address, document.phone, document.email)))
 
 
+def _about_buyer(document: Document, words: dict[str, str]) -> list[Free]:
+    tax_id = words["tax_id"].format(document.buyer_tax_id) if document.buyer_tax_id else None
+    return _present(
+        *(free(text) for text in (document.buyer_name, tax_id, document.buyer_address, document.buyer_email))
+    )
+
+
 def _facts(document: Document, words: dict[str, str], language: Language) -> list[list[str]]:
-    found = [[words["date"], day(document.issued_at or document.drafted_at, document.timezone, language)]]
-    if document.due_date is not None:
-        found.append([words["due"], day(document.due_date, document.timezone, language)])
-    return found
+    paid = document.paid
+    found = [
+        (words["date"], _day(document.issued_at or document.drafted_at, document, language)),
+        (words["due"], _day(document.due_date, document, language)),
+        (words["credit_of"], _short(document.credit_of)),
+        (words["paid_on"], _day(paid.at if paid else None, document, language)),
+        (words["paid_by"], METHODS[language][paid.method] if paid and paid.method else None),
+        (words["reference"], _short(paid.reference if paid else None)),
+        (words["allocation"], document.allocation_number),
+    ]
+    return [[label, text] for label, text in found if text]
 
 
 def _totals(document: Document, words: dict[str, str], language: Language) -> list[list[Any]]:
-    total = [words["total"], _money(document.total_cents, document, language), True]
+    label = words["received" if document.paid else "total"]
+    total = [label, _money(document.total_cents, document, language), True]
     if not document.tax_rate_bp:
         return [total]
     tax = words["vat" if document.country == "IL" else "tax"].format(rate=rate(document.tax_rate_bp))
@@ -104,8 +122,9 @@ def _totals(document: Document, words: dict[str, str], language: Language) -> li
 
 def _parts(document: Document, words: dict[str, str]) -> list[list[Any]]:
     asks = document.kind in ("invoice", "tax_invoice") and document.total_cents > 0
+    later = words["tax_later"] if document.tax_on_payment else None
     found = [
-        (words["notes"], free(document.notes)),
+        (words["notes"], [*free(later), *free(document.notes)]),
         (words["transfer"], free(document.transfer_details) if asks else []),
     ]
     return [[label, text] for label, text in found if text]
@@ -114,6 +133,16 @@ def _parts(document: Document, words: dict[str, str]) -> list[list[Any]]:
 def _money(amount_cents: int, document: Document, language: Language) -> str:
     text = Money(amount_cents, document.currency).text(language)
     return "".join(mark if has_glyph(mark) else document.currency for mark in text)
+
+
+def _day(at: datetime | None, document: Document, language: Language) -> str | None:
+    return day(at, document.timezone, language) if at is not None else None
+
+
+def _short(text: str | None) -> str:
+    """A reference that somebody typed, as one line beside its label."""
+    line = " ".join(printable(text or "").split())
+    return line if len(line) <= _LONGEST_FACT else line[: _LONGEST_FACT - 1] + "…"
 
 
 def _row(*cells: Any) -> list[Any]:

@@ -57,7 +57,7 @@ def document_mail(letter: Letter, pdf: bytes, *, sender: str, base_url: str, key
             Paragraph(words["hello" if letter.recipient_name else "hello_nameless"].format(**names)),
             Paragraph(words["intro"].format(**names)),
             *facts,
-            Link(words["button"], f"{base_url}/v1/documents/{letter.token}"),
+            Link(words["button"], f"{base_url}/pay/{letter.token}"),
             Paragraph(words["link"]),
         ],
         attachments=[Attachment(document.file_name, "application/pdf", pdf)],

@@ -12,7 +12,9 @@ from loom.features.documents.schemas import (
     Letter,
     Letterhead,
     LinkedDocument,
+    OpenPayment,
     Printable,
+    Receipt,
     SetLetterhead,
 )
 from loom.http.cursors import After
@@ -28,6 +30,26 @@ async def document(q: Executor, invoice_id: UUID) -> Printable:
 async def document_by_link(q: Executor, token: str) -> LinkedDocument:
     """The document behind a link, and how it stands."""
     return await q.fetch_one(SQL["document_by_link"], {"token": token}, LinkedDocument)
+
+
+async def receipts_by_link(q: Executor, token: str) -> list[Receipt]:
+    """Receipts of what was paid on the document behind a link; those that are missing are made."""
+    return await q.fetch_all(SQL["receipts_by_link"], {"token": token}, Receipt)
+
+
+async def receipt_by_link(q: Executor, token: str, receipt_id: UUID) -> Printable:
+    """One of them."""
+    return await q.fetch_one(SQL["receipt_by_link"], {"token": token, "id": receipt_id}, Printable)
+
+
+async def begin_payment_by_link(q: Executor, token: str) -> UUID:
+    """The intent to pay what is open at the gateway's own page; the open one if there is one."""
+    return await q.fetch_value(SQL["begin_payment_by_link"], {"token": token})
+
+
+async def open_payments_by_link(q: Executor, token: str) -> list[OpenPayment]:
+    """What the gateway has to be asked about."""
+    return await q.fetch_all(SQL["open_payments_by_link"], {"token": token}, OpenPayment)
 
 
 async def get_letterhead(q: Executor) -> Letterhead:

@@ -4,6 +4,20 @@ select d.content, d.logo from public.document(%(id)s) as d
 -- name: document_by_link
 select d.content, d.logo, d.state from public.document_by_link(%(token)s) as d
 
+-- name: receipts_by_link
+select r.id, r.kind, r.number, r.total_cents, r.currency, r.issued_at from public.receipts_by_link(%(token)s) as r
+
+-- name: receipt_by_link
+select d.content, d.logo from public.receipt_by_link(%(token)s, %(id)s) as d
+
+-- name: begin_payment_by_link
+-- role: service_role
+select private.begin_payment_by_link(%(token)s)
+
+-- name: open_payments_by_link
+-- role: service_role
+select p.id from private.open_payments_by_link(%(token)s) as p (id)
+
 -- name: get_letterhead
 select
   p.id as practice_id, h.footer, h.transfer_details, coalesce(h.send_on_issue, false) as send_on_issue,

@@ -24,6 +24,14 @@ class DocumentLine(BaseModel):
     total_cents: int
 
 
+class MoneyIn(BaseModel):
+    """The payment that a receipt is for."""
+
+    at: datetime | None
+    method: Literal["credit_card", "bank_transfer", "cash", "voucher", "other"] | None
+    reference: str | None
+
+
 class Document(BaseModel):
     """What a document says, as it was issued. `layout` names how it is set."""
 
@@ -32,7 +40,8 @@ class Document(BaseModel):
     layout: int
     language: Language
     timezone: str
-    country: str
+    country: str | None
+    tax_scheme: Literal["own_rate", "registered", "exempt"]
     kind: Kind
     number: str | None
     currency: str
@@ -49,7 +58,14 @@ class Document(BaseModel):
     transfer_details: str | None
     buyer_name: str | None
     buyer_email: str | None
+    buyer_tax_id: str | None
+    buyer_address: str | None
     notes: str | None
+    allocation_number: str | None
+    tax_inclusive: bool
+    tax_on_payment: bool
+    credit_of: str | None
+    paid: MoneyIn | None
     subtotal_cents: int
     tax_rate_bp: int
     tax_cents: int
@@ -77,6 +93,25 @@ class DocumentState(BaseModel):
     amount_paid_cents: int
     amount_refunded_cents: int
     paid_at: datetime | None
+    takes_cards: bool
+    payment_under_way: bool
+
+
+class Receipt(BaseModel):
+    """A receipt of what was paid on a document."""
+
+    id: UUID
+    kind: Kind
+    number: str | None
+    total_cents: int
+    currency: str
+    issued_at: datetime
+
+
+class OpenPayment(BaseModel):
+    """An intent that is not over."""
+
+    id: UUID
 
 
 class LinkedDocument(Printable):

@@ -64,7 +64,7 @@ async def make_invoice_link(invoice_id: UUID, body: MakeLink, write: Write, app:
 
     async def work(tx: Tx) -> DocumentLink:
         token = await queries.make_link(tx, invoice_id, body.days)
-        return DocumentLink(url=f"{app.settings.base_url}/v1/documents/{token}")
+        return DocumentLink(url=f"{app.settings.base_url}/pay/{token}")
 
     return await write.run(work, status=201, remember=False)
 

@@ -1,0 +1,91 @@
+"""Credits under concurrency: the last one is spent once, and without its guard it is not."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from tests.features.billing.world import World, at_once, code_of, one
+from tests.features.credits.cards import book, give, ledger, left, template
+
+THREADS = 8
+ENTRY = (
+    "insert into public.credit_entries (credit_id, practice_id, change, reason, note)"
+    " values (%s, %s, -2, 'moved', 'race')"
+)
+
+
+def test_many_bookings_share_the_last_credits(world: World) -> None:
+    offer = template(world)
+    credit = give(world, offer, 3)
+
+    def work(turn: int) -> tuple[UUID, UUID]:
+        return book(world, offer, days=10 + turn)
+
+    seats = [seat for _, seat in at_once(THREADS, work)]
+    states = sorted(world.seat_status(seat) for seat in seats)
+    assert states == ["paid"] * 3 + ["unbilled"] * (THREADS - 3)
+    assert (left(world, credit), len(ledger(world, credit))) == (0, 4)
+
+
+def test_one_seat_takes_one_credit_however_often_it_is_asked_for(world: World) -> None:
+    offer = template(world)
+    _, seat = book(world, offer)
+    credit = give(world, offer, 5)
+
+    def work(_: int) -> UUID:
+        with world.coaching() as conn:
+            return one(conn, "select public.spend_credit(%s) as v", seat)
+
+    assert set(at_once(THREADS, work)) == {credit}
+    assert left(world, credit) == 4
+
+
+def test_moves_at_once_stop_at_zero(world: World) -> None:
+    credit = give(world, template(world), 3)
+
+    def work(_: int) -> int:
+        with world.coaching() as conn:
+            return one(conn, "select public.move_credits(%s, -1, 'race') as v", credit)
+
+    said = at_once(THREADS, work)
+    refused = [answer for answer in said if isinstance(answer, psycopg.Error)]
+    assert len(refused) == THREADS - 3
+    assert {answer.diag.constraint_name for answer in refused} == {"credits_used_up"}
+    assert left(world, credit) == 0
+
+
+def race_entries(world: World, credit: UUID, database_url: str) -> list[Any]:
+    """Entries straight into the ledger, past every function, as only the owner can write them."""
+
+    def work(_: int) -> bool:
+        with psycopg.connect(database_url, autocommit=True) as conn:
+            conn.execute(ENTRY, [credit, world.practice])
+        return True
+
+    return at_once(THREADS, work)
+
+
+def test_the_balance_holds_for_every_writer_and_only_by_its_check(world: World, database_url: str) -> None:
+    credit = give(world, template(world), 5)
+    said = race_entries(world, credit, database_url)
+    assert sum(answer is True for answer in said) == 2
+    assert left(world, credit) == 1
+    with pytest.raises(psycopg.Error) as refused:
+        world.owner.execute(ENTRY, [credit, world.practice])
+    assert code_of(refused) == "credits_never_below_zero"
+    # Negative control: without the check the same race goes below zero.
+    world.owner.execute("alter table public.credits drop constraint credits_never_below_zero")
+    try:
+        race_entries(world, credit, database_url)
+        assert left(world, credit) < 0
+    finally:
+        world.owner.execute(
+            "insert into public.credit_entries (credit_id, practice_id, change, reason, note)"
+            " values (%s, %s, %s, 'moved', 'put right')",
+            [credit, world.practice, -left(world, credit)],
+        )
+        world.owner.execute("alter table public.credits add constraint credits_never_below_zero check (balance >= 0)")
