@@ -1,7 +1,7 @@
 """A server of the bench's own, and conversations to read: always the same for the same scale."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
@@ -38,11 +38,11 @@ def sql_uid(kind: str, number: str) -> str:
 
 
 @contextmanager
-def server() -> Iterator[EmbeddedServer]:
+def server(options: Mapping[str, str] = OPTIONS) -> Iterator[EmbeddedServer]:
     """An embedded server in a throwaway folder, migrated."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        EmbeddedServer.start(Path(folder) / "data", OPTIONS) as started,
+        EmbeddedServer.start(Path(folder) / "data", dict(options)) as started,
     ):
         migrate(started.url("postgres"))
         yield started

@@ -14,10 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import httpx
 from joserfc import jwt
@@ -70,17 +71,21 @@ def serving(command: list[str], port: int, environment: dict[str, str]) -> Itera
 
 
 @contextmanager
-def loom(database: EmbeddedServer, folder: Path) -> Iterator[tuple[str, str]]:
-    """Loom as an operator would start it; gives its address and a token for the reader."""
+def loom(database: EmbeddedServer, folder: Path) -> Iterator[tuple[str, str, Callable[[UUID], str]]]:
+    """Loom as an operator would start it; gives its address, a token for the reader, and tokens for others."""
     port = free_port()
     settings = Settings(data_dir=folder / "loom", port=port)
-    token = create_app(settings, "").state.issuer.access_token(READER, uuid4(), second_factor=False)
+    issuer = create_app(settings, "").state.issuer
+
+    def token_of(user: UUID) -> str:
+        return issuer.access_token(user, uuid4(), second_factor=False)
+
     command = [
         str(Path(sys.executable).with_name("loom")), "serve", "--no-worker", "--port", str(port),
         "--data-dir", str(settings.data_dir), "--database-url", database.url("loom_api"),
     ]  # fmt: skip
     with serving(command, port, {}) as address:
-        yield address, token
+        yield address, token_of(READER), token_of
 
 
 @contextmanager
@@ -122,7 +127,7 @@ def main() -> None:
                 assert answer(ours[0], path, ours[1]) == answer(theirs[0], path, theirs[1]), f"{path} differs"
             say(f"{machine()}, {asked.connections} connections by {generator()}")
 
-            def measure(kind: str, who: tuple[str, str]) -> float:
+            def measure(kind: str, who: Sequence[Any]) -> float:
                 return rate(who[0] + PATHS[kind], asked.seconds, asked.connections, [f"authorization: Bearer {who[1]}"])
 
             for who in (ours, theirs):

@@ -16,7 +16,7 @@ from fastapi import Depends, FastAPI, Header, HTTPException
 from joserfc import jwt
 from joserfc.jwk import OctKey
 from pydantic import BaseModel
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import selectinload
 
@@ -42,6 +42,8 @@ class MessageOut(BaseModel):
     sender_id: UUID
     sender_name: str | None
     content: str | None
+    html: str | None = None
+    system: dict[str, str] | None = None
     reply_to_id: UUID | None
     client_message_id: UUID | None
     is_edited: bool
@@ -51,6 +53,7 @@ class MessageOut(BaseModel):
     is_read: bool
     mentions: list[UUID]
     reactions: list[ReactionOut]
+    attachments: list[str] = []
     deliveries: dict[str, str] | None
 
 
@@ -62,8 +65,10 @@ class ReadBy(BaseModel):
 class TimelineOut(BaseModel):
     items: list[MessageOut]
     next_cursor: str | None
+    newer_cursor: str | None = None
     last_seq: int
     last_read_seq: int | None
+    first_unread_seq: int | None
     read_by: list[ReadBy]
 
 
@@ -162,6 +167,14 @@ async def timeline(conversation_id: UUID, db: Session, user: CurrentUser, limit:
         next_cursor=str(page[-1].seq) if len(found) > limit else None,
         last_seq=conversation.last_seq,
         last_read_seq=me.last_read_seq,
+        first_unread_seq=await db.scalar(
+            select(func.min(Message.seq)).where(
+                Message.conversation_id == conversation_id,
+                Message.seq > me.last_read_seq,
+                Message.sender_id != user.id,
+                Message.deleted_at.is_(None),
+            )
+        ),
         read_by=[
             ReadBy(user_id=p.user_id, last_read_seq=p.last_read_seq)
             for p in sorted(conversation.participants, key=lambda p: p.user_id)

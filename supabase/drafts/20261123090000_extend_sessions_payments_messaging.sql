@@ -145,7 +145,7 @@ begin
     select p.oid::regprocedure as signature, p.proname = any (old_functions) as listed,
       has_function_privilege('authenticated', p.oid, 'execute') as for_people
     from pg_proc as p
-    where p.pronamespace = 'public'::regnamespace and p.prokind = 'f' and pg_has_role(current_user, p.proowner, 'member')
+    where p.pronamespace = 'public'::regnamespace and p.prokind in ('f', 'p') and pg_has_role(current_user, p.proowner, 'member')
       and not exists (select from pg_depend as d where d.objid = p.oid and d.classid = 'pg_proc'::regclass and d.deptype = 'e')
       and not exists (
         select from pg_depend as d
@@ -153,11 +153,11 @@ begin
       and (p.proname = any (old_functions)
         or (p.prosecdef and p.prosrc ~* format('\m(%s)\M', array_to_string(base_tables || beside_tables, '|'))))
   loop
-    execute format('revoke execute on function %s from public, anon', item.signature);
+    execute format('revoke execute on routine %s from public, anon', item.signature);
     if item.listed then
-      execute format('revoke execute on function %s from authenticated', item.signature);
+      execute format('revoke execute on routine %s from authenticated', item.signature);
     elsif item.for_people then
-      execute format('grant execute on function %s to authenticated', item.signature);
+      execute format('grant execute on routine %s to authenticated', item.signature);
     end if;
   end loop;
 

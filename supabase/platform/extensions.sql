@@ -3,3 +3,4 @@ create schema if not exists extensions;
 grant usage on schema extensions to public;
 grant create on schema extensions to loom_owner;
 create extension if not exists btree_gist with schema extensions;
+create extension if not exists pg_trgm with schema extensions;

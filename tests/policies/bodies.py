@@ -23,6 +23,8 @@ BY_NAME = {
     "p256dh": "a" * 87,
     "auth": "b" * 22,
     "emoji": "👍",
+    "file_name": "plan.pdf",
+    "file_type": "application/pdf",
     "endpoint": "https://push.example.test/9",
     "success_url": "http://127.0.0.1/",
     "cancel_url": "http://127.0.0.1/",

@@ -37,8 +37,8 @@ MADE = {
     "public.session_events": "'event-' || matrix.label(t.session_id) || '-' || t.kind",
     "public.attendance_events": "'attendance-' || (select matrix.label(a.session_id) || '--' || matrix.label(a.user_id)"
     " from public.session_attendees a where a.id = t.attendee_id)",
-    "private.access_links": "'link-' || (select split_part(a.email, '@', 1) from public.session_attendees a"
-    " where a.id = t.attendee_id)",
+    "private.access_links": "'link-' || split_part(t.email, '@', 1)",
+    "private.calendar_invitations": "'invitation-' || split_part(t.email, '@', 1)",
     "public.invoice_series": "'series-' || (select matrix.label(m.user_id) from public.practice_members m"
     " where m.practice_id = t.practice_id)",
     "public.client_balances": "concat_ws('-', 'balance', matrix.label(t.coach_client_id), t.currency)",

@@ -97,8 +97,18 @@ from (values
 join public.session_attendees a on a.session_id = o.session_id and a.user_id = o.user_id;
 
 insert into private.access_links (token_hash, purpose, attendee_id, email, expires_at)
-select encode(sha256('guest-token'), 'hex'), 'invitation', a.id, a.email, now() + interval '1 day'
+select encode(sha256('guest-token'), 'hex'), 'confirm', a.id, a.email, now() + interval '1 day'
 from public.session_attendees a where a.email = 'guest@example.test';
+insert into private.access_links (token_hash, purpose, attendee_id, email, expires_at)
+select encode(sha256('move-token'), 'hex'), 'move', a.id, 'client@example.test', now() + interval '1 day'
+from public.session_attendees a where a.session_id = @upcoming and a.user_id = @client;
+insert into private.calendar_invitations (attendee_id, email, method, content)
+select a.id, 'client@example.test', 'REQUEST', '{}'
+from public.session_attendees a where a.session_id = @upcoming and a.user_id = @client;
+insert into public.calendar_feeds (id, user_id, name, token_hash) values
+  (@feed-client, @client, 'Phone', encode(sha256('feed-token'), 'hex')),
+  (@feed-coach, @coach, 'Laptop', encode(sha256('feed-token-of-coach'), 'hex')),
+  (@feed-suspended, @suspended, null, encode(sha256('feed-token-of-suspended'), 'hex'));
 
 insert into public.coach_notes (id, coach_id, client_id, session_id, title, content, privacy_level) values
   (@note-private, @coach, @client, @single, 'Note', 'For myself.', 'private'),
@@ -222,6 +232,9 @@ insert into public.push_subscriptions (id, user_id, endpoint, p256dh, auth) valu
   (@phone, @client, 'https://push.example.test/1', repeat('a', 87), repeat('b', 22)),
   (@phone-coach, @coach, 'https://push.example.test/2', repeat('a', 87), repeat('b', 22));
 
+insert into public.suppressed_addresses (id, address, reason) values
+  (@dead-address, 'group-member@example.test', 'bounced'), (@dead-stranger, 'nobody@example.test', 'by_hand');
+
 -- One statement each, so that they are numbered in this order.
 insert into public.messages (id, conversation_id, sender_id, content) values (@hello, @direct, @coach, 'Hello');
 insert into public.messages (id, conversation_id, sender_id, content) values (@answer, @direct, @client, 'Hello to you');
@@ -244,6 +257,10 @@ insert into public.message_reactions (id, message_id, user_id, emoji) values
   (@smile-late, @notice, @group_member, '🙂'),
   (@smile-left, @notice, @former_member, '🙂'),
   (@smile-foreign, @far, @foreign_client, '🙂');
+insert into public.message_uploads (id, user_id, conversation_id, file_name, declared_type, declared_size) values
+  (@upload, @client, @direct, 'plan.pdf', 'application/pdf', 10),
+  (@upload-former, @former_member, @circle, 'plan.pdf', 'application/pdf', 10),
+  (@upload-coach, @coach, @circle, 'plan.pdf', 'application/pdf', 10);
 insert into public.message_attachments (id, message_id, file_name, file_size, file_type, url) values
   (@file, @hello, 'plan.pdf', 1000, 'application/pdf', '/files/1'),
   (@file-early, @welcome, 'plan.pdf', 1000, 'application/pdf', '/files/2'),

@@ -39,7 +39,7 @@ async def job_context(settings: Settings, database: Database) -> AsyncGenerator[
     register_errors()
     templates = Templates.load(settings.templates_dir)
     smtp_url = settings.smtp_url.get_secret_value() if settings.smtp_url else None
-    mailer = open_mailer(smtp_url, settings.outbox_dir)
+    mailer = open_mailer(smtp_url, settings.outbox_dir, settings.bounce_address)
     push = WebPushSender(settings.keys_dir, contact=settings.push_contact, allow_local=settings.push_allow_private)
     try:
         yield JobContext(database, settings, {Mailer: mailer, PushSender: push, Templates: templates})

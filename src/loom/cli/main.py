@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from loom.cli import billing, db, users
+from loom.cli.bounces import bounces
 from loom.cli.demo.command import demo
 from loom.cli.sandbox import sandbox
 from loom.cli.serve import serve, worker
@@ -35,6 +36,7 @@ app.add_typer(billing.app, name="billing")
 app.command()(serve)
 app.command()(worker)
 app.command()(sandbox)
+app.command()(bounces)
 app.command()(settings)
 
 

@@ -71,6 +71,11 @@ class Settings(BaseSettings):
         None, description="Mail server: smtp://user:password@host:587 (STARTTLS) or smtps://…:465. Empty: local outbox."
     )
     mail_from: str = Field("Loom <loom@localhost>", description="Sender of mail.")
+    bounce_address: str | None = Field(
+        None,
+        description="Sender on the envelope of mail, where servers report what they could not deliver; pipe what "
+        "arrives there into `loom bounces`. Empty: the address of mail_from.",
+    )
     templates_dir: Path | None = Field(
         None,
         description="Folder with mails in words of your own, such as `notice.en.txt`. Empty: Loom's words.",
@@ -78,6 +83,21 @@ class Settings(BaseSettings):
     push_contact: str = Field("mailto:loom@localhost", description="Contact that push services are told (VAPID).")
     push_allow_private: bool = Field(
         False, description="Whether push endpoints on loopback and private addresses are allowed (demo and tests)."
+    )
+
+    # files
+    storage_url: str | None = Field(
+        None,
+        description="Bucket for attachments: s3://bucket/prefix?endpoint=https://s3.example.com&region=name. "
+        "Empty: the data folder.",
+    )
+    storage_access_key: SecretStr | None = Field(None, description="Access key of the bucket.")
+    storage_secret_key: SecretStr | None = Field(None, description="Secret key of the bucket.")
+    max_upload_bytes: int = Field(26_214_400, ge=1024, le=536_870_912, description="Largest attachment.")
+    scan_command: list[str] = Field(
+        [],
+        description="Scanner of attachments, as a JSON list: gets the file's path as its last argument and ends with 0 "
+        "(clean) or 1 (infected); anything else is tried again. Empty: nothing is scanned, and uploads say so.",
     )
 
     # payments

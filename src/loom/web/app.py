@@ -97,7 +97,9 @@ async def open_database(settings: Settings, conninfo: str) -> Database:
 
 def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     """Innermost first."""
-    app.add_middleware(RequestLimits, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        RequestLimits, max_body_bytes=settings.max_body_bytes, max_upload_bytes=settings.max_upload_bytes
+    )
     app.add_middleware(CatchAll)
     if settings.cors_origins:
         app.add_middleware(

@@ -13,6 +13,8 @@ from loom.features.booking import api as booking_api
 from loom.features.booking import errors as booking_errors
 from loom.features.books import api as books_api
 from loom.features.books import errors as books_errors
+from loom.features.calendars import api as calendars_api
+from loom.features.calendars import errors as calendars_errors
 from loom.features.credits import api as credits_api
 from loom.features.credits import errors as credits_errors
 from loom.features.documents import api as documents_api
@@ -36,6 +38,7 @@ ROUTERS: list[APIRouter] = [
     practice_api.router,
     notifications_api.router,
     scheduling_api.router,
+    calendars_api.router,
     booking_api.router,
     messaging_api.router,
     live_api.router,
@@ -50,6 +53,7 @@ CONSTRAINT_ERRORS: list[Mapping[str, tuple[int, str, str]]] = [
     practice_errors.CONSTRAINT_ERRORS,
     notifications_errors.CONSTRAINT_ERRORS,
     scheduling_errors.CONSTRAINT_ERRORS,
+    calendars_errors.CONSTRAINT_ERRORS,
     booking_errors.CONSTRAINT_ERRORS,
     messaging_errors.CONSTRAINT_ERRORS,
     live_errors.CONSTRAINT_ERRORS,
@@ -66,6 +70,7 @@ ERROR_CODES: list[Mapping[str, str]] = [
     practice_errors.ERROR_CODES,
     notifications_errors.ERROR_CODES,
     scheduling_errors.ERROR_CODES,
+    calendars_errors.ERROR_CODES,
     booking_errors.ERROR_CODES,
     messaging_errors.ERROR_CODES,
     live_errors.ERROR_CODES,

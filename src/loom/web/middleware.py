@@ -21,6 +21,7 @@ log = structlog.get_logger("loom.access")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _NUL = re.compile(rb"%00|\x00")
+_UPLOAD = re.compile(r"/v1/uploads/[0-9a-f-]{36}/content")
 
 
 class RequestLog:
@@ -113,11 +114,12 @@ class CatchAll:
 
 
 class RequestLimits:
-    """Refuses a NUL in the address, and stops reading a body that outgrows the limit."""
+    """Refuses a NUL in the address, and stops reading a body that outgrows the limit; files have one of their own."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, max_upload_bytes: int) -> None:
         self.app = app
-        self.limit = max_body_bytes
+        self.max_body_bytes = max_body_bytes
+        self.max_upload_bytes = max_upload_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -128,14 +130,16 @@ class RequestLimits:
             answer = problem_response(Request(scope), 400, "nul_byte", "The address holds a NUL byte.")
             await answer(scope, receive, send)
             return
+        is_file = scope["method"] == "PUT" and _UPLOAD.fullmatch(scope["path"])
+        limit = self.max_upload_bytes if is_file else self.max_body_bytes
         declared = Headers(scope=scope).get("content-length", "0")
-        if not declared.isdecimal() or int(declared) > self.limit:
+        if not declared.isdecimal() or int(declared) > limit:
             answer = problem_response(
                 Request(scope),
                 413,
                 "body_too_large",
                 "The body is larger than this server takes.",
-                extra={"limit_bytes": self.limit},
+                extra={"limit_bytes": limit},
             )
             await answer(scope, receive, send)
             return
@@ -146,7 +150,7 @@ class RequestLimits:
             message = await receive()
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))
-                if received > self.limit:
+                if received > limit:
                     raise HTTPException(413)
             return message
 

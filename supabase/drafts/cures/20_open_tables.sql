@@ -21,9 +21,11 @@ begin
 
   -- Whoever asks for a session could say that the coach had approved it.
   if (
-    select count(*) from pg_attribute as a
-    where a.attrelid = to_regclass('public.session_requests') and a.attname in ('coach_id', 'client_id', 'status', 'session_id')
-      and not a.attisdropped
+    select count(*)
+    from pg_attribute as a
+    join pg_class as c on c.oid = a.attrelid
+    where c.oid = to_regclass('public.session_requests') and a.attname in ('coach_id', 'client_id', 'status', 'session_id')
+      and not a.attisdropped and c.relkind = 'r' and pg_has_role(current_user, c.relowner, 'member')
   ) = 4 then
     drop policy if exists session_requests_begin_pending on public.session_requests;
     create policy session_requests_begin_pending on public.session_requests as restrictive for insert to authenticated
@@ -33,7 +35,10 @@ begin
   end if;
 
   -- Who delivers writes this log, and that is the service.
-  if to_regclass('public.notification_delivery_logs') is not null then
+  if exists (
+    select from pg_class as c
+    where c.oid = to_regclass('public.notification_delivery_logs') and pg_has_role(current_user, c.relowner, 'member')
+  ) then
     revoke insert, update, delete, truncate on public.notification_delivery_logs from public, anon, authenticated;
   end if;
 

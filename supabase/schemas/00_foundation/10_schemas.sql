@@ -12,3 +12,5 @@ grant usage on schema private to anon, authenticated, service_role;
 
 -- Equality on uuid beside overlap on ranges, in one exclusion constraint. Trusted, so no superuser is needed.
 create extension if not exists btree_gist with schema extensions;
+-- Words that are nearly spelt alike, for search. Trusted too.
+create extension if not exists pg_trgm with schema extensions;

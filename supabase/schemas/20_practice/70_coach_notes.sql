@@ -53,6 +53,31 @@ create policy coach_notes_delete_coach on public.coach_notes for delete to authe
 using (coach_id = (select private.me()));
 comment on policy coach_notes_delete_coach on public.coach_notes is 'The coach deletes their notes.';
 
+create or replace function private.guard_coach_note()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  -- A shared note shows its client which session it is about: that must be one of theirs, also in a group.
+  if new.session_id is not null and private.acting_as_api() and not exists (
+    select from public.session_attendees as a
+    where a.session_id = new.session_id and a.user_id = new.client_id and a.coach_id = private.me() and a.role <> 'coach'
+  ) then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  end if;
+  return new;
+end;
+$$;
+revoke execute on function private.guard_coach_note() from public, anon, authenticated, service_role;
+comment on function private.guard_coach_note() is
+  'security definer: reads the seats of a session whoever writes. Trigger: a note about a session is about somebody who has, or had, a seat in it.';
+
+drop trigger if exists coach_notes_guard on public.coach_notes;
+create trigger coach_notes_guard before insert or update of session_id, client_id on public.coach_notes
+for each row execute function private.guard_coach_note();
+
 drop trigger if exists coach_notes_touch on public.coach_notes;
 create trigger coach_notes_touch before update on public.coach_notes
 for each row execute function private.touch_updated_at();

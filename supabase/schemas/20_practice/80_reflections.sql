@@ -10,7 +10,7 @@ create table if not exists public.reflections (
   updated_at timestamptz not null default now(),
   constraint reflections_mood_rating_check check (mood_rating >= 1 and mood_rating <= 10)
 );
-comment on table public.reflections is 'What a client writes after a session, or between them. Read by the coach it concerns.';
+comment on table public.reflections is 'What a client writes after a session, or between them. Read by the coach of its session; without a session it is the client''s own.';
 
 create index if not exists idx_reflections_client_id on public.reflections (client_id);
 create index if not exists idx_reflections_session_id on public.reflections (session_id);
@@ -29,11 +29,10 @@ create policy reflections_select_reader on public.reflections for select to auth
 using (
   client_id = (select private.me())
   or session_id = any ((select private.my_coached_session_ids())::uuid[])
-  or (session_id is null and client_id = any ((select private.my_client_ids())::uuid[]))
   or (select private.i_am_admin())
 );
 comment on policy reflections_select_reader on public.reflections is
-  'The client reads their own; a coach those on sessions they gave, and of present clients those tied to no session; an admin all.';
+  'The client reads their own; a coach those on sessions they gave, and no others; an admin all.';
 drop policy if exists reflections_insert_client on public.reflections;
 create policy reflections_insert_client on public.reflections for insert to authenticated
 with check (

@@ -84,14 +84,13 @@ begin
     )
     returning * into v_seat;
   end if;
-  perform private.enqueue('scheduling.send_invitation', jsonb_build_object('attendee_id', v_seat.id));
   return v_seat.id;
 end;
 $$;
 revoke execute on function public.invite_attendee(uuid, uuid, text, text, integer) from public, anon, authenticated, service_role;
 grant execute on function public.invite_attendee(uuid, uuid, text, text, integer) to authenticated;
 comment on function public.invite_attendee(uuid, uuid, text, text, integer) is
-  'security definer: nobody may insert seats. The coach asks a client or a guest by address; who declined or left may be asked again. The e-mail goes out after the commit. Gives the seat''s id.';
+  'security definer: nobody may insert seats. The coach asks a client or a guest by address; who declined or left may be asked again. The seat''s trigger sees to the letter, which goes out after the commit. Gives the seat''s id.';
 
 create or replace function private.answer_seat(p_attendee_id uuid, p_answer text)
 returns public.session_attendees

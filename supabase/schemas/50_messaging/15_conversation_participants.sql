@@ -30,6 +30,8 @@ create index if not exists idx_conversation_participants_last_read on public.con
 create index if not exists idx_conversation_participants_user_id on public.conversation_participants (user_id);
 create index if not exists conversation_participants_current_idx
   on public.conversation_participants (user_id) include (conversation_id, role, history_from_seq) where left_at is null;
+create index if not exists conversation_participants_late_idx
+  on public.conversation_participants (user_id) include (conversation_id, history_from_seq) where left_at is null and history_from_seq > 1;
 
 revoke all on public.conversation_participants from public, anon, authenticated, service_role;
 grant select on public.conversation_participants to authenticated;

@@ -24,7 +24,7 @@ begin
   end if;
 end;
 $$;
-comment on table public.message_attachments is 'Files that came with messages of earlier versions. People read them; nobody uploads through the API.';
+comment on table public.message_attachments is 'Files that came with messages. Only checked uploads become one; those of earlier versions keep the address they had.';
 comment on column public.message_attachments.conversation_id is 'The message''s conversation, kept by trigger.';
 comment on column public.message_attachments.message_seq is 'The message''s seq, kept by trigger.';
 

@@ -31,12 +31,14 @@ comment on table public.message_deliveries is
 comment on column public.message_deliveries.state is
   'pending: waits for next_attempt_at; leased: a worker is at it until lease_until; sent, failed and suppressed are final.';
 comment on column public.message_deliveries.reason is
-  'Why it failed or was never tried: inactive, no_email, no_subscription, muted, preference_off, read, deleted, left, subscription_gone, or the provider''s word. On a pending row: why it waits, such as quiet_hours.';
+  'Why it failed or was never tried: inactive, system_message, no_email, address_suppressed, no_subscription, muted, preference_off, read, deleted, left, withheld (a choice of somebody who does not share receipts), subscription_gone, bounced, address_refused, or the provider''s word. On a pending row: why it waits, such as quiet_hours.';
 comment on column public.message_deliveries.next_attempt_at is 'When a worker takes it: the next try of a pending row, the end of the lease of a leased one.';
 comment on column public.message_deliveries.attempts is 'How often a worker has taken it; also the number that an outcome must name to count.';
 comment on column public.message_deliveries.provider_id is 'What the provider called it. A repeated e-mail carries the same Message-ID, made of this row''s id.';
 
 create index if not exists message_deliveries_recipient_idx on public.message_deliveries (recipient_id);
+-- For rates over a span of time; rows come in the order of their times, so a few pages of index will do.
+create index if not exists message_deliveries_time_idx on public.message_deliveries using brin (created_at);
 create index if not exists message_deliveries_due_idx
   on public.message_deliveries (next_attempt_at) where state in ('pending', 'leased');
 

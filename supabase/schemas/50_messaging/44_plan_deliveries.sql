@@ -16,6 +16,7 @@ begin
       -- Notices tell of sessions and money on these channels already.
       when c.channel <> 'in_app' and m.type = 'system' then 'system_message'
       when c.channel = 'email' and (u.email = '' or u.email like '%.invalid') then 'no_email'
+      when c.channel = 'email' and private.is_suppressed(u.email) then 'address_suppressed'
       when c.channel = 'push' and not exists (
         select from public.push_subscriptions as s where s.user_id = p.user_id and s.retired_at is null
       ) then 'no_subscription'

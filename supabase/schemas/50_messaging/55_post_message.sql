@@ -3,7 +3,8 @@ create or replace function public.post_message(
   p_content text,
   p_client_message_id uuid default null,
   p_mentions uuid[] default '{}',
-  p_reply_to_id uuid default null
+  p_reply_to_id uuid default null,
+  p_attachments uuid[] default '{}'
 )
 returns public.messages
 language plpgsql
@@ -13,13 +14,24 @@ as $$
 declare
   v_me uuid := private.me();
   v_message public.messages;
+  v_content text := p_content;
 begin
+  if cardinality(p_attachments) > 10 then
+    perform private.fail(422, 'too_many_attachments', 'A message has at most ten files.');
+  end if;
   if not coalesce(p_conversation_id = any (private.my_conversation_ids()), false) then
     perform private.fail(404, 'not_found', 'Not found.');
   end if;
+  if v_content is null and cardinality(p_attachments) > 0 then
+    -- A file without a word is called by its name, in mail and search too.
+    select string_agg(x.file_name, ', ' order by x.created_at, x.id) into v_content
+    from public.message_uploads as x
+    where x.id = any (p_attachments);
+    v_content := coalesce(v_content, '?');
+  end if;
   begin
     insert into public.messages (conversation_id, sender_id, content, client_message_id, reply_to_id)
-    values (p_conversation_id, v_me, p_content, p_client_message_id, p_reply_to_id)
+    values (p_conversation_id, v_me, v_content, p_client_message_id, p_reply_to_id)
     returning * into v_message;
   exception
     -- The first send may have been under way until now; what it wrote is visible to the next statement.
@@ -28,7 +40,7 @@ begin
       from public.messages as m
       where m.sender_id = v_me and m.client_message_id = p_client_message_id;
       if v_message.deleted_at is null
-        and v_message.client_digest is distinct from private.message_digest(p_conversation_id, p_reply_to_id, p_content) then
+        and v_message.client_digest is distinct from private.message_digest(p_conversation_id, p_reply_to_id, v_content) then
         perform private.fail(
           409, 'idempotency_conflict', 'This client_message_id was used for another message.',
           'A new message needs a new id.');
@@ -39,13 +51,16 @@ begin
   select v_message.id, person
   from (select distinct unnest(p_mentions)) as people (person)
   where person is not null;
+  if cardinality(p_attachments) > 0 then
+    perform private.attach_uploads(v_message.id, p_attachments);
+  end if;
   return v_message;
 end;
 $$;
-comment on function public.post_message(uuid, text, uuid, uuid[], uuid) is
-  'Sends a message as the caller. With a client_message_id, sending again gives the first message.';
-revoke execute on function public.post_message(uuid, text, uuid, uuid[], uuid) from public, anon, authenticated, service_role;
-grant execute on function public.post_message(uuid, text, uuid, uuid[], uuid) to authenticated;
+comment on function public.post_message(uuid, text, uuid, uuid[], uuid, uuid[]) is
+  'Sends a message as the caller. With a client_message_id, sending again gives the first message. Files are checked uploads of the caller; with any, the text may be null.';
+revoke execute on function public.post_message(uuid, text, uuid, uuid[], uuid, uuid[]) from public, anon, authenticated, service_role;
+grant execute on function public.post_message(uuid, text, uuid, uuid[], uuid, uuid[]) to authenticated;
 
 create or replace function public.edit_message(p_message_id uuid, p_content text, p_mentions uuid[] default null)
 returns public.messages

@@ -3,65 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx
 import pytest
-from pydantic import BaseModel, ConfigDict
 
 from loom.core.settings import Settings
 from loom.features.messaging import schemas
 from loom.providers.push.sink import PushSink
+from tests.features.messaging.callers import Callers, exact
 from tests.features.messaging.world import Connection, World, one
-
-Bearer = Callable[[UUID | str], dict[str, str]]
-
-
-class Caller:
-    """Somebody with a token."""
-
-    def __init__(self, http: httpx.AsyncClient, headers: dict[str, str]) -> None:
-        self.http = http
-        self.headers = headers
-
-    async def __call__(self, method: str, path: str, status: int = 200, **body: Any) -> Any:
-        answer = await self.http.request(method, f"/v1{path}", headers=self.headers, json=body or None)
-        assert answer.status_code == status, answer.text
-        return answer.json() if answer.content else None
-
-    async def refused(self, method: str, path: str, status: int, code: str, **body: Any) -> dict[str, Any]:
-        problem = await self(method, path, status, **body)
-        assert problem["code"] == code, problem
-        return {key: value for key, value in problem.items() if key != "request_id"}
-
-
-Callers = Callable[[UUID], Caller]
-
-
-@pytest.fixture
-def caller(client: httpx.AsyncClient, bearer: Bearer) -> Callers:
-    return lambda person: Caller(client, bearer(person))
-
-
-def exact(model: type[BaseModel], value: Any) -> None:
-    """A hot read is bytes from the database: they must be what the API's documentation says, no more and no less."""
-
-    def strict(kind: type[BaseModel]) -> set[str]:
-        return set(kind.model_fields)
-
-    class Strict(model):  # type: ignore[misc, valid-type]
-        model_config = ConfigDict(extra="forbid")
-
-    parsed = Strict.model_validate(value)
-    assert set(value) == strict(model)
-    for name, field in model.model_fields.items():
-        inner = next((arg for arg in getattr(field.annotation, "__args__", ()) if isinstance(arg, type)), None)
-        for item in getattr(parsed, name) if isinstance(value[name], list) and inner is not None else []:
-            if isinstance(item, BaseModel):
-                for raw in value[name]:
-                    exact(type(item), raw)
 
 
 async def test_a_conversation_from_its_start_to_its_end(caller: Callers, world: World) -> None:
@@ -101,12 +53,6 @@ async def test_a_conversation_from_its_start_to_its_end(caller: Callers, world: 
     assert len((await dana("GET", f"/messages/{reply['id']}/reactions"))["items"]) == 1
     await dana.refused("DELETE", f"/messages/{reply['id']}/reactions/🎉", 404, "not_found")
     await coach("DELETE", f"/messages/{reply['id']}/reactions/🎉", 204)
-
-    await dana("POST", f"{path}/typing", 204, typing=True)
-    assert [t["user_id"] for t in (await coach("GET", f"{path}/typing"))["items"]] == [str(world.dana)]
-    assert (await dana("GET", f"{path}/typing"))["items"] == []
-    await dana("POST", f"{path}/typing", 204, typing=False)
-    assert (await coach("GET", f"{path}/typing"))["items"] == []
 
     edited = await dana("PATCH", f"/messages/{reply['id']}", content="very good", mentions=[str(world.coach)])
     assert (edited["content"], edited["is_edited"], edited["mentions"]) == ("very good", True, [str(world.coach)])
@@ -266,74 +212,6 @@ async def test_paging_over_http_goes_both_ways(caller: Callers, world: World) ->
     for query in ("before=0", "before=x", "after=-1", "limit=0", "limit=201", "before=99999999999999999999"):
         await coach.refused("GET", f"{path}?{query}", 422, "invalid_request")
     await coach.refused("GET", "/conversations?cursor=nonsense", 422, "invalid_cursor")
-
-
-async def test_a_session_leads_to_its_conversations_and_back(caller: Callers, world: World, owner: Connection) -> None:
-    coach, dana, stranger = caller(world.coach), caller(world.dana), caller(world.stranger)
-    session = one(
-        owner,
-        "insert into public.sessions (coach_id, client_id, title, scheduled_at)"
-        " values (%s, %s, 'Talk', now() + interval '900 days') returning id",
-        world.coach,
-        world.dana,
-    )
-    path = f"/sessions/{session}/conversations"
-    assert (await dana("GET", path))["items"] == []
-    opened = (await coach("POST", "/conversations/session", 201, session_id=str(session)))["items"]
-    for who in (coach, dana):
-        found = (await who("GET", path))["items"]
-        assert [item["id"] for item in found] == [item["id"] for item in opened]
-        assert (found[0]["context_type"], found[0]["session_id"]) == ("session", str(session))
-    assert await stranger("GET", path) == await stranger("GET", f"/sessions/{uuid4()}/conversations")
-
-
-async def test_a_programs_group_says_so(caller: Callers, world: World) -> None:
-    coach = caller(world.coach)
-    body = {"title": "Spring", "user_ids": [str(world.dana)], "program": "Ten weeks"}
-    group = await coach("POST", "/conversations/group", 201, **body)
-    assert (group["context_type"], group["program"], group["session_id"]) == ("program", "Ten weeks", None)
-    inbox = await coach("GET", "/conversations")
-    exact(schemas.Inbox, inbox)
-    item = next(item for item in inbox["items"] if item["id"] == group["id"])
-    assert item["context"] == {"type": "program", "session_id": None, "program": "Ten weeks"}
-
-
-async def test_unread_receipts_history_and_audit_over_http(caller: Callers, world: World) -> None:
-    coach, dana, admin = caller(world.coach), caller(world.dana), caller(world.admin)
-    body = {"title": "Unread", "user_ids": [str(world.dana)]}
-    path = f"/conversations/{(await coach('POST', '/conversations/group', 201, **body))['id']}"
-    sent = await coach("POST", f"{path}/messages", 201, content="*hi* <b>there</b>\n[x](javascript:alert(1))")
-    unread = await dana("GET", "/unread")
-    exact(schemas.Unread, unread)
-    assert {"conversation_id": sent["conversation_id"], "unread": 1, "is_muted": False} in unread["items"]
-    page = await dana("GET", f"{path}/messages?first_unread=true&format=html")
-    exact(schemas.Timeline, page)
-    assert page["first_unread_seq"] == 1
-    assert page["items"][0]["html"] == (
-        '<p dir="auto"><em>hi</em> &lt;b&gt;there&lt;/b&gt;<br>\n[x](javascript:alert(1))</p>'
-    )
-    assert await dana("PATCH", "/messaging-preferences", share_receipts=False) == {"share_receipts": False}
-    await dana("POST", f"{path}/read", seq=1)
-    assert (await coach("GET", f"{path}/messages"))["read_by"] == []
-    assert await dana("PATCH", "/messaging-preferences", share_receipts=True) == await dana(
-        "GET", "/messaging-preferences"
-    )
-    await coach("PATCH", f"/messages/{sent['id']}", content="hello")
-    revisions = (await dana("GET", f"/messages/{sent['id']}/revisions"))["items"]
-    assert [revision["content"] for revision in revisions] == ["*hi* <b>there</b>\n[x](javascript:alert(1))"]
-    await coach("DELETE", f"/messages/{sent['id']}?reason=test")
-    assert (await dana("GET", f"/messages/{sent['id']}/revisions"))["items"] == []
-    for who in (coach, dana):
-        assert (await who("GET", "/message-deletions"))["items"] == []
-    audit = (await admin("GET", f"/message-deletions?conversation_id={sent['conversation_id']}"))["items"]
-    assert [(entry["content"], entry["reason"]) for entry in audit] == [("hello", "test")]
-    changes = (await coach("GET", f"{path}/membership-changes"))["items"]
-    assert {(change["user_id"], change["change"]) for change in changes} == {
-        (str(world.coach), "joined"),
-        (str(world.dana), "joined"),
-    }
-    assert (await dana("GET", f"{path}/membership-changes"))["items"] == []
-    await caller(world.stranger).refused("GET", f"{path}/membership-changes", 404, "not_found")
 
 
 async def test_devices_are_kept_listed_and_removed_and_private_addresses_refused(

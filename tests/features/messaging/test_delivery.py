@@ -5,26 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import socket
 import sys
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import LiteralString
 from uuid import UUID
 
 import pytest
-import uvicorn
 
-from loom.core.settings import Settings
-from loom.db.database import Database
-from loom.features.messaging.delivery import CHANNEL, DeliveryWorker, Pace
-from loom.providers.email import OutboxMailer
+from loom.features.messaging.delivery import CHANNEL, Pace
 from loom.providers.errors import PermanentError, RetryableError
-from loom.providers.push import WebPushSender
 from loom.providers.push.sink import PushSink
+from tests.features.messaging.office import Flaky, Office, states, until
 from tests.features.messaging.world import Connection, World, one, post, rows
 from tests.support.acting import AsUser
 
@@ -32,84 +25,6 @@ EXPIRE: LiteralString = (
     "update public.message_deliveries set next_attempt_at = now(), lease_until = now() where state = 'leased'"
 )
 REGISTER: LiteralString = "select public.register_push_subscription(%s, %s, %s)"
-
-
-@pytest.fixture(scope="module")
-def sink() -> Iterator[PushSink]:
-    listening = socket.create_server(("127.0.0.1", 0))
-    app = PushSink(f"http://127.0.0.1:{listening.getsockname()[1]}")
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-    thread = threading.Thread(target=server.run, args=([listening],))
-    thread.start()
-    yield app
-    server.should_exit = True
-    thread.join()
-    listening.close()
-
-
-async def until(check: Callable[[], bool]) -> None:
-    """Lets the worker in this event loop go on until it is so."""
-    async with asyncio.timeout(10):
-        while not check():  # noqa: ASYNC110 - what is waited for happens in PostgreSQL, which sets no event
-            await asyncio.sleep(0.02)
-
-
-class Flaky:
-    """A mailer that answers as it is told, then like the outbox."""
-
-    def __init__(self, outbox: OutboxMailer, *answers: Exception) -> None:
-        self.outbox = outbox
-        self.answers = list(answers)
-
-    async def send(self, message: EmailMessage) -> str:
-        if self.answers:
-            raise self.answers.pop(0)
-        return await self.outbox.send(message)
-
-    async def close(self) -> None:
-        pass
-
-
-class Office:
-    """A worker with an outbox of its own."""
-
-    def __init__(self, db: Database, folder: Path) -> None:
-        self.settings = Settings(
-            data_dir=folder, app_url="https://loom.example.com/", mail_from="Loom <loom@example.com>"
-        )
-        self.db = db
-        self.outbox = OutboxMailer(folder / "outbox")
-        self.push = WebPushSender(folder / "keys", contact="mailto:ops@example.com", allow_local=True)
-        self.worker = self.with_mailer(self.outbox)
-
-    def with_mailer(self, mailer: Any, pace: Pace | None = None) -> DeliveryWorker:
-        return DeliveryWorker(self.db, self.settings, mailer, self.push, pace)
-
-    async def drain(self) -> None:
-        while await self.worker.work_once():
-            pass
-
-    def mails(self) -> list[EmailMessage]:
-        return [self.outbox.read(entry.name) for entry in self.outbox.entries()]
-
-
-@pytest.fixture
-async def office(db: Database, tmp_path: Path) -> AsyncIterator[Office]:
-    office = Office(db, tmp_path)
-    await office.drain()
-    for path in (tmp_path / "outbox").glob("*.eml"):
-        path.unlink()
-    yield office
-    await office.push.close()
-
-
-def states(conn: Connection, message: UUID) -> dict[tuple[UUID, str], tuple[str, str | None]]:
-    found = rows(
-        conn,
-        "select recipient_id, channel, state, reason from public.message_deliveries where message_id = %s",
-        message,
-    )
-    return {(row["recipient_id"], row["channel"]): (row["state"], row["reason"]) for row in found}
 
 
 def roll_up(conn: Connection, message: UUID) -> dict[str, tuple[str, str | None]]:

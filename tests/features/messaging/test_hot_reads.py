@@ -53,13 +53,16 @@ def crowded(cluster: Any, database_name: str, as_user: AsUser) -> tuple[World, l
             " unnest(enum_range(null::public.message_delivery_channel)) as channel order by m.seq, m.conversation_id"
         )
         conn.execute("set session_replication_role = origin")
+        # As autovacuum leaves it: who takes part where is then read from the index alone.
+        conn.execute("vacuum (analyze) public.conversation_participants, public.users, public.messages")
         conn.execute("analyze")
     return world, ids
 
 
 def buffers(conn: Connection, query: str, params: list[Any]) -> tuple[int, str]:
-    """Buffers that a warm run touches, and the plan."""
-    conn.execute(query, params)
+    """Buffers that a warm run touches, and the plan: a connection of a pool has long settled on its generic plans."""
+    for _ in range(6):
+        conn.execute(query, params)
     plan = "\n".join(
         next(iter(row.values())) for row in rows(conn, f"explain (analyze, buffers, costs off) {query}", *params)
     )
@@ -76,7 +79,8 @@ def test_a_page_under_policies_touches_little_and_calls_nothing_per_row(
     page = "select * from public.messages where conversation_id = %s and seq between 151 and 200 order by seq desc"
     with as_user(world.coach) as conn:
         touched, plan = buffers(conn, page, [ids[30]])
-    assert touched <= 80, plan
+    # Fifty rows on fifty pages, and ten for the index and for finding out who asks.
+    assert touched <= 60, plan
     assert "rows=50 " in plan or "rows=50.00" in plan
     filters = [line for line in plan.splitlines() if "Filter:" in line or "Cond:" in line]
     assert not any("private." in line or "my_" in line for line in filters), plan

@@ -175,11 +175,11 @@ def test_a_guest_who_answers_by_the_link_is_news_to_the_coach(
     )
     owner.execute(
         "insert into private.access_links (token_hash, purpose, attendee_id, email, expires_at)"
-        " values (%s, 'invitation', %s, 'guest@example.com', now() + interval '1 day')",
+        " values (%s, 'confirm', %s, 'guest@example.com', now() + interval '1 day')",
         [hashlib.sha256(b"token-token-token").hexdigest(), seat],
     )
     with as_role("anon") as conn:
-        conn.execute("select public.respond_by_link('token-token-token', 'confirmed')")
+        conn.execute("select public.act_by_link('token-token-token')")
     assert practice.told(practice.coach) == ["seat_confirmed"]
     assert notices(owner, practice.coach)[0]["message"].startswith("Gil comes to “Circle”")
 

@@ -73,6 +73,56 @@ async def test_another_coach_of_the_same_client_does_not_read_it(
         assert (await client.get("/v1/reflections", headers=bearer(somebody.id))).json()["items"] == []
 
 
+async def test_a_reflection_without_a_session_is_the_clients_own_also_when_the_session_goes(
+    client: httpx.AsyncClient, bearer: Bearer, practice: Practice, owner: Owner
+) -> None:
+    free = await write(client, bearer(practice.client.id))
+    tied = await write(client, bearer(practice.client.id), session_id=str(practice.session))
+    seen = (await client.get("/v1/reflections", headers=bearer(practice.coach.id))).json()["items"]
+    assert [item["id"] for item in seen] == [tied["id"]]
+    owner.execute("delete from public.sessions where id = %s", [practice.session])
+    assert (await client.get("/v1/reflections", headers=bearer(practice.coach.id))).json()["items"] == []
+    mine = (await client.get("/v1/reflections", headers=bearer(practice.client.id))).json()["items"]
+    assert {item["id"] for item in mine} == {free["id"], tied["id"]}
+
+
+async def test_in_a_group_the_coach_reads_it_and_no_other_attendee(
+    client: httpx.AsyncClient, bearer: Bearer, practice: Practice, owner: Owner
+) -> None:
+    other = a_person(owner, "avi")
+    make_client(owner, practice.coach, other)
+    group = owner.execute(
+        "insert into public.sessions (coach_id, type, title, scheduled_at, roster_visible)"
+        " values (%s, 'group', 'Circle', now() - interval '9 days', true) returning id",
+        [practice.coach.id],
+    ).fetchone()
+    assert group is not None
+    for who in (practice.client, other):
+        owner.execute(
+            "insert into public.session_attendees (session_id, user_id, role, status)"
+            " values (%s, %s, 'client', 'confirmed')",
+            [group["id"], who.id],
+        )
+    written = await write(client, bearer(practice.client.id), session_id=str(group["id"]))
+    url = f"/v1/reflections/{written['id']}"
+    assert (await client.get(url, headers=bearer(practice.coach.id))).status_code == 200
+    assert (await client.get(url, headers=bearer(other.id))).status_code == 404
+    # A note about the group's session is about one attendee, and shared with that one alone.
+    note = {"client_id": str(practice.client.id), "session_id": str(group["id"]), "title": "N", "content": "For you."}
+    shared = await client.post(
+        "/v1/notes", json=note | {"privacy_level": "shared_with_client"}, headers=bearer(practice.coach.id)
+    )
+    assert shared.status_code == 201, shared.text
+    for who, status in ((practice.client, 200), (other, 404)):
+        assert (await client.get(f"/v1/notes/{shared.json()['id']}", headers=bearer(who.id))).status_code == status
+    absent = await client.post(
+        "/v1/notes",
+        json=note | {"client_id": str(other.id), "session_id": str(practice.session)},
+        headers=bearer(practice.coach.id),
+    )
+    assert (absent.status_code, absent.json()["code"]) == (404, "not_found")
+
+
 async def test_a_reflection_is_tied_to_sessions_of_ones_own_only(
     client: httpx.AsyncClient, bearer: Bearer, practice: Practice, owner: Owner
 ) -> None:

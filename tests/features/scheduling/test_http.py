@@ -240,9 +240,9 @@ async def test_a_group_from_invitation_to_check_in(
     )
     assert no.json()["status"] == "declined"
     with as_role("service_role") as conn:
-        token = one(conn, "select token from private.issue_invitation_link(%s)", [seats["guest"]])
-    assert (await client.get(f"/v1/invitations/{token}")).json()["name"] == "Gili"
-    guest = await client.post(f"/v1/invitations/{token}/respond", json={"answer": "confirmed"})
+        links = one(conn, "select links from private.prepare_calendar_letter(%s)", [seats["guest"]])
+    assert (await client.get(f"/v1/links/{links['confirm']}")).json()["name"] == "Gili"
+    guest = await client.post(f"/v1/links/{links['confirm']}", json={})
     assert (guest.status_code, guest.json()["status"]) == (200, "confirmed")
     listed = await client.get(f"/v1/sessions/{session}/attendees", params={"limit": 3}, headers=coach)
     more = await client.get(

@@ -1,9 +1,7 @@
-"""Invitations: answers with an account and by link, check-in, who sees whom, and the mail."""
+"""Invitations: answers with an account, who is asked, and who sees whom."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,12 +9,6 @@ import psycopg
 import pytest
 from psycopg.rows import DictRow
 
-from loom.core.settings import Settings
-from loom.db.database import Database
-from loom.features.scheduling import letters, tasks
-from loom.features.scheduling.schemas import InvitationLetter
-from loom.jobs.registry import JobContext
-from loom.providers.email import Mailer, OutboxMailer
 from tests.support.acting import AsUser
 from tests.support.scheduling import Scene, add_session, at, make_scene, one, refusal
 
@@ -47,11 +39,6 @@ def invite(as_user: AsUser, scene: Scene, group: UUID, who: UUID) -> UUID:
 def invite_guest(as_user: AsUser, scene: Scene, group: UUID, email: str = "guest@example.com") -> UUID:
     with as_user(scene.coach) as conn:
         return one(conn, GUEST, [group, email, "Gili"])
-
-
-def issue_token(as_role: Any, seat: UUID) -> str:
-    with as_role("service_role") as conn:
-        return one(conn, "select token from private.issue_invitation_link(%s)", [seat])
 
 
 def test_people_answer_their_own_invitation_and_change_their_mind(
@@ -168,59 +155,6 @@ def test_a_guest_who_signs_up_finds_the_session_once_the_address_is_tied_to_the_
         assert one(conn, RESPOND, [group, "confirmed"]) == seat
 
 
-def test_the_link_answers_without_an_account_and_its_token_is_stored_nowhere(
-    owner: Owner, as_user: AsUser, as_role: Any, scene: Scene, group: UUID
-) -> None:
-    seat = invite_guest(as_user, scene, group)
-    token = issue_token(as_role, seat)
-    with as_role("anon") as conn:
-        shown = one(conn, "select public.invitation_by_link(%s)", [token])
-        answered = one(conn, "select public.respond_by_link(%s, 'confirmed')", [token])
-    assert (shown["status"], shown["coach_name"], shown["name"]) == ("invited", "Noa", "Gili")
-    assert answered["status"] == "confirmed"
-    assert one(owner, "select status from public.session_attendees where id = %s", [seat]) == "confirmed"
-    stored = owner.execute("select l::text as row from private.access_links as l").fetchall()
-    queued = owner.execute("select args::text as row from jobs.procrastinate_jobs").fetchall()
-    assert stored
-    assert queued
-    assert not any(token in row["row"] for row in [*stored, *queued])
-
-
-def test_forged_expired_and_revoked_links_open_nothing(
-    owner: Owner, as_user: AsUser, as_role: Any, scene: Scene, group: UUID
-) -> None:
-    def answer(token: str) -> tuple[int, str]:
-        with as_role("anon") as conn, pytest.raises(psycopg.Error) as refused:
-            one(conn, "select public.respond_by_link(%s, 'confirmed')", [token])
-        return refusal(refused.value)
-
-    seat = invite_guest(as_user, scene, group)
-    token = issue_token(as_role, seat)
-    stored = one(owner, "select token_hash from private.access_links where attendee_id = %s", [seat])
-    for forged in ("", "x", token[:-1], token + "0", token.upper(), stored, str(seat)):
-        assert answer(forged) == (404, "not_found")
-    owner.execute("update private.access_links set expires_at = now() where attendee_id = %s", [seat])
-    assert answer(token) == (410, "link_expired")
-    owner.execute(
-        "update private.access_links set expires_at = now() + interval '1 day' where attendee_id = %s", [seat]
-    )
-    with as_user(scene.coach) as conn:
-        one(conn, "select public.cancel_attendance(p_attendee_id => %s)", [seat])
-    assert answer(token) == (404, "not_found")
-
-
-@pytest.mark.parametrize("role", ["anon", "authenticated"])
-def test_api_roles_neither_issue_nor_read_links(as_role: Any, scene: Scene, role: str) -> None:
-    for statement in (
-        "select * from private.issue_invitation_link(gen_random_uuid())",
-        "select * from private.access_links",
-        "select private.redeem_invitation_link('x')",
-        "select private.answer_seat(gen_random_uuid(), 'confirmed')",
-    ):
-        with as_role(role, sub=str(scene.coach)) as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
-            conn.execute(statement)
-
-
 def test_status_and_time_of_a_check_in_never_contradict_one_another(owner: Owner, scene: Scene) -> None:
     session = add_session(owner, scene.coach, None, at(4))
     seat = one(
@@ -280,75 +214,3 @@ def test_an_attendee_reads_the_session_and_only_their_own_seat(
     reason = "select details from public.session_events where kind = 'seat_cancelled' and attendee_id = %s"
     details = one(owner, reason, [mine])
     assert details == {"reason": "ill"}
-
-
-class Refusing(OutboxMailer):
-    """Fails once, as a mail server does that is away for a moment."""
-
-    failed = False
-
-    async def send(self, message: Any) -> str:
-        if not self.failed:
-            self.failed = True
-            raise ConnectionError("away")
-        return await super().send(message)
-
-
-@pytest.mark.parametrize(("language", "words"), [("en", "invites you"), ("he", "הזמנה מאת")])
-async def test_the_invitation_goes_out_in_the_right_language_with_a_link_that_works(
-    owner: Owner,
-    as_user: AsUser,
-    as_role: Any,
-    db: Database,
-    scene: Scene,
-    group: UUID,
-    tmp_path: Path,
-    language: str,
-    words: str,
-) -> None:
-    owner.execute("update public.users set language = %s where id = %s", [language, scene.coach])
-    seat = invite_guest(as_user, scene, group)
-    mailer = Refusing(tmp_path / "outbox")
-    context = JobContext(db, Settings(data_dir=tmp_path), {Mailer: mailer}, job_id=1)
-    with pytest.raises(ConnectionError):
-        await tasks.send_invitation(context, attendee_id=str(seat))
-    await tasks.send_invitation(context, attendee_id=str(seat))
-    (entry,) = mailer.entries()
-    message = mailer.read(entry.name)
-    assert words in str(message["Subject"])
-    assert "guest@example.com" in str(message["To"])
-    plain = message.get_body(("plain",))
-    rich = message.get_body(("html",))
-    assert plain is not None
-    assert rich is not None
-    text = plain.get_content()
-    token = next(line for line in text.splitlines() if "/invitations/" in line).rpartition("/")[2]
-    assert token in rich.get_content()
-    assert ('dir="rtl"' in rich.get_content()) == (language == "he")
-    with as_role("anon") as conn:
-        assert one(conn, "select public.respond_by_link(%s, 'declined')", [token])["status"] == "declined"
-    # Who declined, or whose seat is gone, gets no more mail.
-    await tasks.send_invitation(context, attendee_id=str(seat))
-    await tasks.send_invitation(context, attendee_id=str(uuid4()))
-    assert len(mailer.entries()) == 1
-
-
-def test_headers_of_the_mail_cannot_be_broken_by_a_title() -> None:
-    letter = InvitationLetter(
-        token="t",
-        email="a@example.com",
-        recipient_name="A\r\nBcc: b@example.com",
-        language="en",
-        coach_name="C",
-        title="<b>x</b>\nBcc: b@example.com",
-        starts_at=datetime(2026, 5, 4, 6, tzinfo=UTC),
-        ends_at=datetime(2026, 5, 4, 7, tzinfo=UTC),
-        timezone="Asia/Jerusalem",
-        location=None,
-    )
-    message = letters.invitation(letter, sender="Loom <l@example.org>", base_url="http://x", message_key="k")
-    assert message["Bcc"] is None
-    rich = message.get_body(("html",))
-    assert rich is not None
-    assert "<b>x</b>" not in rich.get_content()
-    assert "9:00" in message.get_body(("plain",)).get_content()  # type: ignore[union-attr]

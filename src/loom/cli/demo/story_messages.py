@@ -43,6 +43,20 @@ async def conversation(stage: Stage) -> None:
     unread = next(item["unread"] for item in inbox if item["id"] == talk)
     stage.check("the coach has one unread message", unread == 1)
     await _deliveries(stage, first["id"])
+    await _finding(stage, talk, first["id"])
+
+
+async def _finding(stage: Stage, talk: str, message_id: str) -> None:
+    """Whether it reached each person, in a word; and finding it again in either language."""
+    maya = stage.people[people.MAYA.email]
+    reach = (await maya.get(f"/v1/messages/{message_id}/deliveries"))["people"]
+    stage.table("did it reach them?", [{"person": one["recipient_name"], "reached": one["reached"]} for one in reach])
+    stage.check("one has read it, the others were told", {one["reached"] for one in reach} == {"read", "told"})
+    for words in ("sentences", "והמתחילה"):
+        found = await maya.get("/v1/search/messages", q=words, conversation_id=talk)
+        stage.check(f"“{words}” finds one message", len(found["items"]) == 1 and not found["fuzzy"])
+    session = (await maya.get(f"/v1/sessions/{stage.facts['group_session']}/conversations"))["items"]
+    stage.check("the session leads to its conversation", [one["id"] for one in session] == [talk])
 
 
 async def _devices(stage: Stage) -> None:

@@ -14,7 +14,7 @@ from loom.cli.demo.actors import Person, StepFailed
 from loom.cli.demo.stage import Stage
 from loom.core import clock
 
-_LINK = re.compile(r"/v1/invitations/([A-Za-z0-9_-]+)")
+_LINK = r"{}: \S*/v1/links/([A-Za-z0-9_-]+)"
 
 
 async def offers(stage: Stage) -> None:
@@ -73,7 +73,6 @@ async def booking(stage: Stage) -> None:
 
     body = {"template_id": stage.facts["single_template"], "starts_at": slots[0]["starts_at"], "timezone": str(zone)}
     single = await sarah.post("/v1/sessions", body)
-    stage.facts["single_session"] = single["id"]
     stage.check("the price comes from the template, not from the caller", single["price_cents"] == 38000)
 
     wanted = {"template_id": stage.facts["single_template"], "starts_at": slots[4]["starts_at"]}
@@ -83,6 +82,7 @@ async def booking(stage: Stage) -> None:
     stage.check("one of twenty got the slot, the others 409", counts == {201: 1, 409: 19})
     losers = [answer.json() for answer in answers if answer.status_code == 409]
     stage.check("a loser is told why, with a stable code", all(loser["code"] == "slot_taken" for loser in losers))
+    await _calendar(stage, sarah, single["id"])
     await stage.show(
         "coach_blocks of those two",
         """
@@ -92,6 +92,24 @@ async def booking(stage: Stage) -> None:
         """,
         template_id=stage.facts["single_template"],
     )
+
+
+async def _calendar(stage: Stage, sarah: Person, session_id: str) -> None:
+    """The client's own calendar: an address to subscribe to, that says at once when nothing has changed."""
+    feed = await sarah.post("/v1/calendar-feeds", {"name": "Phone"})
+    stage.console.print(f"  [dim]{feed['url']}[/]")
+    path = feed["url"][feed["url"].index("/v1/") :]
+    read = await sarah.http.get(path)
+    stage.check("her feed has the session", read.text.count("BEGIN:VEVENT") >= 1 and "METHOD:PUBLISH" in read.text)
+    again = await sarah.http.get(path, headers={"If-None-Match": read.headers["ETag"]})
+    stage.check("and answers 304 while nothing changes", again.status_code == 304)
+
+    def invited() -> bool:
+        mails = (stage.outbox.read(e.name) for e in stage.outbox.entries() if people.SARAH.email in e.recipient)
+        return any(part.get_content_type() == "text/calendar" for mail in mails for part in mail.walk())
+
+    stage.check("an invitation for her calendar came by mail", await stage.until("an invitation by mail", invited))
+    stage.facts["single_session"] = session_id
 
 
 async def group(stage: Stage) -> None:
@@ -119,10 +137,12 @@ async def group(stage: Stage) -> None:
     for account in (people.NOA, people.SARAH, people.PRIYA):
         await stage.people[account.email].post(f"/v1/sessions/{session['id']}/respond", {"answer": "confirmed"})
     letter = await stage.mail_to("dana@example.org")
-    guest = await Person("Dana", "dana@example.org", maya.http).post(
-        f"/v1/invitations/{_token(letter)}/respond", {"answer": "declined"}
-    )
+    dana = Person("Dana", "dana@example.org", maya.http)
+    link = f"/v1/links/{_token(letter, 'לא אוכל להגיע')}"
+    guest = await dana.post(link, {})
     stage.check("the guest declined by the link in her mail, without an account", guest["status"] == "declined")
+    again = await dana.call("POST", link, {})
+    stage.check("a link acts once", (again.status_code, again.json()["code"]) == (410, "link_used"))
 
     noa = stage.people[people.NOA.email]
     seen = await noa.get(f"/v1/sessions/{session['id']}")
@@ -163,9 +183,9 @@ async def _door(stage: Stage, session_id: str) -> None:
     stage.check("the three who confirmed came, the guest had declined", [row["records"] for row in came] == [1, 1, 1])
 
 
-def _token(letter: EmailMessage) -> str:
+def _token(letter: EmailMessage, label: str) -> str:
     body = letter.get_body(("plain",))
-    found = _LINK.search(body.get_content()) if body else None
+    found = re.search(_LINK.format(re.escape(label)), body.get_content()) if body else None
     if found is None:
         raise StepFailed("the invitation mail holds no link")
     return found.group(1)

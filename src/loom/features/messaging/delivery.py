@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from loom.core.settings import Settings
 from loom.db.actor import Actor
 from loom.db.database import Database, Tx
-from loom.features.messaging import queries
+from loom.features.messaging import delivery_queries as queries
+from loom.features.messaging.delivery_queries import Device, Lease, OpenDelivery, Outcome
 from loom.features.messaging.letters import Letter, message_mail, message_notice
-from loom.features.messaging.queries import Device, Lease, OpenDelivery, Outcome
 from loom.jobs.leases import LeaseLoop, Pace
 from loom.providers.email import Mailer
 from loom.providers.errors import ProviderError, RetryableError

@@ -21,6 +21,14 @@ CONSTRAINT_ERRORS: dict[str, tuple[int, str, str]] = {
 }
 
 ERROR_CODES: dict[str, str] = {
+    "attachment_not_ready": "A file is not yours, was not checked yet, was refused, or was sent already.",
+    "file_name_invalid": "A file's name has 1 to 200 visible characters and no slashes.",
+    "file_too_large": "The file is larger than this server takes.",
+    "file_type_refused": "Files of this type are not taken.",
+    "link_expired": "The link has ended, or was not made here. Ask for a new one.",
+    "too_many_attachments": "A message has at most ten files.",
+    "too_many_uploads": "Fifty files are waiting already. Send or drop some first.",
+    "upload_missing": "The bytes of the file have not arrived.",
     "content_invalid": "A message has 1 to 10,000 characters, not only spaces.",
     "conversation_direct": "A conversation of two keeps its two people: nobody leaves, joins or is removed.",
     "device_keys_invalid": "The keys of the device are not valid.",
@@ -33,6 +41,7 @@ ERROR_CODES: dict[str, str] = {
     "people_invalid": "A group has between 1 and 200 people besides its coach.",
     "person_not_found": "There is no such person for you to write to: a coach writes to clients, a client to coaches.",
     "program_invalid": "The name of a program has 1 to 200 characters.",
+    "query_invalid": "Search needs at least one word.",
     "reaction_exists": "You have reacted to the message with this emoji already.",
     "reason_too_long": "A reason has at most 1,000 characters.",
     "reply_unknown": "The message replied to is not one that you can read in this conversation.",

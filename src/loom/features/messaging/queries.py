@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
-
-from pydantic import BaseModel, Field
 
 from loom.core.errors import NotFound
 from loom.db.executor import Executor
@@ -12,25 +11,25 @@ from loom.db.sql import load_queries
 from loom.features.messaging.schemas import (
     AddPeople,
     AddPushSubscription,
-    Channel,
     ChannelState,
     Conversation,
     CreateGroupConversation,
     Deletion,
     Delivery,
-    DeliveryState,
+    DeliveryCount,
     EditMessage,
-    Language,
     MembershipChange,
     Message,
     MessagingPreferences,
     Person,
     PushSubscription,
+    Reach,
     Reaction,
     ReadPosition,
     Receipt,
     Revision,
     SendMessage,
+    Suppression,
 )
 from loom.http.cursors import After
 
@@ -121,9 +120,9 @@ async def leave(q: Executor, conversation_id: UUID) -> None:
     await q.execute(SQL["leave"], {"id": conversation_id})
 
 
-async def post_message(q: Executor, conversation_id: UUID, body: SendMessage) -> UUID:
-    """The id of the message, also where it was sent before."""
-    return await q.fetch_value(SQL["post_message"], {"conversation_id": conversation_id, **body.model_dump()})
+async def send_message(q: Executor, conversation_id: UUID, body: SendMessage) -> str:
+    """The message as JSON, also where it was sent before."""
+    return await q.fetch_value(SQL["send_message"], {"conversation_id": conversation_id, **dict(body)})
 
 
 async def edit_message(q: Executor, message_id: UUID, body: EditMessage) -> None:
@@ -222,83 +221,22 @@ async def remove_push_subscription(q: Executor, subscription_id: UUID) -> None:
     await q.execute(SQL["remove_push_subscription"], {"id": subscription_id})
 
 
-# What the delivery worker asks, as the service role, but for get_content, which it asks as the recipient.
+async def list_reach(q: Executor, message_id: UUID) -> list[Reach]:
+    """Whether it reached each person, in a word."""
+    return await q.fetch_all(SQL["list_reach"], {"message_id": message_id}, Reach)
 
 
-class Lease(BaseModel):
-    """A delivery that this worker may carry out; `attempt` must be named by its outcome."""
-
-    id: UUID
-    attempt: int
+async def list_delivery_counts(q: Executor, since: datetime, until: datetime) -> list[DeliveryCount]:
+    """How deliveries of a span of time ended, as far as the caller may see them."""
+    return await q.fetch_all(SQL["delivery_statistics"], {"since": since, "until": until}, DeliveryCount)
 
 
-class OpenDelivery(BaseModel):
-    """What sending needs. `refusal` is why not to, as of now; `quiet_seconds` how long the person wants quiet."""
-
-    id: UUID
-    message_id: UUID
-    conversation_id: UUID
-    message_seq: int
-    recipient_id: UUID
-    channel: Channel
-    attempt: int
-    email: str
-    recipient_name: str | None
-    language: Language
-    sender_name: str | None
-    title: str | None
-    refusal: str | None
-    quiet_seconds: float | None
-    hide_content: bool
-    unsubscribe_token: str
+async def list_suppressions(q: Executor, after: After, limit: int) -> list[Suppression]:
+    """Addresses that mail does not reach, newest first, one more than `limit` where there are more."""
+    values = {"after_at": after.at, "after_id": after.id, "limit": limit + 1}
+    return await q.fetch_all(SQL["list_suppressions"], values, Suppression)
 
 
-class Device(BaseModel):
-    """A device with its keys."""
-
-    id: UUID
-    endpoint: str
-    p256dh: str
-    auth: str
-
-
-class Outcome(BaseModel):
-    """What became of an attempt. `pending` tries again after `delay_seconds`."""
-
-    state: DeliveryState
-    reason: str | None = None
-    error_message: str | None = None
-    provider_id: str | None = None
-    delay_seconds: float = 0
-    gone_devices: list[UUID] = Field(default_factory=list[UUID])
-    reached_devices: list[UUID] = Field(default_factory=list[UUID])
-
-
-async def lease_deliveries(q: Executor, batch: int, lease_seconds: float) -> list[Lease]:
-    """Takes what is due, other workers' expired leases included."""
-    return await q.fetch_all(SQL["lease_deliveries"], {"batch": batch, "lease_seconds": lease_seconds}, Lease)
-
-
-async def load_delivery(q: Executor, lease: Lease, margin_seconds: float) -> OpenDelivery | None:
-    """The delivery if the lease still holds for `margin_seconds` at least."""
-    values = {"id": lease.id, "attempt": lease.attempt, "margin_seconds": margin_seconds}
-    return await q.find_one(SQL["load_delivery"], values, OpenDelivery)
-
-
-async def get_content(q: Executor, message_id: UUID) -> str | None:
-    """The text as the reader may read it."""
-    return await q.fetch_value(SQL["get_content"], {"message_id": message_id})
-
-
-async def list_devices(q: Executor, user_id: UUID) -> list[Device]:
-    """Somebody's devices that still take notices."""
-    return await q.fetch_all(SQL["list_devices"], {"user_id": user_id}, Device)
-
-
-async def finish_delivery(q: Executor, lease: Lease, outcome: Outcome) -> bool:
-    """Records an outcome; False where the lease was lost and somebody else decides."""
-    for name, ids in (("retire_devices", outcome.gone_devices), ("touch_devices", outcome.reached_devices)):
-        if ids:
-            await q.execute(SQL[name], {"ids": ids})
-    values = outcome.model_dump(include={"state", "reason", "error_message", "provider_id", "delay_seconds"})
-    return await q.execute(SQL["finish_delivery"], {"id": lease.id, "attempt": lease.attempt, **values}) == 1
+async def lift_suppression(q: Executor, suppression_id: UUID) -> None:
+    """Mail is tried again."""
+    await q.execute(SQL["lift_suppression"], {"id": suppression_id})

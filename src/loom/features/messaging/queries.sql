@@ -59,10 +59,10 @@ select public.remove_from_conversation(%(id)s, %(user_id)s)
 -- name: leave
 select public.leave_conversation(%(id)s)
 
--- name: post_message
-select id
-from public.post_message(
-  %(conversation_id)s, %(content)s, %(client_message_id)s::uuid, %(mentions)s::uuid[], %(reply_to_id)s::uuid)
+-- name: send_message
+select public.send_message_json(
+  %(conversation_id)s, %(content)s, %(client_message_id)s::uuid, %(mentions)s::uuid[], %(reply_to_id)s::uuid,
+  %(attachments)s::uuid[])::text
 
 -- name: edit_message
 select id from public.edit_message(%(id)s, %(content)s, %(mentions)s::uuid[])
@@ -138,6 +138,56 @@ join public.message_deliveries as d on d.message_id = m.id and d.recipient_id = 
 where m.id = %(message_id)s
 order by d.created_at, p.display_name, d.recipient_id, d.channel
 
+-- name: list_reach
+select
+  d.recipient_id, p.display_name as recipient_name,
+  case
+    when bool_or(r.user_id is not null) then 'read'
+    when bool_or(d.state = 'sent' and d.channel <> 'in_app') then 'told'
+    when bool_or(d.state in ('pending', 'leased')) then 'on_its_way'
+    when bool_or(d.state = 'sent') then 'in_the_app'
+    else 'not_reached'
+  end as reached,
+  array_agg(distinct d.reason order by d.reason) filter (where d.state in ('failed', 'suppressed') and d.reason is not null) as reasons
+from public.messages as m
+cross join lateral public.conversation_people(m.conversation_id) as p
+join public.message_deliveries as d on d.message_id = m.id and d.recipient_id = p.user_id
+left join public.message_read_receipts as r on r.message_id = m.id and r.user_id = d.recipient_id
+where m.id = %(message_id)s
+group by d.recipient_id, p.display_name
+order by p.display_name, d.recipient_id
+
+-- name: delivery_statistics
+select
+  d.channel, d.state, d.reason, count(*) as count, sum(d.attempts)::bigint as attempts,
+  percentile_disc(0.5) within group (order by extract(epoch from d.sent_at - d.created_at)::float8) as median_seconds,
+  percentile_disc(0.99) within group (order by extract(epoch from d.sent_at - d.created_at)::float8) as p99_seconds,
+  max(extract(epoch from now() - d.next_attempt_at)::float8) filter (where d.next_attempt_at < now()) as overdue_seconds
+from public.message_deliveries as d
+where d.created_at >= %(since)s and d.created_at < %(until)s
+group by d.channel, d.state, d.reason
+order by d.channel, d.state, count(*) desc, d.reason
+
+-- name: list_suppressions
+select s.id, s.address, s.reason, s.detail, s.delivery_id, s.created_at, s.lifted_at
+from public.suppressed_addresses as s
+where (%(after_at)s::timestamptz is null or (s.created_at, s.id) < (%(after_at)s, %(after_id)s::uuid))
+order by s.created_at desc, s.id desc
+limit %(limit)s
+
+-- name: lift_suppression
+select public.lift_suppression(%(id)s)
+
+-- name: record_bounce
+-- role: service_role
+select private.record_bounce(%(delivery_id)s, %(address)s, %(permanent)s, %(detail)s)
+
+-- name: suppress_address
+-- role: service_role
+select private.suppress_address(
+  (select u.email from public.message_deliveries as d join public.users as u on u.id = d.recipient_id where d.id = %(id)s),
+  'refused', %(detail)s, %(id)s)
+
 -- name: list_push_subscriptions
 select id, endpoint, label, last_sent_at, retired_at, retired_reason, created_at
 from public.push_subscriptions
@@ -186,6 +236,8 @@ select
   case
     when m.deleted_at is not null then 'deleted'
     when plan.recipient_id is null then 'left'
+    -- "Read" would tell of somebody's reading who does not share that; so would the only other reason of their own choosing.
+    when x.share_receipts is false and (plan.reason in ('muted', 'preference_off') or p.last_read_seq >= d.message_seq) then 'withheld'
     when plan.reason is not null then plan.reason
     when p.last_read_seq >= d.message_seq then 'read'
   end as refusal,
@@ -198,6 +250,7 @@ join public.conversations as c on c.id = d.conversation_id
 join public.users as u on u.id = d.recipient_id
 join public.users as s on s.id = d.sender_id
 left join public.conversation_participants as p on p.conversation_id = d.conversation_id and p.user_id = d.recipient_id
+left join public.messaging_preferences as x on x.user_id = d.recipient_id
 left join public.notification_choices as choice on choice.user_id = d.recipient_id
 left join private.delivery_plan(d.message_id) as plan on plan.recipient_id = d.recipient_id and plan.channel = d.channel
 where d.id = %(id)s and d.state = 'leased' and d.attempts = %(attempt)s
@@ -229,3 +282,52 @@ where id = any (%(ids)s::uuid[]) and retired_at is null
 -- name: touch_devices
 -- role: service_role
 update public.push_subscriptions set last_sent_at = now() where id = any (%(ids)s::uuid[])
+
+-- name: begin_upload
+select id from public.begin_upload(%(conversation_id)s, %(file_name)s, %(file_size)s, %(file_type)s)
+
+-- name: finish_upload
+select id from public.finish_upload(%(id)s)
+
+-- name: get_upload
+select
+  id, conversation_id, file_name, coalesce(file_type, declared_type) as file_type, coalesce(file_size, declared_size) as file_size,
+  state, refusal, scanned, expires_at
+from public.message_uploads
+where id = %(id)s
+
+-- name: get_file
+select f.id, f.file_name, f.file_type, f.file_size, f.url, f.url = '/v1/attachments/' || f.id || '/link' as is_ours
+from public.message_attachments as f
+where f.id = %(id)s
+
+-- name: expected_size
+-- role: service_role
+select declared_size from public.message_uploads where id = %(id)s and state = 'waiting' and expires_at > now()
+
+-- name: open_upload
+-- role: service_role
+select id, file_name, declared_type, declared_size from public.message_uploads where id = %(id)s and state = 'checking'
+
+-- name: accept_upload
+-- role: service_role
+update public.message_uploads
+set
+  state = 'clean', file_type = %(file_type)s, file_size = %(file_size)s, attachment_type = %(kind)s::public.attachment_type,
+  sha256 = %(sha256)s, scanned = %(scanned)s
+where id = %(id)s and state = 'checking'
+
+-- name: refuse_upload
+-- role: service_role
+update public.message_uploads set state = 'refused', refusal = %(reason)s where id = %(id)s and state = 'checking'
+
+-- name: take_expired_uploads
+-- role: service_role
+with gone as (
+  delete from public.message_uploads
+  where id in (
+    select id from public.message_uploads where expires_at < now() and state <> 'attached' limit 500 for update skip locked
+  )
+  returning id
+)
+select array_agg(id) from gone

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from datetime import datetime
 from uuid import UUID
 
 from loom.core.errors import AppError
@@ -14,10 +16,13 @@ from loom.features.messaging.schemas import (
     AddPushSubscription,
     ChangeConversation,
     ChangeMessagingPreferences,
+    Channel,
+    ChannelRate,
     Conversation,
     ConversationList,
     CreateGroupConversation,
     Deliveries,
+    DeliveryStatistics,
     EditMessage,
     Message,
     MessagingPreferences,
@@ -78,9 +83,9 @@ async def list_people(q: Executor, conversation_id: UUID) -> Page[Person]:
     return Page(items=await queries.list_people(q, conversation_id), next_cursor=None)
 
 
-async def send(q: Executor, conversation_id: UUID, body: SendMessage) -> Message:
-    """The message, or the one that was sent first with this key."""
-    return await queries.get_message(q, await queries.post_message(q, conversation_id, body))
+async def send(q: Executor, conversation_id: UUID, body: SendMessage) -> bytes:
+    """The message as the database wrote it, or the one that was sent first with this key."""
+    return (await queries.send_message(q, conversation_id, body)).encode()
 
 
 def with_html(timeline: bytes | None) -> bytes | None:
@@ -114,7 +119,34 @@ async def react(q: Executor, message_id: UUID, emoji: str) -> Message:
 async def deliveries(q: Executor, message_id: UUID) -> Deliveries:
     """How a message fared, as far as the caller may see it."""
     channels = await queries.list_channel_states(q, message_id)
-    return Deliveries(channels=channels, items=await queries.list_deliveries(q, message_id), next_cursor=None)
+    people = await queries.list_reach(q, message_id)
+    return Deliveries(
+        people=people, channels=channels, items=await queries.list_deliveries(q, message_id), next_cursor=None
+    )
+
+
+async def delivery_statistics(q: Executor, since: datetime, until: datetime) -> DeliveryStatistics:
+    """Counts and rates of a span of time."""
+    counts = await queries.list_delivery_counts(q, since, until)
+    rates: list[ChannelRate] = []
+    channels: list[Channel] = list(dict.fromkeys(count.channel for count in counts))
+    for channel in channels:
+        by_state: Counter[str] = Counter()
+        for count in counts:
+            if count.channel == channel:
+                by_state[count.state] += count.count
+        tried = by_state["sent"] + by_state["failed"]
+        rates.append(
+            ChannelRate(
+                channel=channel,
+                sent=by_state["sent"],
+                failed=by_state["failed"],
+                suppressed=by_state["suppressed"],
+                open=by_state["pending"] + by_state["leased"],
+                success_rate=by_state["sent"] / tried if tried else None,
+            )
+        )
+    return DeliveryStatistics(since=since, until=until, channels=rates, items=counts)
 
 
 async def add_push_subscription(q: Executor, body: AddPushSubscription, *, allow_local: bool) -> PushSubscription:

@@ -18,7 +18,6 @@ ERROR_CODES: dict[str, str] = {
     "currency_mismatch": "Two prices that belong together are in different currencies.",
     "duration_out_of_range": "A session lasts 5 minutes to 24 hours.",
     "email_invalid": "That is not an e-mail address.",
-    "link_expired": "The link was good and no longer is.",
     "grace_out_of_range": "The grace before a no-show is 0 to 10080 minutes.",
     "nonce_invalid": "A nonce has 1 to 200 characters.",
     "nonce_reused": "That nonce stands for another record of the seat.",

@@ -15,8 +15,6 @@ from loom.features.scheduling.schemas import (
     CreateGroup,
     CreateTemplate,
     DirectoryCoach,
-    Invitation,
-    InvitationLetter,
     Invite,
     RecordAttendance,
     Reschedule,
@@ -236,21 +234,6 @@ async def cancel_attendee(q: Executor, attendee_id: UUID, reason: str | None) ->
 async def session_roster(q: Executor, session_id: UUID) -> list[RosterEntry]:
     """Names of who takes part, as far as the caller may know them."""
     return await q.fetch_all(SQL["session_roster"], {"session_id": session_id}, RosterEntry)
-
-
-async def invitation_by_link(q: Executor, token: str) -> Invitation:
-    """404 for an unknown token, 410 link_expired."""
-    return await q.fetch_one(SQL["invitation_by_link"], {"token": token}, Invitation)
-
-
-async def respond_by_link(q: Executor, token: str, answer: Answer) -> Invitation:
-    """The invitation after the answer."""
-    return await q.fetch_one(SQL["respond_by_link"], {"token": token, "answer": answer}, Invitation)
-
-
-async def issue_invitation_link(q: Executor, attendee_id: UUID) -> InvitationLetter | None:
-    """A new token for an open invitation; None when there is nothing left to send. Only for the service role."""
-    return await q.find_one(SQL["issue_invitation_link"], {"attendee_id": attendee_id}, InvitationLetter)
 
 
 async def clear_expired_holds(q: Executor) -> int:

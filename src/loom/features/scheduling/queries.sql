@@ -240,22 +240,6 @@ select public.cancel_attendance(p_attendee_id => %(id)s, p_reason => %(reason)s)
 -- name: session_roster
 select name, role, is_me from public.session_roster(%(session_id)s)
 
--- name: invitation_by_link
-select * from jsonb_to_record(public.invitation_by_link(%(token)s)::jsonb) as invitation (
-  title text, description text, starts_at timestamptz, ends_at timestamptz, timezone text, location text,
-  session_status text, status text, coach_name text, name text, language text
-)
-
--- name: respond_by_link
-select * from jsonb_to_record(public.respond_by_link(%(token)s, %(answer)s)::jsonb) as invitation (
-  title text, description text, starts_at timestamptz, ends_at timestamptz, timezone text, location text,
-  session_status text, status text, coach_name text, name text, language text
-)
-
--- name: issue_invitation_link
--- role: service_role
-select * from private.issue_invitation_link(%(attendee_id)s)
-
 -- name: clear_expired_holds
 -- role: service_role
 select private.clear_expired_holds()

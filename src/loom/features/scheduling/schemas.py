@@ -310,34 +310,3 @@ class RosterEntry(BaseModel):
     name: str
     role: AttendeeRole
     is_me: bool
-
-
-class Invitation(BaseModel):
-    """What the holder of an invitation link gets to see."""
-
-    title: str
-    description: str | None
-    starts_at: datetime
-    ends_at: datetime
-    timezone: str | None
-    location: str | None
-    session_status: SessionStatus
-    status: AttendeeStatus
-    coach_name: str | None
-    name: str
-    language: Literal["en", "he"]
-
-
-class InvitationLetter(BaseModel):
-    """What an invitation mail is made of; `token` is the only place where it stands in clear text."""
-
-    token: str
-    email: str
-    recipient_name: str
-    language: Literal["en", "he"]
-    coach_name: str
-    title: str
-    starts_at: datetime
-    ends_at: datetime
-    timezone: str
-    location: str | None

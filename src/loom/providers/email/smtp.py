@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +15,10 @@ from loom.providers.errors import PermanentError, RetryableError
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
+
+
+# RFC 3463: the mailbox does not exist, has moved away, or is disabled. Full (5.2.2) or unwanted (5.7) is not that.
+_NO_MAILBOX = re.compile(r"\b5\.(1\.[1236]|1\.10|2\.1)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +59,10 @@ def parse_smtp_url(url: str) -> SmtpTarget:
 class SmtpMailer:
     """Hands mail to one server. One message is under way at a time; a broken connection is made anew for the next."""
 
-    def __init__(self, url: str, *, timeout: float = 20.0) -> None:
+    def __init__(self, url: str, *, bounce_address: str | None = None, timeout: float = 20.0) -> None:
+        """`bounce_address` is the sender on the envelope, to whom servers report what they could not deliver."""
         self._target = parse_smtp_url(url)
+        self._bounce_address = bounce_address
         self._timeout = timeout
         self._client: aiosmtplib.SMTP | None = None
         self._busy = asyncio.Lock()
@@ -65,7 +72,7 @@ class SmtpMailer:
         async with self._busy:
             try:
                 client = await self._connected()
-                refused, answer = await client.send_message(message)
+                refused, answer = await client.send_message(message, sender=self._bounce_address)
             except aiosmtplib.SMTPException as error:
                 await self._drop()
                 raise _translate(error) from error
@@ -128,5 +135,7 @@ def _by_code(code: int, text: str) -> RetryableError | PermanentError:
     """RFC 5321: 5xx says that the same command will be refused again, anything else may pass later."""
     detail = f"{code} {text}"[:300]
     if 500 <= code <= 599:
+        if _NO_MAILBOX.search(text):
+            return PermanentError(detail, reason="address_refused")
         return PermanentError(detail, reason="smtp_refused")
     return RetryableError(detail, reason="smtp_deferred")

@@ -142,7 +142,7 @@ def _raise_for(status: int, headers: dict[str, str]) -> None:
         raise PermanentError(detail, reason="too_large")
     if status in {401, 403}:
         raise PermanentError(f"{detail}: it does not accept this installation's key", reason="push_key_refused")
-    if status == 429 or status >= 500:
+    if status in {408, 425, 429} or status >= 500:
         raise RetryableError(detail, reason="push_busy", retry_after=_retry_after(headers.get("retry-after", "")))
     raise PermanentError(detail, reason="push_refused")
 

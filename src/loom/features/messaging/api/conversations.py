@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -161,7 +162,7 @@ async def send_message(conversation_id: UUID, body: SendMessage, write: Write) -
     response = await write.run(
         lambda tx: service.send(tx, conversation_id, body),
         status=201,
-        location=lambda message: f"/v1/messages/{message.id}",
+        location=lambda message: f"/v1/messages/{json.loads(message)['id']}",
     )
     write.database.doorbell.ring(CHANNEL)
     return response

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from loom.http import Input
 
@@ -53,13 +54,31 @@ class AddPeople(Input):
     share_history: bool = False
 
 
-class SendMessage(Input):
-    """A message. Sending again with the same `client_message_id` gives the first message, so make one for each."""
+class BeginUpload(Input):
+    """A file that is going to be uploaded: its name, its exact size in bytes, and its type."""
 
-    content: Content
+    file_name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+    file_size: Annotated[int, Field(ge=1, le=2_147_483_647)]
+    file_type: Annotated[str, StringConstraints(min_length=3, max_length=200, pattern=r"^[a-z0-9.+-]+/[a-z0-9.+-]+$")]
+
+
+class SendMessage(Input):
+    """A message. Sending again with the same `client_message_id` gives the first message, so make one for each.
+
+    `attachments` are ids of uploads that are `clean`; with any, `content` may be left out.
+    """
+
+    content: Content | None = None
     client_message_id: UUID | None = None
     mentions: Mentions = Field(default_factory=list[UUID])
     reply_to_id: UUID | None = None
+    attachments: Annotated[list[UUID], Field(max_length=10)] = Field(default_factory=list[UUID])
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.content is None and not self.attachments:
+            raise PydanticCustomError("missing", "A message has content, attachments, or both")
+        return self
 
 
 class EditMessage(Input):

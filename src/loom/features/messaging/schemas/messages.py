@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from loom.features.messaging.schemas.words import AttachmentKind, Channel, MessageType, RollUp
+from loom.features.messaging.schemas.words import AttachmentKind, Channel, MessageType, RollUp, UploadState
 
 
 class MessageFile(BaseModel):
@@ -19,6 +19,41 @@ class MessageFile(BaseModel):
     file_size: int
     file_type: str
     kind: AttachmentKind
+
+
+class UploadTarget(BaseModel):
+    """Where the bytes of an upload go, in one request with these headers and nothing but the file as its body."""
+
+    method: Literal["PUT"]
+    url: str
+    headers: dict[str, str]
+    expires_at: datetime
+
+
+class Upload(BaseModel):
+    """A file of yours on its way into a message.
+
+    `waiting` for its bytes, `checking`, then `clean` (it may be sent) or `refused` for a reason. `scanned` is false
+    where no scanner is set up: the content was checked, but not for malware.
+    """
+
+    id: UUID
+    conversation_id: UUID
+    file_name: str
+    file_type: str
+    file_size: int
+    state: UploadState
+    refusal: str | None
+    scanned: bool
+    expires_at: datetime
+    target: UploadTarget | None = None
+
+
+class FileLink(BaseModel):
+    """An address that gives the file to you for some minutes; null where it does not end."""
+
+    url: str
+    expires_at: datetime | None
 
 
 class ReactionCount(BaseModel):
@@ -56,6 +91,33 @@ class Message(BaseModel):
     reactions: list[ReactionCount]
     attachments: list[MessageFile]
     deliveries: dict[Channel, RollUp] | None
+
+
+class SnippetPiece(BaseModel):
+    """A piece of a text; `hit` where it is what was looked for."""
+
+    text: str
+    hit: bool
+
+
+class FoundMessage(BaseModel):
+    """A message that search found, with the part of its text around the first hit."""
+
+    message_id: UUID
+    conversation_id: UUID
+    seq: int
+    sender_id: UUID
+    sender_name: str | None
+    created_at: datetime
+    snippet: list[SnippetPiece]
+
+
+class FoundMessages(BaseModel):
+    """What was found, newest first. `fuzzy`: nothing had the words as they were written, these have similar ones."""
+
+    items: list[FoundMessage]
+    fuzzy: bool
+    next_cursor: str | None
 
 
 class ReadBy(BaseModel):

@@ -23,7 +23,7 @@ async def list_reflections(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[Reflection]:
-    """Your reflections and, as a coach, those that your clients wrote for you, newest first."""
+    """Your reflections and, as a coach, those on sessions that you gave, newest first."""
     rows = await queries.list_reflections(
         read, client_id=client_id, session_id=session_id, after=decode_after(cursor), limit=limit
     )
@@ -32,7 +32,7 @@ async def list_reflections(
 
 @router.post("", status_code=201, response_model=Reflection, responses=problems(404))
 async def write_reflection(body: WriteReflection, write: Write) -> Response:
-    """Write a reflection. Tied to a session of yours, that session's coach reads it."""
+    """Write a reflection. Tied to a session of yours, that session's coach reads it; without one nobody else does."""
     return await write.run(
         lambda tx: queries.write_reflection(tx, body),
         status=201,

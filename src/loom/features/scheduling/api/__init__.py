@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from loom.features.scheduling.api import attendees, invitations, offers, sessions
+from loom.features.scheduling.api import attendees, offers, sessions
 
 router = APIRouter(prefix="/v1")
 router.include_router(offers.router)
 router.include_router(sessions.router)
 router.include_router(attendees.router)
-router.include_router(invitations.router)
 
 __all__ = ["router"]
