@@ -82,6 +82,8 @@ grant usage on schema private to anon, authenticated, service_role;
 
 -- Equality on uuid beside overlap on ranges, in one exclusion constraint. Trusted, so no superuser is needed.
 create extension if not exists btree_gist with schema extensions;
+-- Words that are nearly spelt alike, for search. Trusted too.
+create extension if not exists pg_trgm with schema extensions;
 
 -- schemas/00_foundation/20_enums.sql
 -- Every enum of the base tables and of the review, labels in the order they have there. Nothing is ever added to them:
@@ -424,7 +426,7 @@ begin
     select p.oid::regprocedure as signature, p.proname = any (old_functions) as listed,
       has_function_privilege('authenticated', p.oid, 'execute') as for_people
     from pg_proc as p
-    where p.pronamespace = 'public'::regnamespace and p.prokind = 'f' and pg_has_role(current_user, p.proowner, 'member')
+    where p.pronamespace = 'public'::regnamespace and p.prokind in ('f', 'p') and pg_has_role(current_user, p.proowner, 'member')
       and not exists (select from pg_depend as d where d.objid = p.oid and d.classid = 'pg_proc'::regclass and d.deptype = 'e')
       and not exists (
         select from pg_depend as d
@@ -432,11 +434,11 @@ begin
       and (p.proname = any (old_functions)
         or (p.prosecdef and p.prosrc ~* format('\m(%s)\M', array_to_string(base_tables || beside_tables, '|'))))
   loop
-    execute format('revoke execute on function %s from public, anon', item.signature);
+    execute format('revoke execute on routine %s from public, anon', item.signature);
     if item.listed then
-      execute format('revoke execute on function %s from authenticated', item.signature);
+      execute format('revoke execute on routine %s from authenticated', item.signature);
     elsif item.for_people then
-      execute format('grant execute on function %s to authenticated', item.signature);
+      execute format('grant execute on routine %s to authenticated', item.signature);
     end if;
   end loop;
 
@@ -1448,6 +1450,8 @@ grant usage on schema private to anon, authenticated, service_role;
 
 -- Equality on uuid beside overlap on ranges, in one exclusion constraint. Trusted, so no superuser is needed.
 create extension if not exists btree_gist with schema extensions;
+-- Words that are nearly spelt alike, for search. Trusted too.
+create extension if not exists pg_trgm with schema extensions;
 
 -- schemas/00_foundation/20_enums.sql
 -- Every enum of the base tables and of the review, labels in the order they have there. Nothing is ever added to them:
@@ -4349,12 +4353,12 @@ create table if not exists private.access_links (
   expires_at timestamptz not null,
   used_at timestamptz,
   revoked_at timestamptz,
-  constraint access_links_purpose check (purpose in ('invitation')),
+  constraint access_links_purpose check (purpose in ('confirm', 'decline', 'move', 'cancel')),
   constraint access_links_hash_form check (token_hash ~ '^[0-9a-f]{64}$')
 );
 comment on table private.access_links is
-  'Random tokens sent by e-mail, as SHA-256: each for one purpose and one seat, until it expires or is revoked.';
-comment on column private.access_links.used_at is 'When it was first redeemed. An answer may be changed until the session starts, so it stays good.';
+  'Random tokens sent by e-mail, as SHA-256: each for one action on one seat, once, until it expires or is revoked.';
+comment on column private.access_links.used_at is 'When it did what it is for. It then does nothing more, and still shows that it did.';
 
 create index if not exists access_links_attendee_idx on private.access_links (attendee_id);
 create index if not exists access_links_expiry_idx on private.access_links (expires_at);
@@ -5037,14 +5041,13 @@ begin
     )
     returning * into v_seat;
   end if;
-  perform private.enqueue('scheduling.send_invitation', jsonb_build_object('attendee_id', v_seat.id));
   return v_seat.id;
 end;
 $$;
 revoke execute on function public.invite_attendee(uuid, uuid, text, text, integer) from public, anon, authenticated, service_role;
 grant execute on function public.invite_attendee(uuid, uuid, text, text, integer) to authenticated;
 comment on function public.invite_attendee(uuid, uuid, text, text, integer) is
-  'security definer: nobody may insert seats. The coach asks a client or a guest by address; who declined or left may be asked again. The e-mail goes out after the commit. Gives the seat''s id.';
+  'security definer: nobody may insert seats. The coach asks a client or a guest by address; who declined or left may be asked again. The seat''s trigger sees to the letter, which goes out after the commit. Gives the seat''s id.';
 
 create or replace function private.answer_seat(p_attendee_id uuid, p_answer text)
 returns public.session_attendees
@@ -5107,123 +5110,6 @@ revoke execute on function public.respond_to_invitation(uuid, text) from public,
 grant execute on function public.respond_to_invitation(uuid, text) to authenticated;
 comment on function public.respond_to_invitation(uuid, text) is
   'security definer: nobody may update the status of a seat. The caller''s answer (confirmed or declined) to the invitation to a session. Gives the seat''s id.';
-
--- schemas/30_scheduling/73_invitation_links.sql
--- Invitations answered without signing in.
-
-create or replace function private.issue_invitation_link(p_attendee_id uuid)
-returns table (
-  token text, email text, recipient_name text, language public.language, coach_name text, title text,
-  starts_at timestamptz, ends_at timestamptz, timezone text, location text
-)
-language plpgsql
-volatile
-security definer
-set search_path = ''
-as $$
-declare
-  v_token text;
-begin
-  -- Two random uuids carry 244 random bits; hashing them together gives a token without structure.
-  v_token := encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 'hex');
-  insert into private.access_links (token_hash, purpose, attendee_id, email, expires_at)
-  select encode(sha256(convert_to(v_token, 'UTF8')), 'hex'), 'invitation', a.id, coalesce(u.email, a.email), s.scheduled_at
-  from public.session_attendees as a
-  join public.sessions as s on s.id = a.session_id
-  left join public.users as u on u.id = a.user_id
-  where a.id = p_attendee_id and a.cancelled_at is null and a.status <> 'declined' and a.role <> 'coach'
-    and s.status = 'scheduled' and s.scheduled_at > now() and coalesce(u.email, a.email) is not null;
-  if not found then
-    return;
-  end if;
-  return query
-    select
-      v_token, coalesce(u.email, a.email), private.seat_name(a), coalesce(u.language, c.language),
-      coalesce(nullif(btrim(concat_ws(' ', c.first_name, c.last_name)), ''), 'Loom'), s.title,
-      s.scheduled_at, s.ends_at, coalesce(u.timezone, s.timezone, 'UTC'), s.location
-    from public.session_attendees as a
-    join public.sessions as s on s.id = a.session_id
-    join public.users as c on c.id = s.coach_id
-    left join public.users as u on u.id = a.user_id
-    where a.id = p_attendee_id;
-end;
-$$;
-revoke execute on function private.issue_invitation_link(uuid) from public, anon, authenticated, service_role;
-grant execute on function private.issue_invitation_link(uuid) to service_role;
-comment on function private.issue_invitation_link(uuid) is
-  'security definer: access_links is granted to nobody. For the mail job: a new token of an open invitation, shown this once and stored as a hash, with what the letter says. No row when there is nothing left to send.';
-
-create or replace function private.redeem_invitation_link(p_token text)
-returns uuid
-language plpgsql
-volatile
-security definer
-set search_path = ''
-as $$
-declare
-  v_link private.access_links;
-begin
-  select * into v_link from private.access_links
-  where token_hash = encode(sha256(convert_to(p_token, 'UTF8')), 'hex') and purpose = 'invitation' and revoked_at is null;
-  if v_link.token_hash is null then
-    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
-  elsif v_link.expires_at <= now() then
-    perform private.fail(410, 'link_expired', 'This link has expired.');
-  end if;
-  return v_link.attendee_id;
-end;
-$$;
-revoke execute on function private.redeem_invitation_link(text) from public, anon, authenticated, service_role;
-comment on function private.redeem_invitation_link(text) is
-  'security definer: access_links is granted to nobody. The seat that a token stands for; 404 for unknown and revoked ones, 410 for expired ones.';
-
-create or replace function public.invitation_by_link(p_token text)
-returns json
-language plpgsql
-volatile
-security definer
-set search_path = ''
-as $$
-declare
-  v_attendee_id uuid := private.redeem_invitation_link(p_token);
-begin
-  return (
-    select json_build_object(
-      'title', s.title, 'description', s.description, 'starts_at', s.scheduled_at, 'ends_at', s.ends_at,
-      'timezone', s.timezone, 'location', s.location, 'session_status', s.status, 'status', a.status,
-      'coach_name', nullif(btrim(concat_ws(' ', c.first_name, c.last_name)), ''), 'name', private.seat_name(a),
-      'language', coalesce(u.language, c.language))
-    from public.session_attendees as a
-    join public.sessions as s on s.id = a.session_id
-    join public.users as c on c.id = s.coach_id
-    left join public.users as u on u.id = a.user_id
-    where a.id = v_attendee_id
-  );
-end;
-$$;
-revoke execute on function public.invitation_by_link(text) from public, anon, authenticated, service_role;
-grant execute on function public.invitation_by_link(text) to anon, authenticated;
-comment on function public.invitation_by_link(text) is
-  'security definer: whoever holds the token is not signed in. What the invitation behind a link is about.';
-
-create or replace function public.respond_by_link(p_token text, p_answer text)
-returns json
-language plpgsql
-volatile
-security definer
-set search_path = ''
-as $$
-begin
-  perform private.answer_seat(private.redeem_invitation_link(p_token), p_answer);
-  update private.access_links set used_at = now()
-  where token_hash = encode(sha256(convert_to(p_token, 'UTF8')), 'hex') and used_at is null;
-  return public.invitation_by_link(p_token);
-end;
-$$;
-revoke execute on function public.respond_by_link(text, text) from public, anon, authenticated, service_role;
-grant execute on function public.respond_by_link(text, text) to anon, authenticated;
-comment on function public.respond_by_link(text, text) is
-  'security definer: whoever holds the token is not signed in. The answer (confirmed or declined) of the invited person; may be changed until the session starts.';
 
 -- schemas/30_scheduling/74_session_moves.sql
 -- The moves of a session, each by whom it belongs to.
@@ -5791,6 +5677,791 @@ grant execute on function public.cancellation_quote(uuid, uuid) to authenticated
 comment on function public.cancellation_quote(uuid, uuid) is
   'security definer: shares terms_cost with cancelling, so that what is shown is what is owed. What giving up one''s own seat (or, for the coach, a seat of the session) costs now and from which instants on, and whether its person may still move it.';
 
+-- schemas/35_calendars/05_tokens.sql
+-- Tokens that stand in addresses: random, shown once, kept as a hash.
+
+create or replace function private.new_token()
+returns text
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  -- Two random uuids carry 244 random bits; hashing them together gives a token without structure.
+  select encode(sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())), 'hex');
+$$;
+revoke execute on function private.new_token() from public, anon, authenticated, service_role;
+comment on function private.new_token() is 'A random token for an address, 64 hexadecimal digits.';
+
+create or replace function private.token_hash(p_token text)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select encode(sha256(convert_to(p_token, 'UTF8')), 'hex');
+$$;
+revoke execute on function private.token_hash(text) from public, anon, authenticated, service_role;
+comment on function private.token_hash(text) is 'What is stored of a token.';
+
+-- schemas/35_calendars/10_calendar_feeds.sql
+-- Private addresses under which a calendar application reads somebody's sessions.
+
+create table if not exists public.calendar_feeds (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references public.users (id) on delete cascade,
+  name text,
+  token_hash text not null,
+  created_at timestamptz not null default now(),
+  last_read_at timestamptz,
+  revoked_at timestamptz,
+  content_hash text,
+  content_changed_at timestamptz,
+  constraint calendar_feeds_token_hash_key unique (token_hash),
+  constraint calendar_feeds_token_hash_form check (token_hash ~ '^[0-9a-f]{64}$'),
+  constraint calendar_feeds_name_length check (char_length(btrim(name)) between 1 and 100),
+  constraint calendar_feeds_content_dated check ((content_hash is null) = (content_changed_at is null))
+);
+comment on table public.calendar_feeds is
+  'Feeds of a person''s sessions for calendar applications, one row per address given out. The token in the address is stored as SHA-256 alone.';
+comment on column public.calendar_feeds.name is 'Where the owner put the address: to know later which one to revoke.';
+comment on column public.calendar_feeds.last_read_at is 'When it was last fetched, to the hour.';
+comment on column public.calendar_feeds.content_changed_at is 'When a fetch first found content_hash: what Last-Modified says, and never twice the same second.';
+
+create index if not exists calendar_feeds_user_idx on public.calendar_feeds (user_id, created_at);
+
+revoke all on public.calendar_feeds from public, anon, authenticated, service_role;
+grant select on public.calendar_feeds to service_role;
+grant select (id, user_id, name, created_at, last_read_at, revoked_at) on public.calendar_feeds to authenticated;
+
+alter table public.calendar_feeds enable row level security;
+
+drop policy if exists calendar_feeds_select_own on public.calendar_feeds;
+create policy calendar_feeds_select_own on public.calendar_feeds for select to authenticated
+  using (user_id = (select private.me()));
+comment on policy calendar_feeds_select_own on public.calendar_feeds is
+  'Everybody sees which feeds of their own there are. Nobody else does, and an address can''t be read back.';
+
+create or replace function public.create_calendar_feed(p_name text default null)
+returns table (id uuid, token text)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_me uuid := private.me();
+  v_token text := private.new_token();
+begin
+  if v_me is null then
+    perform private.fail(401, 'not_authenticated', 'Sign in to make a feed.');
+  end if;
+  -- Counted under a lock, since two at once would both find room.
+  perform from public.users as u where u.id = v_me for no key update;
+  if (select count(*) from public.calendar_feeds as f where f.user_id = v_me and f.revoked_at is null) >= 20 then
+    perform private.fail(409, 'too_many_feeds', 'There are twenty feeds already.', 'Revoke one that is not used any more.');
+  end if;
+  return query
+    insert into public.calendar_feeds as f (user_id, name, token_hash)
+    values (v_me, nullif(btrim(p_name), ''), private.token_hash(v_token))
+    returning f.id, v_token;
+end;
+$$;
+revoke execute on function public.create_calendar_feed(text) from public, anon, authenticated, service_role;
+grant execute on function public.create_calendar_feed(text) to authenticated;
+comment on function public.create_calendar_feed(text) is
+  'security definer: nobody may insert feeds. A new private feed of the caller''s sessions, with its token, which is shown this once.';
+
+create or replace function public.revoke_calendar_feed(p_feed_id uuid)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  update public.calendar_feeds set revoked_at = coalesce(revoked_at, now()) where id = p_feed_id and user_id = private.me();
+  if not found then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  end if;
+  return p_feed_id;
+end;
+$$;
+revoke execute on function public.revoke_calendar_feed(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.revoke_calendar_feed(uuid) to authenticated;
+comment on function public.revoke_calendar_feed(uuid) is
+  'security definer: nobody may update feeds. The caller''s own feed answers no more, from this moment. Gives its id.';
+
+-- schemas/35_calendars/20_calendar_feed.sql
+-- What a feed shows, and whether it has changed since it was last fetched.
+
+create or replace function private.calendar_entries(p_user_id uuid)
+returns table (
+  uid uuid, starts_at timestamptz, ends_at timestamptz, changed_at timestamptz, title text, with_name text, is_coach boolean,
+  seats_taken integer, capacity integer, location text, meeting_url text, description text, state text
+)
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  -- From the first of a month, so that the answer does not change with each hour. The newest come first, should there be
+  -- more than a calendar application can bear.
+  with given as (
+    (
+      select s as session, null::public.session_attendees as seat
+      from public.sessions as s
+      where s.coach_id = p_user_id and s.scheduled_at >= date_trunc('month', now()) - interval '12 months'
+      order by s.scheduled_at desc, s.id desc
+      limit 5000
+    )
+    union all
+    (
+      select s, a
+      from public.session_attendees as a
+      join public.sessions as s on s.id = a.session_id
+      where a.user_id = p_user_id and a.role <> 'coach' and a.status <> 'declined'
+        and s.scheduled_at >= date_trunc('month', now()) - interval '12 months'
+      order by s.scheduled_at desc, s.id desc
+      limit 5000
+    )
+  )
+  select
+    -- A seat is an event of its own: what one attendee's calendar does to it touches no other's.
+    coalesce((g.seat).id, (g.session).id), (g.session).scheduled_at, (g.session).ends_at,
+    greatest((g.session).updated_at, (g.seat).updated_at), (g.session).title,
+    coalesce(c.display_name, nullif(btrim(concat_ws(' ', u.first_name, u.last_name)), '')),
+    (g.seat).id is null,
+    case when (g.seat).id is null and (g.session).type = 'group' then (
+      select count(*)::integer from public.session_attendees as a
+      where a.session_id = (g.session).id and private.takes_a_place(a.role, a.status, a.cancelled_at)
+    ) end,
+    case when (g.seat).id is null then (g.session).capacity end,
+    (g.session).location, (g.session).meeting_url, (g.session).description,
+    case
+      when (g.session).status in ('cancelled', 'rescheduled') or (g.seat).cancelled_at is not null then 'cancelled'
+      when (g.seat).status = 'invited' then 'tentative'
+      else 'confirmed'
+    end
+  from given as g
+  left join public.users as u
+    on u.id = case when (g.seat).id is null then (g.session).client_id else (g.session).coach_id end
+  left join public.coach_clients as c
+    on (g.seat).id is null and c.coach_id = (g.session).coach_id and c.client_id = (g.session).client_id
+  order by (g.session).scheduled_at desc, 1
+  limit 5000;
+$$;
+revoke execute on function private.calendar_entries(uuid) from public, anon, authenticated, service_role;
+comment on function private.calendar_entries(uuid) is
+  'security definer: called by definer functions that know whose feed it is. The sessions that a person coaches or has a seat in, from a year ago on, at most 5000. Other attendees are counted, never named.';
+
+create or replace function private.feed_by_token(p_token text)
+returns public.calendar_feeds
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_feed public.calendar_feeds;
+begin
+  select f.* into v_feed
+  from public.calendar_feeds as f
+  join public.users as u on u.id = f.user_id and u.status = 'active'
+  where f.token_hash = private.token_hash(p_token);
+  if v_feed.id is null then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  elsif v_feed.revoked_at is not null then
+    perform private.fail(410, 'feed_revoked', 'This feed was revoked.', 'Take it out of the calendar, or make a new one.');
+  end if;
+  return v_feed;
+end;
+$$;
+revoke execute on function private.feed_by_token(text) from public, anon, authenticated, service_role;
+comment on function private.feed_by_token(text) is
+  'security definer: called by definer functions. The feed of an active person that a token stands for; 404 for an unknown one, 410 for a revoked one.';
+
+create or replace function private.calendar_fingerprint(p_user_id uuid)
+returns text
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  -- How many rows there are, and the sum and the latest of their times of change: a row that is added, changed or taken
+  -- away moves one of them. What the rows say is not read, so asking costs little while nothing has changed.
+  with coached as (
+    select s.id, s.updated_at, s.client_id, s.type from public.sessions as s
+    where s.coach_id = p_user_id and s.scheduled_at >= date_trunc('month', now()) - interval '12 months'
+  ), attended as (
+    select s.updated_at, a.updated_at as seat_updated_at, s.coach_id
+    from public.session_attendees as a
+    join public.sessions as s on s.id = a.session_id
+    where a.user_id = p_user_id and a.role <> 'coach'
+      and s.scheduled_at >= date_trunc('month', now()) - interval '12 months'
+  ), changes (part, at) as (
+    select 1, updated_at from coached
+    union all select 2, updated_at from attended
+    union all select 3, seat_updated_at from attended
+    union all
+    select 4, a.updated_at from coached as s
+    join public.session_attendees as a on a.session_id = s.id where s.type = 'group' and a.role <> 'coach'
+    union all
+    select 5, u.updated_at from public.users as u
+    where u.id = p_user_id or u.id in (select client_id from coached union select coach_id from attended)
+    union all
+    select 6, c.updated_at from public.coach_clients as c
+    where c.coach_id = p_user_id and c.client_id in (select client_id from coached)
+  )
+  select md5(string_agg(concat_ws(' ', part, number, sum, latest), '|' order by part))
+  from (select part, count(*) as number, sum(extract(epoch from at)) as sum, max(at) as latest from changes group by part) as p;
+$$;
+revoke execute on function private.calendar_fingerprint(uuid) from public, anon, authenticated, service_role;
+comment on function private.calendar_fingerprint(uuid) is
+  'security definer: called by definer functions that know whose feed it is. Changes whenever calendar_entries does.';
+
+create or replace function public.calendar_feed_state(p_token text)
+returns table (content_hash text, changed_at timestamptz, name text, language public.language, timezone text)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_feed public.calendar_feeds := private.feed_by_token(p_token);
+  v_user public.users;
+  v_hash text;
+begin
+  select * into v_user from public.users as u where u.id = v_feed.user_id;
+  -- Whose own row counts too, so there is always something.
+  v_hash := private.calendar_fingerprint(v_feed.user_id);
+  if v_hash is distinct from v_feed.content_hash or v_feed.last_read_at is null
+    or v_feed.last_read_at < now() - interval '1 hour' then
+    -- Dates of HTTP count seconds: a change within the second of the last one is dated a second later.
+    update public.calendar_feeds as f
+    set
+      last_read_at = now(),
+      content_changed_at = case
+        when v_hash is distinct from f.content_hash
+          then greatest(date_trunc('second', now()), f.content_changed_at + interval '1 second')
+        else f.content_changed_at
+      end,
+      content_hash = v_hash
+    where f.id = v_feed.id
+    returning f.* into v_feed;
+  end if;
+  return query
+    select v_hash, v_feed.content_changed_at, private.called(v_user.id), v_user.language, v_user.timezone::text;
+end;
+$$;
+revoke execute on function public.calendar_feed_state(text) from public, anon, authenticated, service_role;
+grant execute on function public.calendar_feed_state(text) to anon, authenticated;
+comment on function public.calendar_feed_state(text) is
+  'security definer: a calendar application is not signed in. What tells whether a feed has changed: a hash of what it shows, and since when it is so.';
+
+create or replace function public.calendar_feed_entries(p_token text)
+returns table (
+  uid uuid, starts_at timestamptz, ends_at timestamptz, changed_at timestamptz, title text, with_name text, is_coach boolean,
+  seats_taken integer, capacity integer, location text, meeting_url text, description text, state text
+)
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return query
+    select * from private.calendar_entries((private.feed_by_token(p_token)).user_id) as e order by e.starts_at, e.uid;
+end;
+$$;
+revoke execute on function public.calendar_feed_entries(text) from public, anon, authenticated, service_role;
+grant execute on function public.calendar_feed_entries(text) to anon, authenticated;
+comment on function public.calendar_feed_entries(text) is
+  'security definer: a calendar application is not signed in. What a feed shows, by start: the owner''s own sessions and seats.';
+
+-- schemas/35_calendars/30_calendar_invitations.sql
+-- What each person's calendar was last told about their seat, so that the next mail can correct it.
+
+create table if not exists private.calendar_invitations (
+  attendee_id uuid primary key references public.session_attendees (id) on delete cascade,
+  email text not null,
+  method text not null,
+  sequence integer not null default 0,
+  content jsonb not null,
+  previous jsonb,
+  prepared_at timestamptz not null default now(),
+  sent_at timestamptz,
+  refused text,
+  constraint calendar_invitations_method check (method in ('REQUEST', 'CANCEL')),
+  constraint calendar_invitations_sequence check (sequence >= 0),
+  constraint calendar_invitations_content check (jsonb_typeof(content) = 'object')
+);
+comment on table private.calendar_invitations is
+  'The invitation by mail of each seat: what it last said, under which number, and whether it went out. A row is written before its mail is sent.';
+comment on column private.calendar_invitations.sequence is 'Rises with each change: calendars keep the highest that they have seen.';
+comment on column private.calendar_invitations.previous is 'What the calendar was told before, so that the letter can say what is new; null for a first invitation.';
+comment on column private.calendar_invitations.refused is 'Why the mail server did not take it.';
+
+revoke all on private.calendar_invitations from public, anon, authenticated, service_role;
+alter table private.calendar_invitations enable row level security;
+
+create or replace function private.refresh_calendar(p_seat public.session_attendees, p_ends_at timestamptz)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  -- Imports tell nobody. What somebody was told is kept right, whoever changes it.
+  if p_seat.role = 'coach' or p_ends_at <= now() or not (
+    private.acting_as_api()
+    or exists (select from private.calendar_invitations as i where i.attendee_id = p_seat.id)
+  ) then
+    return;
+  end if;
+  -- Where there is no queue yet there is nobody who would send: an older application on a database that was only just
+  -- extended must not be refused its bookings for that.
+  if to_regclass('jobs.procrastinate_jobs') is null then
+    return;
+  end if;
+  -- One at a time for each seat, and of those that wait one is enough: it says what is so when it runs.
+  perform private.enqueue(
+    'calendars.send_invitation', jsonb_build_object('attendee_id', p_seat.id), null, 'calendar:' || p_seat.id,
+    'calendar:' || p_seat.id);
+end;
+$$;
+revoke execute on function private.refresh_calendar(public.session_attendees, timestamptz)
+  from public, anon, authenticated, service_role;
+comment on function private.refresh_calendar(public.session_attendees, timestamptz) is
+  'security definer: users cause mail but may not touch the queue. Lets the worker see whether a person''s calendar is to be told something.';
+
+create or replace function private.session_attendees_calendar()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.refresh_calendar(new, s.ends_at) from public.sessions as s where s.id = new.session_id;
+  return null;
+end;
+$$;
+revoke execute on function private.session_attendees_calendar() from public, anon, authenticated, service_role;
+comment on function private.session_attendees_calendar() is
+  'security definer: users cause mail but may not touch the queue. Trigger: a seat that is given, answered or given up concerns its person''s calendar.';
+
+drop trigger if exists session_attendees_calendar_new on public.session_attendees;
+create trigger session_attendees_calendar_new after insert on public.session_attendees
+  for each row when (new.role <> 'coach') execute function private.session_attendees_calendar();
+drop trigger if exists session_attendees_calendar on public.session_attendees;
+create trigger session_attendees_calendar after update of status, cancelled_at, user_id, email on public.session_attendees
+  for each row when (
+    new.role <> 'coach'
+    and (new.status, new.cancelled_at, new.user_id, new.email) is distinct from (old.status, old.cancelled_at, old.user_id, old.email)
+  )
+  execute function private.session_attendees_calendar();
+
+create or replace function private.sessions_calendar()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  perform private.refresh_calendar(a, greatest(new.ends_at, old.ends_at))
+  from public.session_attendees as a
+  where a.session_id = new.id and a.role <> 'coach' and a.cancelled_at is null;
+  return null;
+end;
+$$;
+revoke execute on function private.sessions_calendar() from public, anon, authenticated, service_role;
+comment on function private.sessions_calendar() is
+  'security definer: users cause mail but may not touch the queue. Trigger: a session that moves, changes or is cancelled concerns the calendars of its people.';
+
+drop trigger if exists sessions_calendar on public.sessions;
+create trigger sessions_calendar after update of scheduled_at, duration_minutes, status, title, description, location, meeting_url
+  on public.sessions
+  for each row when (
+    (new.scheduled_at, new.ends_at, new.status, new.title, new.description, new.location, new.meeting_url)
+    is distinct from
+    (old.scheduled_at, old.ends_at, old.status, old.title, old.description, old.location, old.meeting_url)
+  )
+  execute function private.sessions_calendar();
+
+-- schemas/35_calendars/32_calendar_letters.sql
+-- The letter that is due about a seat, if one is, and what became of it. For the worker.
+
+create or replace function private.wanted_invitation(
+  p_attendee_id uuid, out email text, out method text, out content jsonb
+)
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_seat public.session_attendees;
+  v_session public.sessions;
+  v_user public.users;
+  v_coach public.users;
+begin
+  select * into v_seat from public.session_attendees as a where a.id = p_attendee_id and a.role <> 'coach';
+  select * into v_session from public.sessions as s where s.id = v_seat.session_id;
+  select * into v_user from public.users as u where u.id = v_seat.user_id;
+  select * into v_coach from public.users as u where u.id = v_session.coach_id;
+  -- An address that nobody gave gets nothing, nor one whose owner was shut out or wants no such mail.
+  if v_user.id is null or (v_user.status = 'active' and not exists (
+    select from public.notification_preferences as n
+    where n.user_id = v_user.id and not (n.email_enabled and n.email_session_updates)
+  )) then
+    email := coalesce(v_user.email, v_seat.email);
+  end if;
+  method := case
+    when v_session.status = 'scheduled' and v_seat.cancelled_at is null and v_seat.status <> 'declined' then 'REQUEST'
+    when v_session.status in ('scheduled', 'cancelled', 'rescheduled') then 'CANCEL'
+  end;
+  content := jsonb_build_object(
+    'title', v_session.title, 'description', v_session.description, 'location', v_session.location,
+    'meeting_url', v_session.meeting_url, 'starts_at', v_session.scheduled_at, 'ends_at', v_session.ends_at,
+    'timezone', coalesce(v_user.timezone, v_session.timezone, 'UTC'), 'language', coalesce(v_user.language, v_coach.language),
+    -- Who came is no news for their calendar.
+    'status', case v_seat.status when 'checked_in' then 'confirmed' else v_seat.status::text end,
+    'over_as', case
+      when v_session.status <> 'scheduled' then 'session'
+      when v_seat.cancelled_by = v_session.coach_id then 'taken'
+      when v_seat.cancelled_at is not null or v_seat.status = 'declined' then 'given_up'
+    end,
+    'reason', coalesce(v_seat.cancellation_reason, v_session.cancellation_reason),
+    'name', private.seat_name(v_seat), 'coach_name', coalesce(private.called(v_coach.id), 'Loom'),
+    'coach_email', v_coach.email, 'is_individual', v_session.type = 'individual');
+end;
+$$;
+revoke execute on function private.wanted_invitation(uuid) from public, anon, authenticated, service_role;
+comment on function private.wanted_invitation(uuid) is
+  'security definer: called by definer functions. What a person''s calendar should say about their seat now: to which address (null: they are not to be written to), as what (null: it is running or over, and stands as it is), and what.';
+
+create or replace function private.prepare_calendar_letter(p_attendee_id uuid)
+returns table (
+  attendee_id uuid, email text, method text, sequence integer, prepared_at timestamptz, previous_status text, content jsonb,
+  links jsonb
+)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_told private.calendar_invitations;
+  v_email text;
+  v_method text;
+  v_content jsonb;
+begin
+  select i.* into v_told from private.calendar_invitations as i where i.attendee_id = p_attendee_id for update;
+  select w.email, w.method, w.content into v_email, v_method, v_content from private.wanted_invitation(p_attendee_id) as w;
+  -- Who was told something and is no longer to be written to is told once more that it is over, and so is an address
+  -- that has changed: its calendar would keep the old time for ever.
+  if v_told.method = 'REQUEST' and v_method is not null and v_told.email is distinct from v_email then
+    v_email := v_told.email;
+    v_method := 'CANCEL';
+    v_content := v_told.content || '{"over_as": "moved_away"}';
+  end if;
+  -- What is running or over stands as it is, and who was told nothing has nothing to take back.
+  if v_email is null or v_method is null
+    or (v_method = 'CANCEL' and (v_told.method is null or (v_told.method = 'CANCEL' and v_told.sent_at is not null)))
+    or greatest((v_content ->> 'ends_at')::timestamptz, (v_told.content ->> 'ends_at')::timestamptz) <= now() then
+    return;
+  end if;
+  if (v_told.email, v_told.method, v_told.content) is distinct from (v_email, v_method, v_content) then
+    insert into private.calendar_invitations as i (attendee_id, email, method, content)
+    values (p_attendee_id, v_email, v_method, v_content)
+    on conflict on constraint calendar_invitations_pkey do update
+    set email = excluded.email, method = excluded.method, content = excluded.content, sequence = i.sequence + 1,
+      previous = case when i.method = 'CANCEL' then null when i.sent_at is null then i.previous else i.content end,
+      prepared_at = clock_timestamp(), sent_at = null, refused = null
+    returning i.* into v_told;
+  elsif v_told.sent_at is not null or v_told.refused is not null then
+    return;
+  end if;
+  return query select
+    p_attendee_id, v_told.email, v_told.method, v_told.sequence, v_told.prepared_at, v_told.previous ->> 'status',
+    v_told.content,
+    case v_told.content ->> 'over_as' when 'moved_away' then '{}' else private.issue_links(p_attendee_id) end;
+end;
+$$;
+revoke execute on function private.prepare_calendar_letter(uuid) from public, anon, authenticated, service_role;
+grant execute on function private.prepare_calendar_letter(uuid) to service_role;
+comment on function private.prepare_calendar_letter(uuid) is
+  'security definer: calendar_invitations and access_links are granted to nobody. For the mail job: the letter that a person''s calendar is due, noted before it is sent, with fresh links; a letter that did not go out comes again under its number. No row when nothing is due.';
+
+create or replace function private.calendar_letter_sent(p_attendee_id uuid, p_sequence integer, p_refused text default null)
+returns void
+language sql
+volatile
+security definer
+set search_path = ''
+as $$
+  -- Only what is still the last word: a change in the meantime has a letter of its own to come.
+  update private.calendar_invitations
+  set sent_at = case when p_refused is null then now() end, refused = left(p_refused, 500)
+  where attendee_id = p_attendee_id and sequence = p_sequence;
+$$;
+revoke execute on function private.calendar_letter_sent(uuid, integer, text) from public, anon, authenticated, service_role;
+grant execute on function private.calendar_letter_sent(uuid, integer, text) to service_role;
+comment on function private.calendar_letter_sent(uuid, integer, text) is
+  'security definer: calendar_invitations is granted to nobody. For the mail job: the letter of that number went out, or was refused for good.';
+
+-- schemas/35_calendars/40_links.sql
+-- Links in mail that act without signing in: one seat, one action, until the session starts, once.
+
+create or replace function private.issue_links(p_attendee_id uuid)
+returns jsonb
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_seat public.session_attendees;
+  v_session public.sessions;
+  v_email text;
+  v_action text;
+  v_token text;
+  v_links jsonb := '{}';
+begin
+  select * into v_seat from public.session_attendees where id = p_attendee_id;
+  select * into v_session from public.sessions where id = v_seat.session_id;
+  v_email := coalesce((select u.email from public.users as u where u.id = v_seat.user_id), v_seat.email);
+  if v_session.status <> 'scheduled' or v_session.scheduled_at <= now() or v_seat.cancelled_at is not null
+    or v_seat.role = 'coach' then
+    return v_links;
+  end if;
+  foreach v_action in array case
+    when v_seat.user_id = v_session.client_id and v_session.template_id is not null then array['move', 'cancel']
+    when v_seat.status = 'invited' then array['confirm', 'decline']
+    when v_seat.status = 'declined' then array['confirm']
+    when v_seat.status = 'confirmed' then array['cancel']
+    else '{}'::text[]
+  end loop
+    v_token := private.new_token();
+    insert into private.access_links (token_hash, purpose, attendee_id, email, expires_at)
+    values (private.token_hash(v_token), v_action, p_attendee_id, v_email, v_session.scheduled_at);
+    v_links := v_links || jsonb_build_object(v_action, v_token);
+  end loop;
+  return v_links;
+end;
+$$;
+revoke execute on function private.issue_links(uuid) from public, anon, authenticated, service_role;
+comment on function private.issue_links(uuid) is
+  'security definer: access_links is granted to nobody. New tokens for what the person of a seat can do now, by action, shown this once. Those of earlier letters stay good, since those may be the ones that are read.';
+
+create or replace function private.link_by_token(p_token text)
+returns private.access_links
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_link private.access_links;
+begin
+  select * into v_link from private.access_links where token_hash = private.token_hash(p_token);
+  -- Giving up a seat revokes its links; the one that did it still shows that it did.
+  if v_link.token_hash is null or (v_link.revoked_at is not null and v_link.used_at is null) then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  elsif v_link.expires_at <= now() then
+    perform private.fail(410, 'link_expired', 'This link has expired.');
+  end if;
+  return v_link;
+end;
+$$;
+revoke execute on function private.link_by_token(text) from public, anon, authenticated, service_role;
+comment on function private.link_by_token(text) is
+  'security definer: access_links is granted to nobody. What a token stands for; 404 for unknown and revoked ones, 410 for expired ones.';
+
+create or replace function private.stand_in_for(p_user_id uuid)
+returns text
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_claims text := coalesce(current_setting('request.jwt.claims', true), '');
+begin
+  -- Whoever holds the token is the person whose seat it is: the same functions then ask the same questions as of
+  -- somebody signed in.
+  perform set_config(
+    'request.jwt.claims', case when p_user_id is null then '' else jsonb_build_object('sub', p_user_id)::text end, true);
+  if p_user_id is not null and private.me() is null then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  end if;
+  return v_claims;
+end;
+$$;
+revoke execute on function private.stand_in_for(uuid) from public, anon, authenticated, service_role;
+comment on function private.stand_in_for(uuid) is
+  'security definer: called by definer functions that have checked a token. From here on the transaction acts as that person (null: as nobody), until the claims that it gives are set again, which who calls it does before it ends; a refusal takes them back by itself.';
+
+create or replace function public.link_by_token(p_token text)
+returns json
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_link private.access_links := private.link_by_token(p_token);
+  v_seat public.session_attendees;
+  v_claims text;
+  v_answer json;
+begin
+  select * into v_seat from public.session_attendees where id = v_link.attendee_id;
+  v_claims := private.stand_in_for(v_seat.user_id);
+  select json_build_object(
+    'action', v_link.purpose, 'used', v_link.used_at is not null,
+    'open', v_link.used_at is null and s.status = 'scheduled' and s.scheduled_at > now() and v_seat.cancelled_at is null
+      and v_seat.status <> 'checked_in',
+    'title', s.title, 'description', s.description, 'starts_at', s.scheduled_at, 'ends_at', s.ends_at,
+    'timezone', coalesce(u.timezone, s.timezone, 'UTC'), 'location', s.location, 'session_status', s.status,
+    'status', v_seat.status, 'is_cancelled', v_seat.cancelled_at is not null, 'name', private.seat_name(v_seat),
+    'coach_name', private.called(c.id), 'language', coalesce(u.language, c.language),
+    'quote', case
+      when v_link.purpose in ('move', 'cancel') and v_seat.user_id is not null and v_seat.cancelled_at is null
+        then public.cancellation_quote(s.id)
+    end)
+  into v_answer
+  from public.sessions as s
+  join public.users as c on c.id = s.coach_id
+  left join public.users as u on u.id = v_seat.user_id
+  where s.id = v_seat.session_id;
+  perform set_config('request.jwt.claims', v_claims, true);
+  return v_answer;
+end;
+$$;
+revoke execute on function public.link_by_token(text) from public, anon, authenticated, service_role;
+grant execute on function public.link_by_token(text) to anon, authenticated;
+comment on function public.link_by_token(text) is
+  'security definer: whoever holds the token is not signed in. What a link would do and to which session, as its person may see it; it changes nothing, so a scanner of mail may call it.';
+
+create or replace function public.slots_by_link(p_token text, p_from timestamptz, p_to timestamptz)
+returns table (starts_at timestamptz, ends_at timestamptz)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_link private.access_links := private.link_by_token(p_token);
+  v_session public.sessions;
+  v_claims text;
+begin
+  if v_link.purpose <> 'move' then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  end if;
+  select s.* into v_session from public.sessions as s
+  join public.session_attendees as a on a.session_id = s.id where a.id = v_link.attendee_id;
+  v_claims := private.stand_in_for(v_session.client_id);
+  return query
+    select f.starts_at, f.starts_at + make_interval(mins => v_session.duration_minutes)
+    from public.free_slots(v_session.coach_id, v_session.template_id, p_from, p_to) as f;
+  perform set_config('request.jwt.claims', v_claims, true);
+end;
+$$;
+revoke execute on function public.slots_by_link(text, timestamptz, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function public.slots_by_link(text, timestamptz, timestamptz) to anon, authenticated;
+comment on function public.slots_by_link(text, timestamptz, timestamptz) is
+  'security definer: whoever holds the token is not signed in. Where the session behind a link that moves it could go: what free_slots offers its person.';
+
+create or replace function private.give_up_guest_seat(p_attendee_id uuid, p_reason text)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_session public.sessions;
+begin
+  select s.* into v_session from public.sessions as s
+  where s.id = (select a.session_id from public.session_attendees as a where a.id = p_attendee_id) for no key update;
+  update public.session_attendees as a
+  set cancelled_at = now(), cancellation_reason = left(p_reason, 2000)
+  where a.id = p_attendee_id and a.user_id is null and a.cancelled_at is null and a.status <> 'checked_in'
+    and v_session.status = 'scheduled' and v_session.scheduled_at > now();
+  if not found then
+    perform private.fail(409, 'session_not_open', 'Seats are given up before the session.');
+  end if;
+end;
+$$;
+revoke execute on function private.give_up_guest_seat(uuid, text) from public, anon, authenticated, service_role;
+comment on function private.give_up_guest_seat(uuid, text) is
+  'security definer: called by definer functions that have checked a token. cancel_attendance for somebody who has no account to be asked by.';
+
+create or replace function public.act_by_link(p_token text, p_starts_at timestamptz default null, p_reason text default null)
+returns json
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_link private.access_links := private.link_by_token(p_token);
+  v_seat public.session_attendees;
+  v_claims text;
+begin
+  if v_link.used_at is not null then
+    perform private.fail(410, 'link_used', 'This link was used already.');
+  end if;
+  select * into v_seat from public.session_attendees where id = v_link.attendee_id;
+  v_claims := private.stand_in_for(v_seat.user_id);
+  if v_link.purpose in ('confirm', 'decline') then
+    perform private.answer_seat(v_seat.id, case v_link.purpose when 'confirm' then 'confirmed' else 'declined' end);
+  elsif v_link.purpose = 'move' then
+    perform public.reschedule_session(v_seat.session_id, p_starts_at);
+  elsif exists (select from public.sessions as s where s.id = v_seat.session_id and s.client_id = v_seat.user_id) then
+    perform public.cancel_session(v_seat.session_id, p_reason);
+  elsif v_seat.user_id is not null then
+    perform public.cancel_attendance(p_session_id => v_seat.session_id, p_reason => p_reason);
+  else
+    perform private.give_up_guest_seat(v_seat.id, p_reason);
+  end if;
+  -- Last, since everything else locks the session, then the seat, then its links. Two at once went one after the other
+  -- above; the second finds the link used, and takes back what it did.
+  update private.access_links set used_at = now() where token_hash = v_link.token_hash and used_at is null;
+  if not found then
+    perform private.fail(410, 'link_used', 'This link was used already.');
+  end if;
+  perform set_config('request.jwt.claims', v_claims, true);
+  return public.link_by_token(p_token);
+end;
+$$;
+revoke execute on function public.act_by_link(text, timestamptz, text) from public, anon, authenticated, service_role;
+grant execute on function public.act_by_link(text, timestamptz, text) to anon, authenticated;
+comment on function public.act_by_link(text, timestamptz, text) is
+  'security definer: whoever holds the token is not signed in. Does what the link is for (confirm, decline, move, cancel), once, through the functions that its signed-in person would use.';
+
+create or replace function private.forget_expired_links()
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_count integer;
+begin
+  delete from private.access_links where expires_at < now() - interval '30 days';
+  get diagnostics v_count = row_count;
+  return v_count;
+end;
+$$;
+revoke execute on function private.forget_expired_links() from public, anon, authenticated, service_role;
+grant execute on function private.forget_expired_links() to service_role;
+comment on function private.forget_expired_links() is
+  'security definer: the worker''s housekeeping. Until then an old link says that it has expired. Gives the number forgotten.';
+
 -- schemas/20_practice/70_coach_notes.sql
 create table if not exists public.coach_notes (
   id uuid not null primary key default gen_random_uuid(),
@@ -5847,6 +6518,31 @@ create policy coach_notes_delete_coach on public.coach_notes for delete to authe
 using (coach_id = (select private.me()));
 comment on policy coach_notes_delete_coach on public.coach_notes is 'The coach deletes their notes.';
 
+create or replace function private.guard_coach_note()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  -- A shared note shows its client which session it is about: that must be one of theirs, also in a group.
+  if new.session_id is not null and private.acting_as_api() and not exists (
+    select from public.session_attendees as a
+    where a.session_id = new.session_id and a.user_id = new.client_id and a.coach_id = private.me() and a.role <> 'coach'
+  ) then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  end if;
+  return new;
+end;
+$$;
+revoke execute on function private.guard_coach_note() from public, anon, authenticated, service_role;
+comment on function private.guard_coach_note() is
+  'security definer: reads the seats of a session whoever writes. Trigger: a note about a session is about somebody who has, or had, a seat in it.';
+
+drop trigger if exists coach_notes_guard on public.coach_notes;
+create trigger coach_notes_guard before insert or update of session_id, client_id on public.coach_notes
+for each row execute function private.guard_coach_note();
+
 drop trigger if exists coach_notes_touch on public.coach_notes;
 create trigger coach_notes_touch before update on public.coach_notes
 for each row execute function private.touch_updated_at();
@@ -5864,7 +6560,7 @@ create table if not exists public.reflections (
   updated_at timestamptz not null default now(),
   constraint reflections_mood_rating_check check (mood_rating >= 1 and mood_rating <= 10)
 );
-comment on table public.reflections is 'What a client writes after a session, or between them. Read by the coach it concerns.';
+comment on table public.reflections is 'What a client writes after a session, or between them. Read by the coach of its session; without a session it is the client''s own.';
 
 create index if not exists idx_reflections_client_id on public.reflections (client_id);
 create index if not exists idx_reflections_session_id on public.reflections (session_id);
@@ -5883,11 +6579,10 @@ create policy reflections_select_reader on public.reflections for select to auth
 using (
   client_id = (select private.me())
   or session_id = any ((select private.my_coached_session_ids())::uuid[])
-  or (session_id is null and client_id = any ((select private.my_client_ids())::uuid[]))
   or (select private.i_am_admin())
 );
 comment on policy reflections_select_reader on public.reflections is
-  'The client reads their own; a coach those on sessions they gave, and of present clients those tied to no session; an admin all.';
+  'The client reads their own; a coach those on sessions they gave, and no others; an admin all.';
 drop policy if exists reflections_insert_client on public.reflections;
 create policy reflections_insert_client on public.reflections for insert to authenticated
 with check (
@@ -11354,11 +12049,13 @@ as $$
 declare
   v_me uuid := private.token_subject();
 begin
+  -- The rule of private.conversation_readers without its look at the person: who is not active reads no conversation, whatever
+  -- its limit. Nearly nobody has any, so an index of those few rows answers at once.
   return coalesce(
     (
-      select jsonb_object_agg(r.conversation_id, r.history_from_seq)
-      from private.conversation_readers as r
-      where r.user_id = v_me and r.history_from_seq > 1
+      select jsonb_object_agg(p.conversation_id, p.history_from_seq)
+      from public.conversation_participants as p
+      where p.user_id = v_me and p.left_at is null and p.history_from_seq > 1
     ),
     '{}');
 end;
@@ -11486,6 +12183,8 @@ create index if not exists idx_conversation_participants_last_read on public.con
 create index if not exists idx_conversation_participants_user_id on public.conversation_participants (user_id);
 create index if not exists conversation_participants_current_idx
   on public.conversation_participants (user_id) include (conversation_id, role, history_from_seq) where left_at is null;
+create index if not exists conversation_participants_late_idx
+  on public.conversation_participants (user_id) include (conversation_id, history_from_seq) where left_at is null and history_from_seq > 1;
 
 revoke all on public.conversation_participants from public, anon, authenticated, service_role;
 grant select on public.conversation_participants to authenticated;
@@ -12116,7 +12815,7 @@ begin
   end if;
 end;
 $$;
-comment on table public.message_attachments is 'Files that came with messages of earlier versions. People read them; nobody uploads through the API.';
+comment on table public.message_attachments is 'Files that came with messages. Only checked uploads become one; those of earlier versions keep the address they had.';
 comment on column public.message_attachments.conversation_id is 'The message''s conversation, kept by trigger.';
 comment on column public.message_attachments.message_seq is 'The message''s seq, kept by trigger.';
 
@@ -12180,6 +12879,176 @@ comment on policy message_read_receipts_select_people on public.message_read_rec
 drop trigger if exists message_read_receipts_place on public.message_read_receipts;
 create trigger message_read_receipts_place before insert on public.message_read_receipts
 for each row execute function private.place_beside_message('deleted too');
+
+-- schemas/50_messaging/29_message_uploads.sql
+create table if not exists public.message_uploads (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references public.users (id) on delete cascade,
+  conversation_id uuid not null references public.conversations (id) on delete cascade,
+  file_name text not null,
+  declared_type text not null,
+  declared_size integer not null,
+  state text not null default 'waiting',
+  refusal text,
+  file_type text,
+  file_size integer,
+  attachment_type public.attachment_type not null default 'other',
+  sha256 text,
+  scanned boolean not null default false,
+  expires_at timestamptz not null default now() + interval '1 day',
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint message_uploads_state_check check (state in ('waiting', 'checking', 'clean', 'refused', 'attached', 'removed')),
+  constraint message_uploads_refusal_check check ((state = 'refused') = (refusal is not null)),
+  constraint message_uploads_size_check check (declared_size > 0),
+  constraint message_uploads_name_check check (char_length(file_name) between 1 and 200 and private.is_plain_line(file_name) and file_name !~ '[/\\]'),
+  constraint message_uploads_clean_check check (
+    state not in ('clean', 'attached') or (file_type is not null and file_size is not null and sha256 is not null)
+  )
+);
+comment on table public.message_uploads is
+  'A file on its way into a message: nobody but who uploads it sees it, and nobody downloads it, before it was checked. Its id is the attachment''s.';
+comment on column public.message_uploads.state is
+  'waiting for the bytes; checking; clean: may be sent; refused; attached to a message; removed with it.';
+comment on column public.message_uploads.refusal is
+  'too_large, wrong_size, type_unknown, type_mismatch, broken, image_too_large or infected.';
+comment on column public.message_uploads.scanned is 'Whether a scanner looked at it; without one the content was checked, but not for malware.';
+comment on column public.message_uploads.expires_at is 'When it is thrown away unless a message has it by then.';
+
+create index if not exists message_uploads_user_idx on public.message_uploads (user_id);
+create index if not exists message_uploads_conversation_idx on public.message_uploads (conversation_id);
+create index if not exists message_uploads_expiry_idx on public.message_uploads (expires_at) where state <> 'attached';
+
+revoke all on public.message_uploads from public, anon, authenticated, service_role;
+grant select on public.message_uploads to authenticated;
+grant select, insert, update, delete on public.message_uploads to service_role;
+alter table public.message_uploads enable row level security;
+
+drop policy if exists message_uploads_select_own on public.message_uploads;
+create policy message_uploads_select_own on public.message_uploads for select to authenticated
+using (user_id = (select private.me()) and conversation_id = any ((select private.my_conversation_ids())::uuid[]));
+comment on policy message_uploads_select_own on public.message_uploads is 'One''s own, while one takes part in the conversation.';
+
+drop trigger if exists message_uploads_touch on public.message_uploads;
+create trigger message_uploads_touch before update on public.message_uploads
+for each row execute function private.touch_updated_at();
+
+create or replace function public.begin_upload(p_conversation_id uuid, p_file_name text, p_file_size integer, p_file_type text)
+returns public.message_uploads
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_me constant uuid := private.me();
+  v_upload public.message_uploads;
+begin
+  if not coalesce(p_conversation_id = any (private.my_conversation_ids()), false) then
+    perform private.fail(404, 'not_found', 'Not found.');
+  end if;
+  if p_file_name is null or char_length(p_file_name) not between 1 and 200 or p_file_name ~ '[/\\]' or not private.is_plain_line(p_file_name) then
+    perform private.fail(422, 'file_name_invalid', 'A file''s name has 1 to 200 visible characters and no slashes.');
+  end if;
+  -- One person's uploads one after another, so that the count below holds.
+  perform from public.users as u where u.id = v_me for no key update;
+  if (select count(*) from public.message_uploads as x where x.user_id = v_me and x.state in ('waiting', 'checking', 'clean')) >= 50 then
+    perform private.fail(409, 'too_many_uploads', 'Fifty files are waiting already. Send or drop some first.');
+  end if;
+  insert into public.message_uploads (user_id, conversation_id, file_name, declared_size, declared_type)
+  values (v_me, p_conversation_id, p_file_name, p_file_size, p_file_type)
+  returning * into v_upload;
+  return v_upload;
+end;
+$$;
+comment on function public.begin_upload(uuid, text, integer, text) is
+  'security definer: nobody may insert uploads. Announces a file for a conversation of the caller.';
+revoke execute on function public.begin_upload(uuid, text, integer, text) from public, anon, authenticated, service_role;
+grant execute on function public.begin_upload(uuid, text, integer, text) to authenticated;
+
+create or replace function public.finish_upload(p_id uuid)
+returns public.message_uploads
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_upload public.message_uploads;
+begin
+  select * into v_upload from public.message_uploads as x
+  where x.id = p_id and x.user_id = private.me() and x.conversation_id = any (private.my_conversation_ids())
+  for no key update;
+  if not found then
+    perform private.fail(404, 'not_found', 'Not found.');
+  end if;
+  if v_upload.state = 'waiting' then
+    update public.message_uploads as x set state = 'checking' where x.id = p_id returning * into v_upload;
+    perform private.enqueue('messaging.check_upload', jsonb_build_object('upload_id', p_id));
+  end if;
+  return v_upload;
+end;
+$$;
+comment on function public.finish_upload(uuid) is
+  'security definer: nobody may update uploads. The caller''s file is there; from now on it is checked.';
+revoke execute on function public.finish_upload(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.finish_upload(uuid) to authenticated;
+
+create or replace function private.attach_uploads(p_message_id uuid, p_ids uuid[])
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_message public.messages;
+  v_attached integer;
+begin
+  -- Only while the message is being written: what was said does not get files later.
+  select * into v_message from public.messages as m
+  where m.id = p_message_id and m.sender_id = private.me() and m.created_at = now() and m.deleted_at is null;
+  if not found then
+    perform private.fail(404, 'not_found', 'Not found.');
+  end if;
+  with taken as (
+    update public.message_uploads as x
+    set state = 'attached'
+    where x.id = any (p_ids) and x.user_id = v_message.sender_id and x.conversation_id = v_message.conversation_id and x.state = 'clean'
+    returning x.*
+  )
+  insert into public.message_attachments (id, message_id, file_name, file_size, file_type, attachment_type, url)
+  select t.id, p_message_id, t.file_name, t.file_size, t.file_type, t.attachment_type, '/v1/attachments/' || t.id || '/link'
+  from taken as t;
+  get diagnostics v_attached = row_count;
+  if v_attached <> (select count(distinct id) from unnest(p_ids) as id) then
+    perform private.fail(422, 'attachment_not_ready', 'A file is not yours, was not checked yet, was refused, or was sent already.');
+  end if;
+end;
+$$;
+comment on function private.attach_uploads(uuid, uuid[]) is
+  'security definer: nobody may insert attachments. Puts the caller''s checked files into the message that they are sending.';
+revoke execute on function private.attach_uploads(uuid, uuid[]) from public, anon, authenticated, service_role;
+grant execute on function private.attach_uploads(uuid, uuid[]) to authenticated, service_role;
+
+create or replace function private.remove_file()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  update public.message_uploads as x set state = 'removed' where x.id = old.id;
+  if found then
+    perform private.enqueue('messaging.remove_file', jsonb_build_object('upload_id', old.id));
+  end if;
+  return null;
+end;
+$$;
+comment on function private.remove_file() is
+  'security definer: writes uploads and the queue, which callers may not. Trigger: the file goes with its attachment.';
+revoke execute on function private.remove_file() from public, anon, authenticated, service_role;
+
+drop trigger if exists message_attachments_remove_file on public.message_attachments;
+create trigger message_attachments_remove_file after delete on public.message_attachments
+for each row execute function private.remove_file();
 
 -- schemas/50_messaging/30_message_mentions.sql
 create table if not exists public.message_mentions (
@@ -12524,6 +13393,105 @@ drop trigger if exists push_subscriptions_touch on public.push_subscriptions;
 create trigger push_subscriptions_touch before update on public.push_subscriptions
 for each row execute function private.touch_updated_at();
 
+-- schemas/50_messaging/39_suppressed_addresses.sql
+create table if not exists public.suppressed_addresses (
+  id uuid primary key default gen_random_uuid(),
+  address text not null,
+  reason text not null,
+  detail text,
+  delivery_id uuid,
+  created_at timestamptz not null default now(),
+  lifted_at timestamptz,
+  lifted_by uuid,
+  constraint suppressed_addresses_reason_check check (reason in ('bounced', 'refused', 'by_hand')),
+  constraint suppressed_addresses_address_check check (address = lower(address) and address <> ''),
+  constraint suppressed_addresses_detail_check check (char_length(detail) <= 500)
+);
+comment on table public.suppressed_addresses is
+  'Addresses that mail does not reach, and so is not sent to until somebody lifts it. Kept after that, as the record.';
+comment on column public.suppressed_addresses.reason is
+  'bounced: a report came back; refused: the server would not take it for this mailbox; by_hand: an admin.';
+comment on column public.suppressed_addresses.delivery_id is 'The delivery that found out. Kept as it was when messages go.';
+
+create unique index if not exists suppressed_addresses_once_key on public.suppressed_addresses (address) where lifted_at is null;
+create index if not exists suppressed_addresses_newest_idx on public.suppressed_addresses (created_at desc, id desc);
+
+revoke all on public.suppressed_addresses from public, anon, authenticated, service_role;
+grant select on public.suppressed_addresses to authenticated;
+grant select, insert, update on public.suppressed_addresses to service_role;
+alter table public.suppressed_addresses enable row level security;
+
+create or replace function private.my_address()
+returns text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return (select lower(u.email) from public.users as u where u.id = private.me());
+end;
+$$;
+comment on function private.my_address() is
+  'security definer: policies call it, so it must read users without them. The e-mail address of the active user.';
+revoke execute on function private.my_address() from public, anon, authenticated, service_role;
+grant execute on function private.my_address() to authenticated, service_role;
+
+drop policy if exists suppressed_addresses_select_own on public.suppressed_addresses;
+create policy suppressed_addresses_select_own on public.suppressed_addresses for select to authenticated
+using (address = (select private.my_address()) or (select private.i_am_admin()));
+comment on policy suppressed_addresses_select_own on public.suppressed_addresses is
+  'Everybody sees what is said of their own address; an admin sees all. A coach is told by the deliveries.';
+
+create or replace function private.suppress_address(p_address text, p_reason text, p_detail text, p_delivery_id uuid)
+returns void
+language sql
+security definer
+set search_path = ''
+as $$
+  insert into public.suppressed_addresses (address, reason, detail, delivery_id)
+  values (lower(btrim(p_address)), p_reason, left(p_detail, 500), p_delivery_id)
+  on conflict (address) where lifted_at is null do nothing
+$$;
+comment on function private.suppress_address(text, text, text, uuid) is
+  'security definer: one way for all who find out. From now on no mail about messages goes to this address.';
+revoke execute on function private.suppress_address(text, text, text, uuid) from public, anon, authenticated, service_role;
+grant execute on function private.suppress_address(text, text, text, uuid) to service_role;
+
+create or replace function private.is_suppressed(p_address text)
+returns boolean
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select exists (select from public.suppressed_addresses as s where s.address = lower(p_address) and s.lifted_at is null)
+$$;
+comment on function private.is_suppressed(text) is
+  'security definer: senders ask, whoever they are. Whether mail to this address is known not to arrive.';
+revoke execute on function private.is_suppressed(text) from public, anon, authenticated, service_role;
+grant execute on function private.is_suppressed(text) to service_role;
+
+create or replace function public.lift_suppression(p_id uuid)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  update public.suppressed_addresses as s
+  set lifted_at = now(), lifted_by = private.me()
+  where s.id = p_id and s.lifted_at is null and (s.address = private.my_address() or private.i_am_admin());
+  if not found then
+    perform private.fail(404, 'not_found', 'Not found.');
+  end if;
+end;
+$$;
+comment on function public.lift_suppression(uuid) is
+  'security definer: nobody may update suppressions. Mail is tried again: the person, once the mailbox works, or an admin.';
+revoke execute on function public.lift_suppression(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.lift_suppression(uuid) to authenticated;
+
 -- schemas/50_messaging/40_message_delivery_states.sql
 create table if not exists public.message_delivery_states (
   id uuid primary key default gen_random_uuid(),
@@ -12628,12 +13596,14 @@ comment on table public.message_deliveries is
 comment on column public.message_deliveries.state is
   'pending: waits for next_attempt_at; leased: a worker is at it until lease_until; sent, failed and suppressed are final.';
 comment on column public.message_deliveries.reason is
-  'Why it failed or was never tried: inactive, no_email, no_subscription, muted, preference_off, read, deleted, left, subscription_gone, or the provider''s word. On a pending row: why it waits, such as quiet_hours.';
+  'Why it failed or was never tried: inactive, system_message, no_email, address_suppressed, no_subscription, muted, preference_off, read, deleted, left, withheld (a choice of somebody who does not share receipts), subscription_gone, bounced, address_refused, or the provider''s word. On a pending row: why it waits, such as quiet_hours.';
 comment on column public.message_deliveries.next_attempt_at is 'When a worker takes it: the next try of a pending row, the end of the lease of a leased one.';
 comment on column public.message_deliveries.attempts is 'How often a worker has taken it; also the number that an outcome must name to count.';
 comment on column public.message_deliveries.provider_id is 'What the provider called it. A repeated e-mail carries the same Message-ID, made of this row''s id.';
 
 create index if not exists message_deliveries_recipient_idx on public.message_deliveries (recipient_id);
+-- For rates over a span of time; rows come in the order of their times, so a few pages of index will do.
+create index if not exists message_deliveries_time_idx on public.message_deliveries using brin (created_at);
 create index if not exists message_deliveries_due_idx
   on public.message_deliveries (next_attempt_at) where state in ('pending', 'leased');
 
@@ -12723,6 +13693,7 @@ begin
       -- Notices tell of sessions and money on these channels already.
       when c.channel <> 'in_app' and m.type = 'system' then 'system_message'
       when c.channel = 'email' and (u.email = '' or u.email like '%.invalid') then 'no_email'
+      when c.channel = 'email' and private.is_suppressed(u.email) then 'address_suppressed'
       when c.channel = 'push' and not exists (
         select from public.push_subscriptions as s where s.user_id = p.user_id and s.retired_at is null
       ) then 'no_subscription'
@@ -12853,6 +13824,43 @@ drop trigger if exists message_deliveries_roll_up_moved on public.message_delive
 create trigger message_deliveries_roll_up_moved after update on public.message_deliveries
 referencing new table as changed
 for each statement execute function private.roll_up_deliveries();
+
+-- schemas/50_messaging/48_record_bounce.sql
+create or replace function private.record_bounce(
+  p_delivery_id uuid, p_address text, p_permanent boolean, p_detail text
+)
+returns text
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_delivery public.message_deliveries;
+begin
+  -- Anybody can write a report. What it must name is the id of a mail that only its reader and the servers on its way know.
+  select * into v_delivery from public.message_deliveries as d where d.id = p_delivery_id and d.channel = 'email' for no key update;
+  if not found then
+    return 'unknown';
+  end if;
+  if not p_permanent then
+    return 'delayed';
+  end if;
+  if v_delivery.state = 'sent' then
+    update public.message_deliveries as d
+    set state = 'failed', reason = 'bounced', error_message = left(p_detail, 500), sent_at = null
+    where d.id = p_delivery_id;
+  end if;
+  -- And of addresses it can only say something about the one that the mail went to.
+  if exists (select from public.users as u where u.id = v_delivery.recipient_id and lower(u.email) = lower(btrim(p_address))) then
+    perform private.suppress_address(p_address, 'bounced', p_detail, p_delivery_id);
+  end if;
+  return 'bounced';
+end;
+$$;
+comment on function private.record_bounce(uuid, text, boolean, text) is
+  'security definer: writes deliveries and suppressions. A report that a mail came back: unknown, delayed (nothing is done) or bounced.';
+revoke execute on function private.record_bounce(uuid, text, boolean, text) from public, anon, authenticated, service_role;
+grant execute on function private.record_bounce(uuid, text, boolean, text) to service_role;
 
 -- schemas/50_messaging/50_conversation_people.sql
 create or replace function public.conversation_people(p_conversation_id uuid)
@@ -13333,7 +14341,8 @@ create or replace function public.post_message(
   p_content text,
   p_client_message_id uuid default null,
   p_mentions uuid[] default '{}',
-  p_reply_to_id uuid default null
+  p_reply_to_id uuid default null,
+  p_attachments uuid[] default '{}'
 )
 returns public.messages
 language plpgsql
@@ -13343,13 +14352,24 @@ as $$
 declare
   v_me uuid := private.me();
   v_message public.messages;
+  v_content text := p_content;
 begin
+  if cardinality(p_attachments) > 10 then
+    perform private.fail(422, 'too_many_attachments', 'A message has at most ten files.');
+  end if;
   if not coalesce(p_conversation_id = any (private.my_conversation_ids()), false) then
     perform private.fail(404, 'not_found', 'Not found.');
   end if;
+  if v_content is null and cardinality(p_attachments) > 0 then
+    -- A file without a word is called by its name, in mail and search too.
+    select string_agg(x.file_name, ', ' order by x.created_at, x.id) into v_content
+    from public.message_uploads as x
+    where x.id = any (p_attachments);
+    v_content := coalesce(v_content, '?');
+  end if;
   begin
     insert into public.messages (conversation_id, sender_id, content, client_message_id, reply_to_id)
-    values (p_conversation_id, v_me, p_content, p_client_message_id, p_reply_to_id)
+    values (p_conversation_id, v_me, v_content, p_client_message_id, p_reply_to_id)
     returning * into v_message;
   exception
     -- The first send may have been under way until now; what it wrote is visible to the next statement.
@@ -13358,7 +14378,7 @@ begin
       from public.messages as m
       where m.sender_id = v_me and m.client_message_id = p_client_message_id;
       if v_message.deleted_at is null
-        and v_message.client_digest is distinct from private.message_digest(p_conversation_id, p_reply_to_id, p_content) then
+        and v_message.client_digest is distinct from private.message_digest(p_conversation_id, p_reply_to_id, v_content) then
         perform private.fail(
           409, 'idempotency_conflict', 'This client_message_id was used for another message.',
           'A new message needs a new id.');
@@ -13369,13 +14389,16 @@ begin
   select v_message.id, person
   from (select distinct unnest(p_mentions)) as people (person)
   where person is not null;
+  if cardinality(p_attachments) > 0 then
+    perform private.attach_uploads(v_message.id, p_attachments);
+  end if;
   return v_message;
 end;
 $$;
-comment on function public.post_message(uuid, text, uuid, uuid[], uuid) is
-  'Sends a message as the caller. With a client_message_id, sending again gives the first message.';
-revoke execute on function public.post_message(uuid, text, uuid, uuid[], uuid) from public, anon, authenticated, service_role;
-grant execute on function public.post_message(uuid, text, uuid, uuid[], uuid) to authenticated;
+comment on function public.post_message(uuid, text, uuid, uuid[], uuid, uuid[]) is
+  'Sends a message as the caller. With a client_message_id, sending again gives the first message. Files are checked uploads of the caller; with any, the text may be null.';
+revoke execute on function public.post_message(uuid, text, uuid, uuid[], uuid, uuid[]) from public, anon, authenticated, service_role;
+grant execute on function public.post_message(uuid, text, uuid, uuid[], uuid, uuid[]) to authenticated;
 
 create or replace function public.edit_message(p_message_id uuid, p_content text, p_mentions uuid[] default null)
 returns public.messages
@@ -13892,6 +14915,34 @@ comment on function public.unread_json() is
 revoke execute on function public.unread_json() from public, anon, authenticated, service_role;
 grant execute on function public.unread_json() to authenticated;
 
+-- schemas/50_messaging/63_send_message_json.sql
+create or replace function public.send_message_json(
+  p_conversation_id uuid,
+  p_content text,
+  p_client_message_id uuid default null,
+  p_mentions uuid[] default '{}',
+  p_reply_to_id uuid default null,
+  p_attachments uuid[] default '{}'
+)
+returns json
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  v_message public.messages;
+begin
+  v_message := public.post_message(
+    p_conversation_id, p_content, p_client_message_id, p_mentions, p_reply_to_id, p_attachments);
+  -- A statement of its own, which sees what the one before has written.
+  return public.conversation_timeline_json(v_message.conversation_id, v_message.seq + 1, 1) -> 'items' -> 0;
+end;
+$$;
+comment on function public.send_message_json(uuid, text, uuid, uuid[], uuid, uuid[]) is
+  'Sends a message as the caller and gives it as a timeline shows it: public.post_message and the page of one, in one round trip.';
+revoke execute on function public.send_message_json(uuid, text, uuid, uuid[], uuid, uuid[]) from public, anon, authenticated, service_role;
+grant execute on function public.send_message_json(uuid, text, uuid, uuid[], uuid, uuid[]) to authenticated;
+
 -- schemas/50_messaging/64_system_messages.sql
 -- Messages that nobody wrote: what happened to a session or to money, kept as a kind with its data and put into words in
 -- the reader's language and zone when it is read.
@@ -14059,6 +15110,302 @@ drop trigger if exists payments_say_paid on public.payments;
 create trigger payments_say_paid after update of status on public.payments
 for each row when (old.status <> 'paid' and new.status = 'paid' and old.status <> 'refunded')
 execute function private.payments_say();
+
+-- schemas/50_messaging/66_search_words.sql
+-- How words are made comparable: one normal spelling, and of each word the forms under which it is found. Everything here is
+-- immutable, since indexes on messages are built of it; a change of these functions needs those indexes built anew.
+
+create or replace function private.search_text(p_text text)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  -- Decomposed, so that points (niqqud, accents, cantillation) come off; final letters are the letters that they are; the maqaf
+  -- joins two words and is no part of either. Marks of direction and zero-width characters are nothing.
+  select lower(translate(
+    regexp_replace(
+      translate(normalize(left(p_text, 20000), nfkd), U&'\05BE', ' '),
+      '[\u0300-\u036F\u0591-\u05C7\u200B-\u200F\u202A-\u202E\u2060-\u2069\uFEFF\u00AD]', '', 'g'),
+    'ךםןףץ', 'כמנפצ'))
+$$;
+comment on function private.search_text(text) is
+  'A text in the one spelling that search compares: without niqqud and accents, final letters folded, lower case. The first 20,000 characters.';
+revoke execute on function private.search_text(text) from public, anon, authenticated, service_role;
+grant execute on function private.search_text(text) to authenticated, service_role;
+
+create or replace function private.search_separators()
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  -- Named one by one: what a class such as [:alnum:] holds depends on the locale of the database. Quotes and the Hebrew geresh
+  -- separate too, so that a quoted word is found.
+  select '[\s\u0001-/:-@\[-`{-\u00BF\u00D7\u00F7\u05BE\u05C0\u05C3\u05C6\u05F3\u05F4\u2000-\u200A\u2010-\u2029\u202F-\u205F\u2190-\u27BF\u3000-\u3003]+'
+$$;
+comment on function private.search_separators() is 'What lies between two words, as a regular expression.';
+revoke execute on function private.search_separators() from public, anon, authenticated, service_role;
+grant execute on function private.search_separators() to authenticated, service_role;
+
+create or replace function private.hebrew_stem(p_word text)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  -- The ending of number and gender goes where three letters stay. A mark keeps stems apart from words.
+  select '~' || case when char_length(p_word) >= 4 then regexp_replace(p_word, '(?<=...)(ימ|ות|ה|ת|י)$', '') else p_word end
+$$;
+comment on function private.hebrew_stem(text) is 'A Hebrew word without its ending, marked as a stem.';
+revoke execute on function private.hebrew_stem(text) from public, anon, authenticated, service_role;
+grant execute on function private.hebrew_stem(text) to authenticated, service_role;
+
+create or replace function private.word_forms(p_word text, p_peeled text)
+returns text[]
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  -- Of a Hebrew word: itself and its stem, the same for what is left when letters that stand for "and, the, in, to, as, from,
+  -- that" are taken off its front, at most as p_peeled says. Of others, what English makes of it; a stop word is itself.
+  select case
+    when p_word ~ '^[א-ת]' then array(
+      select distinct form
+      from generate_series(0, 4) as n
+      cross join lateral unnest(array[substr(p_word, n + 1), private.hebrew_stem(substr(p_word, n + 1))]) as form
+      where n = 0 or (char_length(p_word) - n >= 3 and left(p_word, n) ~ p_peeled)
+    )
+    else coalesce(nullif(ts_lexize('pg_catalog.english_stem', p_word), '{}'), array[p_word])
+  end
+$$;
+comment on function private.word_forms(text, text) is 'Under which forms a normalised word is kept, or looked for.';
+revoke execute on function private.word_forms(text, text) from public, anon, authenticated, service_role;
+grant execute on function private.word_forms(text, text) to authenticated, service_role;
+
+create or replace function private.search_words(p_text text)
+returns text[]
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select array(
+    select w.word
+    from (
+      select left(word, 64) as word, min(place) as place
+      from regexp_split_to_table(private.search_text(p_text), private.search_separators()) with ordinality as t (word, place)
+      where word <> ''
+      group by 1
+    ) as w
+    order by w.place
+  )
+$$;
+comment on function private.search_words(text) is 'The different words of a text in their normal spelling, in their order.';
+revoke execute on function private.search_words(text) from public, anon, authenticated, service_role;
+grant execute on function private.search_words(text) to authenticated, service_role;
+
+create or replace function private.search_vector(p_text text)
+returns tsvector
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select array_to_tsvector(array(
+    select distinct form
+    from unnest(private.search_words(p_text)) as word
+    cross join lateral unnest(array[word] || private.word_forms(word, '^[והבלכמש]+$')) as form
+  ))
+$$;
+comment on function private.search_vector(text) is 'All forms under which the words of a text are found.';
+revoke execute on function private.search_vector(text) from public, anon, authenticated, service_role;
+grant execute on function private.search_vector(text) to authenticated, service_role;
+
+create or replace function private.search_query(p_words text[], p_any boolean default false)
+returns tsquery
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  -- Words hold no quotes and no backslashes: those separate. Of a word that is looked for, only "and" and "the" come off, alone or
+  -- behind a preposition; whoever looks for a word that begins with another letter means that letter. The last may go on.
+  select string_agg(
+    format('(%s)', (
+      select string_agg(quote_literal(form), ' | ')
+      from unnest(array[w.word] || private.word_forms(w.word, '^(ו|ו?(כש|ש|מ|ל|ב|כ)?ה)$')) as form
+    ) || case when not p_any and w.place = cardinality(p_words) and char_length(w.word) >= 2 then format(' | %L:*', w.word) else '' end),
+    case when p_any then ' | ' else ' & ' end
+  )::tsquery
+  from unnest(p_words) with ordinality as w (word, place)
+$$;
+comment on function private.search_query(text[], boolean) is
+  'What finds texts with all of the words (any of them: p_any), the last of which may be the beginning of one.';
+revoke execute on function private.search_query(text[], boolean) from public, anon, authenticated, service_role;
+grant execute on function private.search_query(text[], boolean) to authenticated, service_role;
+
+create or replace function private.search_letters(p_text text)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  -- pg_trgm sees no Hebrew in a database whose locale is C, as the embedded one's is: each letter gets a Latin one.
+  select translate(private.search_text(p_text), 'אבגדהוזחטיכלמנסעפצקרשת', 'abgdhvzxtyklmnsefcqrwj')
+$$;
+comment on function private.search_letters(text) is 'A text as trigrams are made of it: Hebrew letter by letter in Latin ones.';
+revoke execute on function private.search_letters(text) from public, anon, authenticated, service_role;
+grant execute on function private.search_letters(text) to authenticated, service_role;
+
+create index if not exists messages_search_idx on public.messages using gin (private.search_vector(content)) where content is not null;
+create index if not exists messages_typos_idx
+  on public.messages using gin (private.search_letters(content) extensions.gin_trgm_ops) where content is not null;
+
+-- schemas/50_messaging/67_search_messages_json.sql
+create or replace function private.search_snippet(p_content text, p_query tsquery, p_letters text[])
+returns json
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  -- As pieces of text of which some are hits: nothing to escape, and nothing that a message could pretend to be.
+  with pieces as materialized (
+    select
+      t.place, t.piece[1] as text,
+      case
+        when t.piece[1] ~ private.search_separators() then false
+        when p_letters is null then private.search_vector(t.piece[1]) @@ p_query
+        else exists (
+          select from unnest(p_letters) as l
+          where extensions.word_similarity(l, private.search_letters(t.piece[1])) >= 0.29
+        )
+      end as hit
+    from regexp_matches(left(p_content, 4000), format('%s|[^%s', private.search_separators(), substr(private.search_separators(), 2)), 'g')
+      with ordinality as t (piece, place)
+  ),
+  window_ as (
+    select greatest(coalesce(min(p.place) filter (where p.hit), 1) - 12, 1) as low from pieces as p
+  )
+  select coalesce(json_agg(json_build_object('text', p.text, 'hit', p.hit) order by p.place), '[]')
+  from pieces as p, window_ as w
+  where p.place between w.low and w.low + 50
+$$;
+comment on function private.search_snippet(text, tsquery, text[]) is
+  'The part of a text around its first hit, in pieces that say whether they are one.';
+revoke execute on function private.search_snippet(text, tsquery, text[]) from public, anon, authenticated, service_role;
+
+create or replace function public.search_messages_json(
+  p_query text, p_conversation_id uuid default null, p_cursor text default null, p_limit integer default 20
+)
+returns json
+language plpgsql
+stable
+security definer
+set search_path = ''
+-- Below pg_trgm's own 0.6: two letters that changed places must still find a word.
+set pg_trgm.word_similarity_threshold = 0.29
+as $$
+declare
+  v_limit constant integer := least(greatest(coalesce(p_limit, 20), 1), 50);
+  v_words constant text[] := (private.search_words(left(p_query, 200)))[1:8];
+  v_ids uuid[] := private.my_readable_conversation_ids();
+  v_firsts constant jsonb := private.my_history_limits();
+  v_query tsquery;
+  v_letters text[];
+  v_longest text;
+  v_before timestamptz := 'infinity';
+  v_before_id uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+  v_fuzzy boolean := coalesce(p_cursor, '') like '~%';
+  v_found uuid[];
+begin
+  if p_conversation_id is not null then
+    if not coalesce(p_conversation_id = any (v_ids), false) then
+      perform private.fail(404, 'not_found', 'Not found.');
+    end if;
+    v_ids := array[p_conversation_id];
+  end if;
+  if cardinality(v_words) = 0 then
+    perform private.fail(422, 'query_invalid', 'Look for at least one word.');
+  end if;
+  if p_cursor is not null then
+    if p_cursor !~ '^~?[0-9]{1,17}\.[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then
+      perform private.fail(422, 'invalid_cursor', 'The cursor is not one that this list has given.');
+    end if;
+    v_before := timestamptz 'epoch' + split_part(ltrim(p_cursor, '~'), '.', 1)::bigint * interval '1 microsecond';
+    v_before_id := split_part(p_cursor, '.', 2)::uuid;
+  end if;
+  v_query := private.search_query(v_words);
+  if not v_fuzzy then
+    v_found := array(
+      select m.id
+      from public.messages as m
+      where m.content is not null and private.search_vector(m.content) @@ v_query
+        and m.conversation_id = any (v_ids)
+        and m.seq >= coalesce((v_firsts ->> m.conversation_id::text)::bigint, 1)
+        and (m.created_at, m.id) < (v_before, v_before_id)
+      order by m.created_at desc, m.id desc
+      limit v_limit + 1);
+  end if;
+  -- Nothing on the first page: perhaps it was mistyped. The longest word is looked for by its trigrams, the others checked.
+  v_letters := array(
+    select private.search_letters(w) from unnest(v_words) as w where char_length(w) >= 3 order by char_length(w) desc, w);
+  if cardinality(v_letters) > 0 and (v_fuzzy or (cardinality(v_found) = 0 and p_cursor is null)) then
+    v_fuzzy := true;
+    v_longest := v_letters[1];
+    v_found := array(
+      select m.id
+      from public.messages as m
+      where m.content is not null and private.search_letters(m.content) operator(extensions.%>) v_longest
+        and m.conversation_id = any (v_ids)
+        and m.seq >= coalesce((v_firsts ->> m.conversation_id::text)::bigint, 1)
+        and (m.created_at, m.id) < (v_before, v_before_id)
+        and not exists (
+          select from unnest(v_letters) as l
+          where extensions.word_similarity(l, private.search_letters(m.content)) < 0.29
+        )
+      order by m.created_at desc, m.id desc
+      limit v_limit + 1);
+  end if;
+  return (
+    with page as materialized (
+      select m.id, m.conversation_id, m.seq, m.sender_id, m.content, m.created_at
+      from public.messages as m
+      where m.id = any (v_found[1:v_limit])
+    )
+    select json_build_object(
+      'items', coalesce(
+        json_agg(
+          json_build_object(
+            'message_id', g.id, 'conversation_id', g.conversation_id, 'seq', g.seq, 'sender_id', g.sender_id,
+            'sender_name', private.called(g.sender_id), 'created_at', g.created_at,
+            'snippet', private.search_snippet(
+              g.content, private.search_query(v_words, true) || v_query, case when v_fuzzy then v_letters end))
+          order by g.created_at desc, g.id desc),
+        '[]'),
+      'fuzzy', v_fuzzy and cardinality(v_found) > 0,
+      'next_cursor', case
+        when cardinality(v_found) > v_limit then (
+          select concat(case when v_fuzzy then '~' end, (extract(epoch from l.created_at) * 1000000)::bigint, '.', l.id)
+          from page as l
+          order by l.created_at, l.id
+          limit 1
+        )
+      end)
+    from page as g
+  );
+end;
+$$;
+comment on function public.search_messages_json(text, uuid, text, integer) is
+  'security definer: an index on words may not be asked before policies by a user, so membership is asked here by the arrays that the policies use. Messages the caller may read that hold all the words, newest first; where none does, those with words spelt nearly so.';
+revoke execute on function public.search_messages_json(text, uuid, text, integer) from public, anon, authenticated, service_role;
+grant execute on function public.search_messages_json(text, uuid, text, integer) to authenticated;
 
 -- schemas/60_notifications/10_notifications.sql
 create table if not exists public.notifications (
@@ -16173,9 +17520,11 @@ begin
 
   -- Whoever asks for a session could say that the coach had approved it.
   if (
-    select count(*) from pg_attribute as a
-    where a.attrelid = to_regclass('public.session_requests') and a.attname in ('coach_id', 'client_id', 'status', 'session_id')
-      and not a.attisdropped
+    select count(*)
+    from pg_attribute as a
+    join pg_class as c on c.oid = a.attrelid
+    where c.oid = to_regclass('public.session_requests') and a.attname in ('coach_id', 'client_id', 'status', 'session_id')
+      and not a.attisdropped and c.relkind = 'r' and pg_has_role(current_user, c.relowner, 'member')
   ) = 4 then
     drop policy if exists session_requests_begin_pending on public.session_requests;
     create policy session_requests_begin_pending on public.session_requests as restrictive for insert to authenticated
@@ -16185,7 +17534,10 @@ begin
   end if;
 
   -- Who delivers writes this log, and that is the service.
-  if to_regclass('public.notification_delivery_logs') is not null then
+  if exists (
+    select from pg_class as c
+    where c.oid = to_regclass('public.notification_delivery_logs') and pg_has_role(current_user, c.relowner, 'member')
+  ) then
     revoke insert, update, delete, truncate on public.notification_delivery_logs from public, anon, authenticated;
   end if;
 
