@@ -27,6 +27,10 @@ ROWS = {
     "template_id": ["offer-retired"],
     "session_id": ["upcoming", "group"],
     "outcome_id": ["outcome"],
+    "series_id": ["row-of-sessions"],
+    "request_id": ["asked"],
+    "block_id": ["holiday"],
+    "holiday_id": ["feast"],
     "attendee_id": ["upcoming--client", "group--guest"],
     "invoice_id": ["invoice", "draft"],
     "line_id": ["line", "line-draft"],
@@ -49,6 +53,7 @@ ROWS = {
 OUTSIDERS = ("stranger", "other_client", "foreign_client", "other_coach", "former_member", "suspended")
 # Routes that a secret in the address opens, not the caller.
 TOKENS = {"token", "account_token"}
+WORDS = {"table": "journal", "emoji": "👍", "provider": "sandbox", "day": "2031-06-01", "country": "GB"}
 # Nor does the caller open these: a signature beside the address does.
 SIGNED = {"/v1/uploads/{upload_id}/content", "/v1/attachments/{attachment_id}/content"}
 WORDS = {"table": "journal", "emoji": "👍", "provider": "sandbox"}

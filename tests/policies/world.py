@@ -30,6 +30,8 @@ MADE = {
     " where m.practice_id = t.id)",
     "public.practice_members": "'member-' || matrix.label(t.user_id)",
     "public.notification_preferences": "'preferences-' || matrix.label(t.user_id)",
+    "public.series_sessions": "'place-of-' || matrix.label(t.session_id)",
+    "public.booking_rules": "'rules-of-' || matrix.label(t.coach_id)",
     "private.idempotency_keys": "'key-of-' || matrix.label(t.scope::uuid)",
     "public.session_attendees": "matrix.label(t.session_id) || '--' ||"
     " coalesce(matrix.label(t.user_id), split_part(t.email, '@', 1))",

@@ -41,6 +41,13 @@ insert into public.coach_availability (id, coach_id, day_of_week, start_time, en
   (@hours, @coach, 0, '09:00', '17:00', 'Asia/Jerusalem'),
   (@hours-other-coach, @other_coach, 1, '09:00', '12:00', 'Asia/Jerusalem');
 
+insert into public.availability_overrides (id, coach_id, day, timezone) values
+  (@day-off, @coach, '2031-05-04', 'Asia/Jerusalem'), (@day-off-foreign, @other_coach, '2031-05-04', 'Asia/Jerusalem');
+insert into public.holiday_calendars (id, coach_id, country) values (@calendar, @coach, 'IL'), (@calendar-foreign, @other_coach, 'IL');
+insert into public.coach_holidays (id, calendar_id, coach_id, day, name) values
+  (@feast, @calendar, @coach, '2031-09-18', 'New year'), (@feast-foreign, @calendar-foreign, @other_coach, '2031-09-18', 'New year');
+insert into public.booking_rules (coach_id, min_notice_minutes) values (@coach, 60), (@other_coach, 0);
+
 insert into public.notifications (id, user_id, type, title, message) values
   (@notice-client, @client, 'welcome_message', 'Welcome', 'Good to have you.'),
   (@notice-coach, @coach, 'welcome_message', 'Welcome', 'Good to have you.'),
@@ -84,6 +91,15 @@ insert into public.coach_blocks (id, coach_id, kind, during, expires_at) values
   (@holiday-foreign, @other_coach, 'time_off', tstzrange(date_trunc('day', now()) + interval '30 days', date_trunc('day', now()) + interval '31 days'), null),
   (@hold, @coach, 'hold', tstzrange(date_trunc('day', now()) + interval '32 days', date_trunc('day', now()) + interval '33 days'), now() + interval '1 hour');
 
+insert into public.booking_requests (id, kind, coach_id, client_id, template_id, starts_at, duration_minutes, currency, expires_at, block_id) values
+  (@asked, 'request', @coach, @client, @offer-single, date_trunc('day', now()) + interval '34 days', 60, 'ILS', now() + interval '1 hour', null),
+  (@held, 'hold', @coach, @other_client, @offer-single, date_trunc('day', now()) + interval '32 days', 60, 'ILS', now() + interval '1 hour', @hold),
+  (@asked-suspended, 'request', @coach, @suspended, @offer-single, date_trunc('day', now()) + interval '35 days', 60, 'ILS', now() + interval '1 hour', null),
+  (@asked-foreign, 'request', @other_coach, @foreign_client, @offer-foreign, date_trunc('day', now()) + interval '34 days', 60, 'ILS', now() + interval '1 hour', null);
+insert into public.session_series (id, coach_id, client_id, rule, timezone) values
+  (@row-of-sessions, @coach, @client, 'FREQ=WEEKLY;COUNT=1', 'UTC'), (@row-foreign, @other_coach, @foreign_client, 'FREQ=WEEKLY;COUNT=1', 'UTC');
+insert into public.series_sessions (session_id, series_id, coach_id, client_id, ordinal, local_start) values
+  (@upcoming, @row-of-sessions, @coach, @client, 1, '2031-01-01 10:00'), (@foreign, @row-foreign, @other_coach, @foreign_client, 1, '2031-01-01 10:00');
 insert into public.cancellation_policies (id, coach_id, template_id, tiers, currency) values
   (@policy, @coach, null, '[{"hours": 24, "percent": 50}]', null),
   (@policy-group, @coach, @offer-group, '[{"hours": 24, "forfeit": true}]', null),

@@ -19,6 +19,8 @@ from loom.features.credits import api as credits_api
 from loom.features.credits import errors as credits_errors
 from loom.features.documents import api as documents_api
 from loom.features.documents import errors as documents_errors
+from loom.features.hours import api as hours_api
+from loom.features.hours import errors as hours_errors
 from loom.features.identity import api as identity_api
 from loom.features.identity import errors as identity_errors
 from loom.features.live import api as live_api
@@ -37,6 +39,7 @@ ROUTERS: list[APIRouter] = [
     identity_api.router,
     practice_api.router,
     notifications_api.router,
+    hours_api.router,
     scheduling_api.router,
     calendars_api.router,
     booking_api.router,
@@ -52,6 +55,7 @@ CONSTRAINT_ERRORS: list[Mapping[str, tuple[int, str, str]]] = [
     identity_errors.CONSTRAINT_ERRORS,
     practice_errors.CONSTRAINT_ERRORS,
     notifications_errors.CONSTRAINT_ERRORS,
+    hours_errors.CONSTRAINT_ERRORS,
     scheduling_errors.CONSTRAINT_ERRORS,
     calendars_errors.CONSTRAINT_ERRORS,
     booking_errors.CONSTRAINT_ERRORS,
@@ -69,6 +73,7 @@ ERROR_CODES: list[Mapping[str, str]] = [
     identity_errors.ERROR_CODES,
     practice_errors.ERROR_CODES,
     notifications_errors.ERROR_CODES,
+    hours_errors.ERROR_CODES,
     scheduling_errors.ERROR_CODES,
     calendars_errors.ERROR_CODES,
     booking_errors.ERROR_CODES,

@@ -11,6 +11,7 @@ create table if not exists public.coach_availability (
   buffer_before_minutes integer default 0,
   buffer_after_minutes integer default 0,
   max_bookings_per_slot integer default 1,
+  continues_until time,
   constraint coach_availability_coach_id_day_of_week_start_time_end_time_key unique (coach_id, day_of_week, start_time, end_time),
   constraint coach_availability_day_of_week_check check (day_of_week >= 0 and day_of_week <= 6),
   constraint coach_availability_valid_time check (start_time < end_time)
@@ -18,7 +19,17 @@ create table if not exists public.coach_availability (
 comment on table public.coach_availability is
   'The hours of a coach''s week in which people may book: wall time in a zone. Read through free slots, not by clients.';
 comment on column public.coach_availability.day_of_week is '0 is Sunday, 6 is Saturday.';
-comment on column public.coach_availability.end_time is 'Not included; 24:00 is the end of the day. A range does not cross midnight.';
+comment on column public.coach_availability.end_time is 'Not included; 24:00 is the end of the day.';
+comment on column public.coach_availability.buffer_before_minutes is
+  'An older application''s. Nothing of Loom reads it: what is kept free around a session is its template''s to say.';
+comment on column public.coach_availability.buffer_after_minutes is 'As buffer_before_minutes.';
+comment on column public.coach_availability.continues_until is
+  'For a range that goes on after midnight (end_time is 24:00): until when on the next day.';
+
+select private.ensure_constraints(
+  'public.coach_availability',
+  'coach_availability_continues check (continues_until is null or (end_time = ''24:00'' and continues_until > ''00:00'' and continues_until <= start_time))'
+);
 
 create index if not exists idx_coach_availability_coach_id on public.coach_availability (coach_id);
 create index if not exists idx_coach_availability_day_of_week on public.coach_availability (day_of_week);
@@ -28,9 +39,11 @@ create index if not exists idx_coach_availability_timezone on public.coach_avail
 
 revoke all on public.coach_availability from public, anon, authenticated, service_role;
 grant select, delete on public.coach_availability to authenticated;
-grant insert (coach_id, day_of_week, start_time, end_time, is_available, timezone, buffer_before_minutes, buffer_after_minutes)
+grant insert (
+  coach_id, day_of_week, start_time, end_time, is_available, timezone, buffer_before_minutes, buffer_after_minutes, continues_until
+)
 on public.coach_availability to authenticated;
-grant update (day_of_week, start_time, end_time, is_available, timezone, buffer_before_minutes, buffer_after_minutes)
+grant update (day_of_week, start_time, end_time, is_available, timezone, buffer_before_minutes, buffer_after_minutes, continues_until)
 on public.coach_availability to authenticated;
 grant select, insert, update, delete on public.coach_availability to service_role;
 alter table public.coach_availability enable row level security;
@@ -53,6 +66,27 @@ create policy coach_availability_delete_own on public.coach_availability for del
 using (coach_id = (select private.me()));
 comment on policy coach_availability_delete_own on public.coach_availability is 'A coach removes hours of their own.';
 
+create or replace function private.week_minutes(p_day integer, p_start time, p_end time, p_continues_until time)
+returns int4multirange
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  -- Minutes of the week; what runs over its end comes up again at its start.
+  select (int4multirange(int4range(f.first, f.last)) + int4multirange(int4range(f.first - 10080, f.last - 10080)))
+    * int4multirange(int4range(0, 10080))
+  from (
+    select
+      p_day * 1440 + (extract(epoch from p_start) / 60)::integer as first,
+      p_day * 1440 + (extract(epoch from p_end) / 60)::integer
+        + coalesce(extract(epoch from p_continues_until) / 60, 0)::integer as last
+  ) as f
+$$;
+comment on function private.week_minutes(integer, time, time, time) is
+  'The minutes of the week, from Sunday on, that a range of hours covers.';
+revoke execute on function private.week_minutes(integer, time, time, time) from public, anon, authenticated, service_role;
+
 create or replace function private.guard_availability()
 returns trigger
 language plpgsql
@@ -71,10 +105,11 @@ begin
     perform u.id from public.users as u where u.id = new.coach_id for no key update;
     if exists (
       select from public.coach_availability as a
-      where a.coach_id = new.coach_id and a.day_of_week = new.day_of_week and a.timezone = new.timezone and a.is_available
-        and a.id <> new.id and a.start_time < new.end_time and new.start_time < a.end_time
+      where a.coach_id = new.coach_id and a.timezone = new.timezone and a.is_available and a.id <> new.id
+        and private.week_minutes(a.day_of_week, a.start_time, a.end_time, a.continues_until)
+          && private.week_minutes(new.day_of_week, new.start_time, new.end_time, new.continues_until)
     ) then
-      perform private.fail(409, 'availability_overlap', 'Two ranges of one day overlap.');
+      perform private.fail(409, 'availability_overlap', 'Two ranges of the week overlap.');
     end if;
   end if;
   return new;

@@ -12,7 +12,7 @@ begin
     perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
   end if;
   return query
-    select a.day_of_week, a.start_time, a.end_time, a.timezone
+    select a.day_of_week, a.start_time, coalesce(a.continues_until, a.end_time), a.timezone
     from public.coach_availability as a
     where a.coach_id = p_coach_id and a.is_available
     order by a.day_of_week, a.start_time;

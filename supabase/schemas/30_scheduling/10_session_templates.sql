@@ -20,6 +20,13 @@ create table if not exists public.session_templates (
   roster_visible boolean not null default false,
   location text,
   no_show_grace_minutes integer,
+  min_notice_minutes integer,
+  horizon_days integer,
+  max_per_day integer,
+  max_per_week integer,
+  booking_mode text not null default 'instant',
+  request_blocks boolean not null default false,
+  hold_minutes integer not null default 15,
   constraint session_templates_title_length check (char_length(btrim(title)) between 1 and 200),
   constraint session_templates_description_length check (char_length(description) <= 5000),
   constraint session_templates_duration_range check (default_duration_minutes between 5 and 1440),
@@ -31,7 +38,12 @@ create table if not exists public.session_templates (
   constraint session_templates_buffer_range
     check (buffer_before_minutes between 0 and 240 and buffer_after_minutes between 0 and 240),
   constraint session_templates_step_range check (slot_step_minutes between 5 and 1440),
-  constraint session_templates_grace_range check (no_show_grace_minutes between 0 and 10080)
+  constraint session_templates_grace_range check (no_show_grace_minutes between 0 and 10080),
+  constraint session_templates_notice_range check (min_notice_minutes between 0 and 525600),
+  constraint session_templates_horizon_range check (horizon_days between 1 and 1825),
+  constraint session_templates_limits_range check (max_per_day between 1 and 100 and max_per_week between 1 and 700),
+  constraint session_templates_booking_mode check (booking_mode in ('instant', 'request', 'prepaid')),
+  constraint session_templates_hold_range check (hold_minutes between 1 and 1440)
 );
 comment on table public.session_templates is
   'What a coach offers. A session takes its length, price and settings from here when it is made and keeps them.';
@@ -41,6 +53,13 @@ comment on column public.session_templates.buffer_after_minutes is 'Kept free af
 comment on column public.session_templates.slot_step_minutes is 'Distance between two offered starts; null steps by the duration.';
 comment on column public.session_templates.no_show_grace_minutes is
   'Who confirmed and was not checked in so long after the end counts as a no-show; null as the coach has it.';
+comment on column public.session_templates.min_notice_minutes is 'In place of the coach''s own, see booking_rules; null leaves that.';
+comment on column public.session_templates.horizon_days is 'In place of the coach''s own, see booking_rules; null leaves that.';
+comment on column public.session_templates.max_per_day is 'Sessions of this template on one day, beside the coach''s limit on all.';
+comment on column public.session_templates.booking_mode is
+  'How a client gets a session: at once (instant), when the coach has said yes (request), or when a hold was paid for (prepaid).';
+comment on column public.session_templates.request_blocks is 'Whether a request keeps its time free until the coach answers.';
+comment on column public.session_templates.hold_minutes is 'How long a hold keeps its time free.';
 comment on column public.session_templates.roster_visible is 'Whether the attendees of a session made from this may see one another''s names.';
 
 create index if not exists session_templates_coach_idx on public.session_templates (coach_id, is_active, title);
@@ -51,12 +70,12 @@ grant select on public.session_templates to authenticated;
 grant insert (
   coach_id, title, description, default_duration_minutes, default_price_cents, currency, metadata, is_active,
   session_type, default_capacity, buffer_before_minutes, buffer_after_minutes, slot_step_minutes, roster_visible, location,
-  no_show_grace_minutes
+  min_notice_minutes, horizon_days, max_per_day, max_per_week, booking_mode, request_blocks, hold_minutes, no_show_grace_minutes
 ) on public.session_templates to authenticated;
 grant update (
   title, description, default_duration_minutes, default_price_cents, currency, metadata, is_active,
   session_type, default_capacity, buffer_before_minutes, buffer_after_minutes, slot_step_minutes, roster_visible, location,
-  no_show_grace_minutes
+  min_notice_minutes, horizon_days, max_per_day, max_per_week, booking_mode, request_blocks, hold_minutes, no_show_grace_minutes
 ) on public.session_templates to authenticated;
 
 alter table public.session_templates enable row level security;

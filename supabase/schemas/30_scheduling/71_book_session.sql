@@ -28,12 +28,12 @@ begin
     if p_client_id is distinct from v_me and p_client_id is not null then
       perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
     end if;
-    if not exists (
-      select from private.slot_starts(v_template, p_starts_at, p_starts_at + interval '1 second') as s (slot)
-      where s.slot = p_starts_at
-    ) then
-      perform private.fail(422, 'slot_not_offered', 'The coach does not offer a session at that time.');
+    if v_template.booking_mode = 'request' then
+      perform private.fail(422, 'approval_needed', 'The coach wants to be asked first.', 'Send a request instead.');
+    elsif v_template.booking_mode = 'prepaid' then
+      perform private.fail(422, 'payment_needed', 'This is booked by paying for it.', 'Hold the time, then pay.');
     end if;
+    perform private.check_slot(v_template, p_starts_at);
   end if;
   insert into public.sessions (
     coach_id, client_id, title, description, scheduled_at, duration_minutes, template_id, timezone

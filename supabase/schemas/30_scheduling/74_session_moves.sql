@@ -164,7 +164,7 @@ begin
   -- this lock comes before that of the row.
   select s.coach_id into v_coach_id from public.sessions as s
   where s.id = p_session_id and (s.coach_id = private.me() or s.client_id = private.me());
-  perform pg_advisory_xact_lock(hashtextextended('loom.coach_time:' || v_coach_id, 0));
+  perform private.lock_coach_time(v_coach_id);
   v_session := private.session_of_party(p_session_id);
   if v_session.status <> 'scheduled' then
     perform private.fail(409, 'session_state_conflict', format('A session that is %s cannot be moved.', v_session.status));
@@ -178,14 +178,12 @@ begin
       perform private.fail(422, 'slot_not_offered', 'Ask the coach for another time.');
     end if;
     v_template := private.bookable_template(v_session.template_id);
+    if v_template.booking_mode = 'request' then
+      perform private.fail(422, 'approval_needed', 'The coach wants to be asked first.', 'Write to the coach.');
+    end if;
     -- The session keeps the length it was booked with, whatever the template says by now.
     v_template.default_duration_minutes := v_session.duration_minutes;
-    if not exists (
-      select from private.slot_starts(v_template, p_starts_at, p_starts_at + interval '1 second') as s (slot)
-      where s.slot = p_starts_at
-    ) then
-      perform private.fail(422, 'slot_not_offered', 'The coach does not offer a session at that time.');
-    end if;
+    perform private.check_slot(v_template, p_starts_at, p_session_id);
     perform private.count_move(v_session);
   end if;
   update public.sessions

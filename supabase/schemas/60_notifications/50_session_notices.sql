@@ -43,6 +43,38 @@ drop trigger if exists sessions_tell on public.sessions;
 create trigger sessions_tell after insert or update of status, scheduled_at on public.sessions
 for each row execute function private.sessions_tell();
 
+create or replace function private.booking_requests_tell()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  about jsonb := jsonb_build_object('request_id', new.id);
+  title text;
+begin
+  if not private.acting_as_api() or new.kind <> 'request' then
+    return null;
+  end if;
+  select t.title into title from public.session_templates as t where t.id = new.template_id;
+  if tg_op = 'INSERT' then
+    perform private.tell(
+      new.coach_id, 'session_requested', '/booking-requests/' || new.id, about, private.called(new.client_id), title, new.starts_at);
+  elsif new.status = 'declined' and old.status = 'pending' then
+    perform private.tell(
+      new.client_id, 'request_declined', '/booking-requests/' || new.id, about, private.called(new.coach_id), title, new.starts_at);
+  end if;
+  return null;
+end;
+$$;
+comment on function private.booking_requests_tell() is
+  'security definer: nobody may insert notifications. Trigger: tells the coach that a time is asked for, and the client of a no; a yes is told by the session.';
+revoke execute on function private.booking_requests_tell() from public, anon, authenticated, service_role;
+
+drop trigger if exists booking_requests_tell on public.booking_requests;
+create trigger booking_requests_tell after insert or update of status on public.booking_requests
+for each row execute function private.booking_requests_tell();
+
 create or replace function private.session_attendees_tell()
 returns trigger
 language plpgsql

@@ -15,6 +15,24 @@ returning id
 -- name: set_hours
 select count(*) from public.set_availability(%(timezone)s, %(ranges)s::text::jsonb)
 
+-- name: set_terms
+insert into public.cancellation_policies (coach_id, tiers, free_moves)
+values ((select private.me()), %(tiers)s::text::jsonb, %(free_moves)s)
+returning id
+
+-- name: set_rules
+insert into public.booking_rules (coach_id, min_notice_minutes, max_per_day)
+values ((select private.me()), %(min_notice_minutes)s, %(max_per_day)s)
+returning coach_id
+
+-- name: keep_holidays
+select public.set_holidays(%(country)s, null, %(covers_until)s, %(days)s::text::jsonb)
+
+-- name: add_series
+select public.create_series(
+  %(template_id)s, %(local_starts)s::timestamp[], %(timezone)s, 'FREQ=WEEKLY;COUNT=4', %(client_id)s
+)
+
 -- name: add_template
 insert into public.session_templates (
   coach_id, title, description, default_duration_minutes, default_price_cents, currency, session_type, default_capacity,

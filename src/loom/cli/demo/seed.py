@@ -25,6 +25,7 @@ from loom.core.settings import Settings
 from loom.db.actor import Actor
 from loom.db.database import Database
 from loom.db.sql import load_queries
+from loom.features.hours import holidays
 from loom.features.identity.service import create_user
 
 SQL = load_queries(__package__)
@@ -130,6 +131,7 @@ async def _offers(sample: Sample) -> None:
             tax_scheme=tax_scheme,
         )
         await sample.as_user(coach, "set_hours", timezone=coach.timezone, ranges=json.dumps(hours))
+        await _rules(sample, coach)
     await _template(sample, people.MAYA, "פגישת אימון אישית", 60, price_cents=38000, currency="ILS", buffer=15)
     await _template(
         sample,
@@ -143,6 +145,17 @@ async def _offers(sample: Sample) -> None:
     )
     await _template(sample, people.DANIEL, "Coaching session", 50, price_cents=9500, currency="GBP", buffer=10)
     await _template(sample, people.DANIEL, "Career group", 90, price_cents=4500, currency="GBP", capacity=8)
+
+
+async def _rules(sample: Sample, coach: Account) -> None:
+    """What clients agree to when they book, and the days on which nobody works."""
+    tiers = [{"hours": 24, "percent": 50}, {"hours": 0, "forfeit": True}]
+    await sample.as_user(coach, "set_terms", tiers=json.dumps(tiers), free_moves=2)
+    await sample.as_user(coach, "set_rules", min_notice_minutes=120, max_per_day=6)
+    today = clock.now().date()
+    country = "IL" if coach is people.MAYA else "GB"
+    days = holidays.days_of(country, None, coach.language, today)
+    await sample.as_user(coach, "keep_holidays", country=country, covers_until=holidays.until(today), days=days)
 
 
 async def _template(
@@ -270,6 +283,20 @@ async def _future(sample: Sample) -> None:
         )
         await sample.as_user(client, "book", template_id=template, starts_at=slot, timezone=client.timezone)
     await _group(sample)
+    await _series(sample)
+
+
+async def _series(sample: Sample) -> None:
+    """Yael comes every week at the same time of Maya's clock, for four weeks."""
+    first = _at(people.MAYA, 12, 19).replace(tzinfo=None)
+    await sample.as_user(
+        people.MAYA,
+        "add_series",
+        template_id=sample.templates["פגישת אימון אישית"],
+        local_starts=[first + timedelta(weeks=week) for week in range(4)],
+        timezone=people.MAYA.timezone,
+        client_id=sample.users[people.YAEL.email],
+    )
 
 
 async def _group(sample: Sample) -> None:

@@ -14,6 +14,7 @@ from loom.cli.demo.actors import Person, StepFailed
 from loom.cli.demo.stage import Stage
 from loom.core import clock
 
+MAYAS_ZONE = ZoneInfo(people.MAYA.timezone)
 _LINK = r"{}: \S*/v1/links/([A-Za-z0-9_-]+)"
 
 
@@ -40,6 +41,8 @@ async def offers(stage: Stage) -> None:
         "/v1/session-templates",
         {"title": "Single session", "default_duration_minutes": 60, "default_price_cents": 38000, "currency": "ILS"},
     )
+    terms = {"tiers": [{"hours": 24, "percent": 50}, {"hours": 0, "forfeit": True}], "free_moves": 2}
+    await maya.put(f"/v1/session-templates/{single['id']}/cancellation-policy", terms)
     stage.facts |= {"group_template": group["id"], "single_template": single["id"]}
     await stage.show(
         "session_templates",
@@ -75,6 +78,12 @@ async def booking(stage: Stage) -> None:
     single = await sarah.post("/v1/sessions", body)
     stage.check("the price comes from the template, not from the caller", single["price_cents"] == 38000)
 
+    quote = await sarah.get(f"/v1/sessions/{single['id']}/cancellation")
+    stage.check(
+        "cancelling is free until a day before, then half of it, and not coming is all of it",
+        (quote["amount_cents"], [step["amount_cents"] for step in quote["steps"]]) == (0, [19000, 38000]),
+    )
+
     wanted = {"template_id": stage.facts["single_template"], "starts_at": slots[4]["starts_at"]}
     answers = await asyncio.gather(*(sarah.call("POST", "/v1/sessions", wanted) for _ in range(20)))
     counts = Counter(answer.status_code for answer in answers)
@@ -82,6 +91,7 @@ async def booking(stage: Stage) -> None:
     stage.check("one of twenty got the slot, the others 409", counts == {201: 1, 409: 19})
     losers = [answer.json() for answer in answers if answer.status_code == 409]
     stage.check("a loser is told why, with a stable code", all(loser["code"] == "slot_taken" for loser in losers))
+    await _why_and_every_week(stage, slots[4]["starts_at"])
     await _calendar(stage, sarah, single["id"])
     await stage.show(
         "coach_blocks of those two",
@@ -91,6 +101,34 @@ async def booking(stage: Stage) -> None:
         where s.template_id = %(template_id)s order by b.during
         """,
         template_id=stage.facts["single_template"],
+    )
+
+
+async def _why_and_every_week(stage: Stage, taken: str) -> None:
+    """A client asks why a time is gone, and what would become of it every week."""
+    maya, sarah = stage.people[people.MAYA.email], stage.people[people.SARAH.email]
+    reason = await sarah.get(
+        f"/v1/coaches/{maya.user_id}/slots/reason",
+        template_id=stage.facts["single_template"],
+        at=taken,
+    )
+    stage.check(
+        "and asked why, the time is taken; by whom is not said",
+        (reason["reason"], reason["taken_by"]) == ("taken", None),
+    )
+    plan = await sarah.post(
+        "/v1/series/plan",
+        {
+            "template_id": stage.facts["single_template"],
+            "local_start": datetime.fromisoformat(taken).astimezone(MAYAS_ZONE).strftime("%Y-%m-%dT%H:%M"),
+            "timezone": people.MAYA.timezone,
+            "rule": "FREQ=WEEKLY;COUNT=4",
+        },
+    )
+    stage.table("the same time every week", plan["items"])
+    stage.check(
+        "of four weeks the first is in the way, and that is said before anything is written",
+        [time["ordinal"] for time in plan["items"] if time["problem"] == "taken"][:1] == [1],
     )
 
 

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from loom.db.executor import Executor
 from loom.db.sql import load_queries
-from loom.features.booking.schemas import Outcome, Quote, SetPolicy, Terms
+from loom.features.booking.schemas import (
+    Ask,
+    BookingRequest,
+    CreateSeries,
+    Hold,
+    MoveSeries,
+    Outcome,
+    PlannedTime,
+    PlanSeries,
+    Quote,
+    RequestKind,
+    RequestStatus,
+    Series,
+    SeriesSession,
+    SetPolicy,
+    Terms,
+)
 from loom.http.cursors import After
 
 SQL = load_queries(__package__)
@@ -66,3 +83,87 @@ async def get_outcome(q: Executor, outcome_id: UUID) -> Outcome:
 async def waive_outcome(q: Executor, outcome_id: UUID, reason: str | None) -> None:
     """NotFound for one that is not the caller's as a coach."""
     await q.execute(SQL["waive_outcome"], {"id": outcome_id, "reason": reason})
+
+
+async def hold_slot(q: Executor, new: Hold) -> UUID:
+    """The request's id; 409 slot_taken, 422 slot_not_offered."""
+    return await q.fetch_value(SQL["hold_slot"], new.model_dump())
+
+
+async def request_slot(q: Executor, new: Ask) -> UUID:
+    """The request's id; 422 slot_not_offered."""
+    return await q.fetch_value(SQL["request_slot"], new.model_dump())
+
+
+async def get_request(q: Executor, request_id: UUID) -> BookingRequest:
+    """One request; NotFound."""
+    return await q.fetch_one(SQL["get_request"], {"id": request_id}, BookingRequest)
+
+
+async def list_requests(
+    q: Executor, *, kind: RequestKind | None, status: RequestStatus | None, after: After, limit: int
+) -> list[BookingRequest]:
+    """What the caller holds or asks for, and what a coach is asked for, oldest first."""
+    params = {"kind": kind, "status": status, "after_time": after.at, "after_id": after.id, "limit": limit}
+    return await q.fetch_all(SQL["list_requests"], params, BookingRequest)
+
+
+async def accept_request(q: Executor, request_id: UUID) -> None:
+    """409 slot_taken, hold_expired, request_closed."""
+    await q.execute(SQL["accept_request"], {"id": request_id})
+
+
+async def close_request(q: Executor, request_id: UUID, reason: str | None) -> None:
+    """409 request_closed."""
+    await q.execute(SQL["close_request"], {"id": request_id, "reason": reason})
+
+
+async def plan_series(q: Executor, new: PlanSeries, local_starts: list[datetime]) -> list[PlannedTime]:
+    """What would become of each time."""
+    params = {
+        "template_id": new.template_id,
+        "local_starts": local_starts,
+        "timezone": new.timezone,
+        "missing": new.missing_times,
+    }
+    return await q.fetch_all(SQL["plan_series"], params, PlannedTime)
+
+
+async def create_series(q: Executor, new: CreateSeries, local_starts: list[datetime]) -> UUID:
+    """The series' id; 409 series_conflict names what is in the way."""
+    params = {
+        "template_id": new.template_id,
+        "local_starts": local_starts,
+        "timezone": new.timezone,
+        "rule": new.rule,
+        "client_id": new.client_id,
+        "missing": new.missing_times,
+        "only": new.only,
+    }
+    return await q.fetch_value(SQL["create_series"], params)
+
+
+async def get_series(q: Executor, series_id: UUID) -> Series:
+    """One series; NotFound."""
+    return await q.fetch_one(SQL["get_series"], {"id": series_id}, Series)
+
+
+async def list_series(q: Executor, after: After, limit: int) -> list[Series]:
+    """The caller's series as a coach or client, oldest first."""
+    return await q.fetch_all(SQL["list_series"], {"after_time": after.at, "after_id": after.id, "limit": limit}, Series)
+
+
+async def list_series_sessions(q: Executor, series_id: UUID) -> list[SeriesSession]:
+    """The sessions of a series that the caller sees, in order."""
+    return await q.fetch_all(SQL["list_series_sessions"], {"series_id": series_id}, SeriesSession)
+
+
+async def move_series(q: Executor, session_id: UUID, to: MoveSeries) -> int:
+    """How many sessions were moved; 409 series_conflict."""
+    params = {"session_id": session_id, "starts_at": to.starts_at, "missing": to.missing_times}
+    return await q.fetch_value(SQL["move_series"], params)
+
+
+async def cancel_series(q: Executor, session_id: UUID, reason: str | None) -> int:
+    """How many sessions were cancelled."""
+    return await q.fetch_value(SQL["cancel_series"], {"session_id": session_id, "reason": reason})

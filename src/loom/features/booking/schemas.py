@@ -6,13 +6,18 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field, NaiveDatetime
 
 from loom.http.inputs import Input
 
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217.", examples=["ILS"])]
 LateMoves = Literal["refuse", "charge"]
 OutcomeKind = Literal["cancelled", "moved", "no_show"]
+RequestKind = Literal["hold", "request"]
+RequestStatus = Literal["pending", "booked", "declined", "withdrawn", "lost"]
+Zone = Annotated[str, Field(min_length=1, max_length=64, description="An IANA time zone.", examples=["Asia/Jerusalem"])]
+Instant = Annotated[AwareDatetime, Field(description="With its offset from UTC.", examples=["2031-05-04T09:00:00Z"])]
+Reason = Annotated[str, Field(max_length=2000)]
 
 
 Hours = Annotated[
@@ -124,4 +129,137 @@ class Outcome(BaseModel):
 class Waive(Input):
     """Why somebody is let off."""
 
-    reason: Annotated[str, Field(max_length=2000)] | None = None
+    reason: Reason | None = None
+
+
+class Hold(Input):
+    """A time on offer that is to be kept free for you."""
+
+    template_id: UUID
+    starts_at: Instant
+    timezone: Zone | None = None
+
+
+class Ask(Hold):
+    """A time on offer that you ask the coach for."""
+
+    message: Reason | None = None
+
+
+class BookingRequest(BaseModel):
+    """A time that is held or asked for, at the price and terms of the moment.
+
+    Pending and past `expires_at` is expired. Once booked, `session_id` is the session. `lost` was paid for too late.
+    """
+
+    id: UUID
+    kind: RequestKind
+    status: RequestStatus
+    coach_id: UUID
+    client_id: UUID
+    template_id: UUID
+    starts_at: datetime
+    duration_minutes: int
+    timezone: str | None
+    message: str | None
+    price_cents: int | None
+    currency: str
+    terms: dict[str, Any] | None
+    expires_at: datetime
+    answered_at: datetime | None
+    reason: str | None
+    session_id: UUID | None
+    created_at: datetime
+
+
+class Close(Input):
+    """Why not."""
+
+    reason: Reason | None = None
+
+
+class PlanSeries(Input):
+    """Sessions that recur on the clock of a zone."""
+
+    template_id: UUID
+    local_start: NaiveDatetime = Field(
+        description="The first time, on the clock of `timezone` and without an offset.", examples=["2031-05-04T18:00"]
+    )
+    timezone: Zone
+    rule: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=300,
+            description="RRULE of RFC 5545, daily to yearly, with COUNT or UNTIL.",
+            examples=["FREQ=WEEKLY;COUNT=12"],
+        ),
+    ]
+    missing_times: Literal["ask", "later", "skip"] = Field(
+        "ask",
+        description="What becomes of a time that a clock change skips: it is in the way until you say, taken as much "
+        "later as the clock is changed, or left out.",
+    )
+
+
+class CreateSeries(PlanSeries):
+    """All of the times, or those whose places are named."""
+
+    client_id: UUID | None = Field(None, description="Only for a coach who books: one of their clients.")
+    only: Annotated[list[Annotated[int, Field(ge=1, le=104)]], Field(min_length=1, max_length=104)] | None = Field(
+        None, description="The places (`ordinal`) of the plan to book; without it all, which must all be free."
+    )
+
+
+class PlannedTime(BaseModel):
+    """What would become of one time. `problem` is null when it can be booked; `taken_by` is told to the coach alone.
+
+    Problems: `time_does_not_exist`, `skipped`, `past`, `overlaps_itself`, `taken`, and the reasons of slots.
+    """
+
+    ordinal: int
+    local_start: str = Field(examples=["2031-05-04T18:00"])
+    starts_at: datetime
+    problem: str | None
+    taken_by: str | None
+
+
+class SeriesSession(BaseModel):
+    """A session in its place."""
+
+    ordinal: int
+    session_id: UUID
+    local_start: str = Field(examples=["2031-05-04T18:00"])
+    starts_at: datetime
+    status: str
+
+
+class Series(BaseModel):
+    """Sessions that were booked together. Each is a session like any other."""
+
+    id: UUID
+    coach_id: UUID
+    client_id: UUID
+    template_id: UUID | None
+    rule: str
+    timezone: str
+    created_at: datetime
+
+
+class SeriesWithSessions(Series):
+    """A series and its sessions in order."""
+
+    sessions: list[SeriesSession]
+
+
+class MoveSeries(Input):
+    """Where the session goes; those after it move by as much of the clock."""
+
+    starts_at: Instant
+    missing_times: Literal["ask", "later"] = "ask"
+
+
+class Changed(BaseModel):
+    """How many sessions it was."""
+
+    sessions: int

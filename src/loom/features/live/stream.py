@@ -132,6 +132,7 @@ class StreamResponse(Response):
         """Tells what the client missed, then what happens, until one side ends it."""
         stream = self._stream
         gone = asyncio.create_task(_watch(receive, stream))
+        cut = False
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             # Clients that lose one server all at once must not come back all at once.
@@ -140,15 +141,16 @@ class StreamResponse(Response):
             await self._hub.catch_up(stream, self._after, lambda text: _tell(send, text))
             await self._follow(send)
         except TimeoutError:
-            pass  # a client that takes nothing for so long is cut
+            cut = True  # it takes nothing: no last word would reach it either
         finally:
             stream.close()
             self._hub.detach(stream)
             gone.cancel()
             with suppress(asyncio.CancelledError):
                 await gone
-        with suppress(TimeoutError):
-            await _tell(send, b"", more=False)
+        if not cut:
+            with suppress(TimeoutError):
+                await _tell(send, b"", more=False)
 
     async def _follow(self, send: Send) -> None:
         stream = self._stream

@@ -10,7 +10,12 @@ CONSTRAINT_ERRORS: dict[str, tuple[int, str, str]] = {
     "coach_clients_coach_id_email_key": _EXISTS,
     "coach_clients_email_check": (422, "email_invalid", "That is not an e-mail address."),
     "coach_clients_somebody_check": (422, "client_nameless", "A client needs a name, an address or an account."),
-    "coach_availability_valid_time": (422, "hours_invalid", "A range must end after it starts, on the same day."),
+    "coach_availability_valid_time": (422, "hours_invalid", "A range must end after it starts."),
+    "coach_availability_continues": (
+        422,
+        "hours_invalid",
+        "A range that goes on after midnight ends at 24:00 and goes on until no later than its start.",
+    ),
     "coach_availability_day_of_week_check": (422, "hours_invalid", "Days are 0 (Sunday) to 6 (Saturday)."),
     "coach_availability_coach_id_day_of_week_start_time_end_time_key": (
         409,
@@ -29,7 +34,7 @@ CONSTRAINT_ERRORS: dict[str, tuple[int, str, str]] = {
 ERROR_CODES: dict[str, str] = {
     "answer_invalid": "An answer is accept or decline.",
     "availability_invalid": "The week is not a list of at most 168 ranges.",
-    "availability_overlap": "Two ranges of one day of the week overlap.",
+    "availability_overlap": "Two ranges of hours overlap.",
     "buffer_out_of_range": "A buffer around sessions is 0 to 480 minutes.",
     "client_email_missing": "An invitation needs an e-mail address.",
     "client_exists": "The coach already has a client with this address or account.",
@@ -39,7 +44,7 @@ ERROR_CODES: dict[str, str] = {
     "country_invalid": "A country is two capital letters (ISO 3166).",
     "currency_unknown": "There is no such currency (ISO 4217).",
     "email_invalid": "The text is not an e-mail address.",
-    "hours_invalid": "A range of hours ends after it starts, on one day of the week.",
+    "hours_invalid": "A range of hours ends after it starts, within a day; weekdays are 0 to 6.",
     "invitation_open": "Only the invited person can accept an invitation.",
     "invitation_too_soon": "This client was sent an invitation minutes ago, or said no within a week.",
     "relation_ended": "The coach has ended the relation and takes no bookings from this person.",

@@ -88,18 +88,16 @@ select public.answer_coach_invitation(%(id)s, %(answer)s)
 
 -- name: get_own_availability
 select
-  a.id, a.day_of_week, to_char(a.start_time, 'HH24:MI') as start_time, to_char(a.end_time, 'HH24:MI') as end_time,
-  a.timezone, coalesce(a.buffer_before_minutes, 0) as buffer_before_minutes,
-  coalesce(a.buffer_after_minutes, 0) as buffer_after_minutes
+  a.id, a.day_of_week, to_char(a.start_time, 'HH24:MI') as start_time,
+  to_char(coalesce(a.continues_until, a.end_time), 'HH24:MI') as end_time, a.timezone
 from public.coach_availability as a
 where a.coach_id = (select private.me()) and a.is_available
 order by a.day_of_week, a.start_time, a.id
 
 -- name: set_availability
 select
-  a.id, a.day_of_week, to_char(a.start_time, 'HH24:MI') as start_time, to_char(a.end_time, 'HH24:MI') as end_time,
-  a.timezone, coalesce(a.buffer_before_minutes, 0) as buffer_before_minutes,
-  coalesce(a.buffer_after_minutes, 0) as buffer_after_minutes
+  a.id, a.day_of_week, to_char(a.start_time, 'HH24:MI') as start_time,
+  to_char(coalesce(a.continues_until, a.end_time), 'HH24:MI') as end_time, a.timezone
 from public.set_availability(%(timezone)s, %(ranges)s::jsonb) as a
 order by a.day_of_week, a.start_time, a.id
 

@@ -111,28 +111,25 @@ WallTime = Annotated[
     Field(description="Wall time in steps of 15 minutes; 24:00 is the end of the day.", examples=["09:00"]),
 ]
 DayOfWeek = Annotated[int, Field(ge=0, le=6, strict=True, description="0 is Sunday, 6 is Saturday.")]
-Buffer = Annotated[int, Field(ge=0, le=480, strict=True, description="Minutes kept free around a session.")]
 
 
 class SetRange(Input):
-    """Hours of one day in which sessions may lie. A range does not cross midnight."""
+    """Hours in which sessions may lie. A range that ends before it starts goes on after midnight."""
 
     day_of_week: DayOfWeek
     start_time: WallTime
     end_time: WallTime
-    buffer_before_minutes: Buffer = 0
-    buffer_after_minutes: Buffer = 0
 
 
 class SetAvailability(Input):
-    """The whole week: it replaces the one before. Ranges of one day must not overlap."""
+    """The whole week: it replaces the one before. Its ranges must not overlap."""
 
     timezone: ZoneName
     ranges: Annotated[list[SetRange], Field(max_length=168)]
 
 
 class Range(BaseModel):
-    """Hours of one day, wall time in `timezone`. `end_time` may be 24:00."""
+    """Hours, wall time in `timezone`. `end_time` may be 24:00, or on the next day."""
 
     day_of_week: int
     start_time: str
@@ -141,11 +138,9 @@ class Range(BaseModel):
 
 
 class OwnRange(Range):
-    """Hours of one's own week, with what is kept free around sessions in them."""
+    """Hours of one's own week."""
 
     id: UUID
-    buffer_before_minutes: int
-    buffer_after_minutes: int
 
 
 class OwnAvailability(BaseModel):

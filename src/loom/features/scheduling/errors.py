@@ -16,6 +16,7 @@ ERROR_CODES: dict[str, str] = {
     "capacity_out_of_range": "A group has 1 to 1000 seats; an individual template has no capacity.",
     "client_required": "A coach who books says for which client.",
     "currency_mismatch": "Two prices that belong together are in different currencies.",
+    "day_full": "The coach takes no more sessions on that day.",
     "duration_out_of_range": "A session lasts 5 minutes to 24 hours.",
     "email_invalid": "That is not an e-mail address.",
     "grace_out_of_range": "The grace before a no-show is 0 to 10080 minutes.",
@@ -43,6 +44,10 @@ ERROR_CODES: dict[str, str] = {
     "template_is_group": "The template is for groups, which are joined by invitation.",
     "template_is_individual": "The template is for individual sessions.",
     "text_too_long": "A title, description, name or note is empty or too long.",
+    "too_far_ahead": "The coach does not take bookings that far ahead yet.",
+    "too_soon": "It is too late to book that time.",
+    "week_full": "The coach takes no more sessions in that week.",
+    "template_rules_invalid": "Notice, horizon, limits, hold or booking mode of a template are out of range.",
     "timezone_unknown": "There is no such time zone.",
     "currency_unknown": "There is no such currency.",
 }
@@ -54,6 +59,7 @@ _DURATION = (422, "duration_out_of_range", "A session lasts 5 minutes to 24 hour
 _GRACE = (422, "grace_out_of_range", "The grace before a no-show is 0 to 10080 minutes.")
 _INVITED = (409, "already_invited", "That person has a seat in the session already.")
 _PRICE = (422, "price_out_of_range", "A price is 0 or more minor units.")
+_RULES = (422, "template_rules_invalid", "Notice, horizon, limits, hold or booking mode are out of range.")
 _TEXT = (422, "text_too_long", "A title, description, name or note is empty or too long.")
 
 CONSTRAINT_ERRORS: dict[str, tuple[int, str, str]] = {
@@ -81,6 +87,11 @@ CONSTRAINT_ERRORS: dict[str, tuple[int, str, str]] = {
     ),
     "session_templates_buffer_range": _BUFFER,
     "session_templates_step_range": (422, "slot_step_out_of_range", "Starts are 5 minutes to 24 hours apart."),
+    "session_templates_notice_range": _RULES,
+    "session_templates_horizon_range": _RULES,
+    "session_templates_limits_range": _RULES,
+    "session_templates_booking_mode": _RULES,
+    "session_templates_hold_range": _RULES,
     "sessions_price_cents_check": _PRICE,
     "sessions_currency_code": _CURRENCY,
     "sessions_capacity_range": _CAPACITY,

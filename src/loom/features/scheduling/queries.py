@@ -23,6 +23,7 @@ from loom.features.scheduling.schemas import (
     SessionEvent,
     SessionStatus,
     SessionType,
+    SlotReason,
     Template,
     UpdateAttendee,
     UpdateSession,
@@ -70,6 +71,12 @@ async def update_template(q: Executor, template_id: UUID, changes: UpdateTemplat
     """The template after the change; NotFound for one that is not the caller's."""
     params = {"id": template_id, "changes": changes.model_dump_json(exclude_unset=True)}
     return await q.fetch_one(SQL["update_template"], params, Template)
+
+
+async def slot_reason(q: Executor, coach_id: UUID, template_id: UUID, at: datetime) -> SlotReason:
+    """Why a client cannot have a time, if they cannot."""
+    params = {"coach_id": coach_id, "template_id": template_id, "at": at}
+    return await q.fetch_one(SQL["slot_reason"], params, SlotReason)
 
 
 async def book_session(q: Executor, new: BookIndividual) -> UUID:

@@ -4,13 +4,15 @@ select id, name from public.active_coaches(%(after_name)s, %(after_id)s, %(limit
 -- name: create_template
 insert into public.session_templates (
   coach_id, title, description, session_type, default_duration_minutes, default_price_cents, currency, default_capacity,
-  buffer_before_minutes, buffer_after_minutes, slot_step_minutes, roster_visible, location,
+  buffer_before_minutes, buffer_after_minutes, slot_step_minutes, roster_visible, location, min_notice_minutes,
+  horizon_days, max_per_day, max_per_week, booking_mode, request_blocks, hold_minutes,
   no_show_grace_minutes
 )
 values (
   %(coach_id)s, %(title)s, %(description)s, %(session_type)s, %(default_duration_minutes)s, %(default_price_cents)s,
   %(currency)s, %(default_capacity)s, %(buffer_before_minutes)s, %(buffer_after_minutes)s, %(slot_step_minutes)s,
-  %(roster_visible)s, %(location)s, %(no_show_grace_minutes)s
+  %(roster_visible)s, %(location)s, %(min_notice_minutes)s, %(horizon_days)s, %(max_per_day)s, %(max_per_week)s,
+  %(booking_mode)s, %(request_blocks)s, %(hold_minutes)s, %(no_show_grace_minutes)s
 )
 returning *
 
@@ -30,16 +32,24 @@ select * from public.session_templates where id = %(id)s
 update public.session_templates as t
 set (
   title, description, default_duration_minutes, default_price_cents, currency, default_capacity, buffer_before_minutes,
-  buffer_after_minutes, slot_step_minutes, roster_visible, location, no_show_grace_minutes, is_active
+  buffer_after_minutes, slot_step_minutes, roster_visible, location, is_active, min_notice_minutes, horizon_days,
+  max_per_day, max_per_week, booking_mode, request_blocks, hold_minutes, no_show_grace_minutes
 ) = (
   select
     n.title, n.description, n.default_duration_minutes, n.default_price_cents, n.currency, n.default_capacity,
-    n.buffer_before_minutes, n.buffer_after_minutes, n.slot_step_minutes, n.roster_visible, n.location,
-    n.no_show_grace_minutes, n.is_active
+    n.buffer_before_minutes, n.buffer_after_minutes, n.slot_step_minutes, n.roster_visible, n.location, n.is_active,
+    n.min_notice_minutes, n.horizon_days, n.max_per_day, n.max_per_week, n.booking_mode, n.request_blocks, n.hold_minutes,
+    n.no_show_grace_minutes
   from jsonb_populate_record(t, %(changes)s::jsonb) as n
 )
 where t.id = %(id)s
 returning *
+
+-- name: slot_reason
+select r.*
+from jsonb_to_record(public.slot_reason(%(coach_id)s, %(template_id)s, %(at)s)) as r (
+  starts_at timestamptz, reason text, taken_by jsonb
+)
 
 -- name: book_session
 select public.book_session(%(template_id)s, %(starts_at)s, %(client_id)s, %(timezone)s)

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, Discriminator, Field, Tag
 from loom.http.inputs import EmailAddress, Input
 
 SessionType = Literal["individual", "group"]
+BookingMode = Literal["instant", "request", "prepaid"]
 SessionStatus = Literal["scheduled", "in_progress", "completed", "cancelled", "rescheduled", "no_show"]
 BillingStatus = Literal["unbilled", "awaiting_payment", "paid", "written_off"]
 AttendeeRole = Literal["client", "coach", "guest"]
@@ -32,6 +33,19 @@ Grace = Annotated[
     Field(ge=0, le=10080, description="Minutes after the end at which who confirmed and did not come is a no-show."),
 ]
 Capacity = Annotated[int, Field(ge=1, le=1000)]
+Notice = Annotated[
+    int, Field(ge=0, le=525_600, description="Minutes between now and the first start on offer; null is the coach's.")
+]
+Horizon = Annotated[
+    int, Field(ge=1, le=1825, description="Days between now and the last start on offer; null is the coach's.")
+]
+PerDay = Annotated[int, Field(ge=1, le=100, description="Sessions of this template on one day.")]
+PerWeek = Annotated[int, Field(ge=1, le=700, description="Sessions of this template in one week.")]
+HoldMinutes = Annotated[int, Field(ge=1, le=1440, description="How long a hold keeps a time free.")]
+Mode = Annotated[
+    BookingMode,
+    Field(description="How clients get a session: at once, once the coach approves a request, or once a hold is paid."),
+]
 Zone = Annotated[str, Field(min_length=1, max_length=64, description="An IANA time zone.", examples=["Asia/Jerusalem"])]
 Link = Annotated[str, Field(max_length=2000, pattern=r"^https?://\S+$", examples=["https://meet.example.com/abc"])]
 Instant = Annotated[AwareDatetime, Field(description="With its offset from UTC.", examples=["2031-05-04T09:00:00Z"])]
@@ -62,6 +76,13 @@ class Template(BaseModel):
     roster_visible: bool
     location: str | None
     no_show_grace_minutes: int | None
+    min_notice_minutes: int | None
+    horizon_days: int | None
+    max_per_day: int | None
+    max_per_week: int | None
+    booking_mode: BookingMode
+    request_blocks: bool
+    hold_minutes: int
     is_active: bool
     created_at: datetime
     updated_at: datetime
@@ -83,6 +104,13 @@ class CreateTemplate(Input):
     roster_visible: bool = False
     location: Annotated[str, Field(max_length=500)] | None = None
     no_show_grace_minutes: Grace | None = None
+    min_notice_minutes: Notice | None = None
+    horizon_days: Horizon | None = None
+    max_per_day: PerDay | None = None
+    max_per_week: PerWeek | None = None
+    booking_mode: Mode = "instant"
+    request_blocks: bool = Field(False, description="Whether a request keeps its time free until it is answered.")
+    hold_minutes: HoldMinutes = 15
 
 
 class UpdateTemplate(Input):
@@ -100,6 +128,13 @@ class UpdateTemplate(Input):
     roster_visible: bool | None = None
     location: Annotated[str, Field(max_length=500)] | None = None
     no_show_grace_minutes: Grace | None = None
+    min_notice_minutes: Notice | None = None
+    horizon_days: Horizon | None = None
+    max_per_day: PerDay | None = None
+    max_per_week: PerWeek | None = None
+    booking_mode: Mode | None = None
+    request_blocks: bool | None = None
+    hold_minutes: HoldMinutes | None = None
     is_active: bool | None = None
 
 
@@ -109,6 +144,25 @@ class Slot(BaseModel):
     starts_at: datetime
     ends_at: datetime
     local_start: str = Field(examples=["2031-05-04T12:00:00+03:00"])
+    reason: str | None = Field(description="Why it is not free, where such starts were asked for too; null when it is.")
+
+
+class TakenBy(BaseModel):
+    """What takes a coach's time."""
+
+    kind: Literal["session", "hold", "time_off"]
+    starts_at: datetime = Field(validation_alias="from")
+    ends_at: datetime = Field(validation_alias="to")
+    session_id: UUID | None
+
+
+class SlotReason(BaseModel):
+    """Why a client cannot have a time: `past`, `outside_hours`, `holiday`, `other_hours_that_day`, `not_a_start`,
+    `too_soon`, `too_far_ahead`, `taken`, `day_full` or `week_full`. Null when they can."""
+
+    starts_at: datetime
+    reason: str | None
+    taken_by: list[TakenBy] | None = Field(description="What takes it; told to the coach alone.")
 
 
 class Session(BaseModel):

@@ -15,6 +15,7 @@ from loom.features.scheduling.schemas import (
     DirectoryCoach,
     Instant,
     Slot,
+    SlotReason,
     Template,
     UpdateTemplate,
     Zone,
@@ -40,12 +41,21 @@ async def list_slots(
     starts_from: Annotated[Instant, Query(alias="from")],
     starts_before: Annotated[Instant, Query(alias="to", description="At most 62 days after `from`.")],
     time_zone: Annotated[Zone, Query(description="The zone that `local_start` is given in.")] = "UTC",
+    reasons: Annotated[bool, Query(description="Also the starts that are not free, each with its reason.")] = False,
 ) -> Response:
     """The starts at which a template can be booked now, in order. All of the range at once; `next_cursor` is null."""
-    body = await app.database.fetch_json(
-        actor, "public.free_slots_json", [coach_id, template_id, starts_from, starts_before, time_zone]
-    )
+    params = [coach_id, template_id, starts_from, starts_before, time_zone]
+    if reasons:
+        body = await app.database.fetch_json(actor, "public.judged_slots_json", params)
+    else:
+        body = await app.database.fetch_json(actor, "public.free_slots_json", params)
     return Response(body, media_type="application/json")
+
+
+@router.get("/coaches/{coach_id}/slots/reason", tags=["coaches"], responses=problems(404))
+async def get_slot_reason(coach_id: UUID, template_id: UUID, at: Instant, read: Read) -> SlotReason:
+    """Why a client cannot have a time, whether or not it is in the coach's hours."""
+    return await queries.slot_reason(read, coach_id, template_id, at)
 
 
 @router.post("/session-templates", tags=["templates"], status_code=201, response_model=Template)
