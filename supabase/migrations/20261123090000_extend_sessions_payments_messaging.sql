@@ -485,6 +485,8 @@ select set_config(
 
 -- New columns of old tables ----------------------------------------------------------------------------------------------------
 
+alter table public.coach_availability
+  add column if not exists continues_until time;
 alter table public.conversations
   add column if not exists last_seq bigint not null default 0,
   add column if not exists direct_key text;
@@ -2707,6 +2709,7 @@ create table if not exists public.coach_availability (
   buffer_before_minutes integer default 0,
   buffer_after_minutes integer default 0,
   max_bookings_per_slot integer default 1,
+  continues_until time,
   constraint coach_availability_coach_id_day_of_week_start_time_end_time_key unique (coach_id, day_of_week, start_time, end_time),
   constraint coach_availability_day_of_week_check check (day_of_week >= 0 and day_of_week <= 6),
   constraint coach_availability_valid_time check (start_time < end_time)
@@ -2714,7 +2717,17 @@ create table if not exists public.coach_availability (
 comment on table public.coach_availability is
   'The hours of a coach''s week in which people may book: wall time in a zone. Read through free slots, not by clients.';
 comment on column public.coach_availability.day_of_week is '0 is Sunday, 6 is Saturday.';
-comment on column public.coach_availability.end_time is 'Not included; 24:00 is the end of the day. A range does not cross midnight.';
+comment on column public.coach_availability.end_time is 'Not included; 24:00 is the end of the day.';
+comment on column public.coach_availability.buffer_before_minutes is
+  'An older application''s. Nothing of Loom reads it: what is kept free around a session is its template''s to say.';
+comment on column public.coach_availability.buffer_after_minutes is 'As buffer_before_minutes.';
+comment on column public.coach_availability.continues_until is
+  'For a range that goes on after midnight (end_time is 24:00): until when on the next day.';
+
+select private.ensure_constraints(
+  'public.coach_availability',
+  'coach_availability_continues check (continues_until is null or (end_time = ''24:00'' and continues_until > ''00:00'' and continues_until <= start_time))'
+);
 
 create index if not exists idx_coach_availability_coach_id on public.coach_availability (coach_id);
 create index if not exists idx_coach_availability_day_of_week on public.coach_availability (day_of_week);
@@ -2724,9 +2737,11 @@ create index if not exists idx_coach_availability_timezone on public.coach_avail
 
 revoke all on public.coach_availability from public, anon, authenticated, service_role;
 grant select, delete on public.coach_availability to authenticated;
-grant insert (coach_id, day_of_week, start_time, end_time, is_available, timezone, buffer_before_minutes, buffer_after_minutes)
+grant insert (
+  coach_id, day_of_week, start_time, end_time, is_available, timezone, buffer_before_minutes, buffer_after_minutes, continues_until
+)
 on public.coach_availability to authenticated;
-grant update (day_of_week, start_time, end_time, is_available, timezone, buffer_before_minutes, buffer_after_minutes)
+grant update (day_of_week, start_time, end_time, is_available, timezone, buffer_before_minutes, buffer_after_minutes, continues_until)
 on public.coach_availability to authenticated;
 grant select, insert, update, delete on public.coach_availability to service_role;
 alter table public.coach_availability enable row level security;
@@ -2749,6 +2764,27 @@ create policy coach_availability_delete_own on public.coach_availability for del
 using (coach_id = (select private.me()));
 comment on policy coach_availability_delete_own on public.coach_availability is 'A coach removes hours of their own.';
 
+create or replace function private.week_minutes(p_day integer, p_start time, p_end time, p_continues_until time)
+returns int4multirange
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  -- Minutes of the week; what runs over its end comes up again at its start.
+  select (int4multirange(int4range(f.first, f.last)) + int4multirange(int4range(f.first - 10080, f.last - 10080)))
+    * int4multirange(int4range(0, 10080))
+  from (
+    select
+      p_day * 1440 + (extract(epoch from p_start) / 60)::integer as first,
+      p_day * 1440 + (extract(epoch from p_end) / 60)::integer
+        + coalesce(extract(epoch from p_continues_until) / 60, 0)::integer as last
+  ) as f
+$$;
+comment on function private.week_minutes(integer, time, time, time) is
+  'The minutes of the week, from Sunday on, that a range of hours covers.';
+revoke execute on function private.week_minutes(integer, time, time, time) from public, anon, authenticated, service_role;
+
 create or replace function private.guard_availability()
 returns trigger
 language plpgsql
@@ -2767,10 +2803,11 @@ begin
     perform u.id from public.users as u where u.id = new.coach_id for no key update;
     if exists (
       select from public.coach_availability as a
-      where a.coach_id = new.coach_id and a.day_of_week = new.day_of_week and a.timezone = new.timezone and a.is_available
-        and a.id <> new.id and a.start_time < new.end_time and new.start_time < a.end_time
+      where a.coach_id = new.coach_id and a.timezone = new.timezone and a.is_available and a.id <> new.id
+        and private.week_minutes(a.day_of_week, a.start_time, a.end_time, a.continues_until)
+          && private.week_minutes(new.day_of_week, new.start_time, new.end_time, new.continues_until)
     ) then
-      perform private.fail(409, 'availability_overlap', 'Two ranges of one day overlap.');
+      perform private.fail(409, 'availability_overlap', 'Two ranges of the week overlap.');
     end if;
   end if;
   return new;
@@ -2788,6 +2825,21 @@ create trigger coach_availability_touch before update on public.coach_availabili
 for each row execute function private.touch_updated_at();
 
 -- schemas/20_practice/60_set_availability.sql
+create or replace function private.hours_over_midnight(p_start time, inout end_time time, out continues_until time)
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select
+    case when end_time < p_start or end_time = '00:00' then time '24:00' else end_time end,
+    case when end_time < p_start and end_time > '00:00' then end_time end
+$$;
+comment on function private.hours_over_midnight(time, time) is
+  'Hours as people write them, 22:00 to 02:00, as they are kept: until 24:00, and on until 02:00.';
+revoke execute on function private.hours_over_midnight(time, time) from public, anon, authenticated, service_role;
+grant execute on function private.hours_over_midnight(time, time) to authenticated, service_role;
+
 create or replace function public.set_availability(p_timezone text, p_ranges jsonb)
 returns setof public.coach_availability
 language plpgsql
@@ -2808,19 +2860,20 @@ begin
   -- The whole week in one statement's transaction: nobody sees a coach without hours in between.
   delete from public.coach_availability as a where a.coach_id = coach;
   insert into public.coach_availability
-    (coach_id, day_of_week, start_time, end_time, timezone, buffer_before_minutes, buffer_after_minutes)
+    (coach_id, day_of_week, start_time, end_time, continues_until, timezone, buffer_before_minutes, buffer_after_minutes)
   select
-    coach, r.day_of_week, r.start_time, r.end_time, p_timezone,
+    coach, r.day_of_week, r.start_time, h.end_time, h.continues_until, p_timezone,
     coalesce(r.buffer_before_minutes, 0), coalesce(r.buffer_after_minutes, 0)
   from jsonb_to_recordset(p_ranges) as r (
     day_of_week integer, start_time time, end_time time, buffer_before_minutes integer, buffer_after_minutes integer
-  );
+  )
+  cross join lateral private.hours_over_midnight(r.start_time, r.end_time) as h;
   return query
     select * from public.coach_availability as a where a.coach_id = coach order by a.day_of_week, a.start_time;
 end;
 $$;
 comment on function public.set_availability(text, jsonb) is
-  'Replaces the caller''s week by the ranges given: [{"day_of_week": 0, "start_time": "09:00", "end_time": "12:00"}], wall time in the zone.';
+  'Replaces the caller''s week by the ranges given: [{"day_of_week": 0, "start_time": "09:00", "end_time": "12:00"}], wall time in the zone. One that ends no later than it starts goes on after midnight.';
 revoke execute on function public.set_availability(text, jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.set_availability(text, jsonb) to authenticated;
 
@@ -2839,7 +2892,7 @@ begin
     perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
   end if;
   return query
-    select a.day_of_week, a.start_time, a.end_time, a.timezone
+    select a.day_of_week, a.start_time, coalesce(a.continues_until, a.end_time), a.timezone
     from public.coach_availability as a
     where a.coach_id = p_coach_id and a.is_available
     order by a.day_of_week, a.start_time;
@@ -2849,6 +2902,306 @@ comment on function public.coach_hours(uuid) is
   'security definer: the rows, with buffers and switched-off hours, are the coach''s own. The hours in which sessions of an active coach may lie, to anybody signed in.';
 revoke execute on function public.coach_hours(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.coach_hours(uuid) to authenticated;
+
+-- schemas/20_practice/67_availability_overrides.sql
+-- Single days that are not like the others of their week.
+
+create table if not exists public.availability_overrides (
+  id uuid primary key default gen_random_uuid(),
+  coach_id uuid not null references public.users (id) on delete cascade,
+  day date not null,
+  start_time time,
+  end_time time,
+  continues_until time,
+  timezone text not null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint availability_overrides_one_each unique nulls not distinct (coach_id, day, start_time),
+  constraint availability_overrides_valid_time check ((start_time is null) = (end_time is null) and start_time < end_time),
+  constraint availability_overrides_continues check (
+    continues_until is null or (end_time = '24:00' and continues_until > '00:00' and continues_until <= start_time)
+  ),
+  constraint availability_overrides_day_range check (day between '2000-01-01' and '2200-01-01')
+);
+comment on table public.availability_overrides is
+  'The hours of a coach on one date, in place of those of the week and of a holiday. A row without times: none at all.';
+comment on column public.availability_overrides.continues_until is
+  'For a range that goes on after midnight (end_time is 24:00): until when on the next day.';
+
+revoke all on public.availability_overrides from public, anon, authenticated, service_role;
+grant select, insert, update, delete on public.availability_overrides to service_role;
+grant select, delete on public.availability_overrides to authenticated;
+grant insert (coach_id, day, start_time, end_time, continues_until, timezone) on public.availability_overrides to authenticated;
+
+alter table public.availability_overrides enable row level security;
+
+drop policy if exists availability_overrides_select_own on public.availability_overrides;
+create policy availability_overrides_select_own on public.availability_overrides for select to authenticated
+using (coach_id = (select private.me()) or (select private.i_am_admin()));
+comment on policy availability_overrides_select_own on public.availability_overrides is
+  'The coach and an admin read single days; others ask for free slots.';
+drop policy if exists availability_overrides_insert_own on public.availability_overrides;
+create policy availability_overrides_insert_own on public.availability_overrides for insert to authenticated
+with check (coach_id = (select private.me()) and (select private.i_am_coach()));
+comment on policy availability_overrides_insert_own on public.availability_overrides is 'A coach sets days of their own.';
+drop policy if exists availability_overrides_delete_own on public.availability_overrides;
+create policy availability_overrides_delete_own on public.availability_overrides for delete to authenticated
+using (coach_id = (select private.me()));
+comment on policy availability_overrides_delete_own on public.availability_overrides is 'A coach lets a day be like the others again.';
+
+create or replace function private.guard_override()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if not private.is_time_zone(new.timezone) then
+    perform private.fail(422, 'timezone_unknown', format('There is no time zone named %L.', left(new.timezone, 80)));
+  end if;
+  -- Two writers of one coach's days wait for one another here.
+  perform u.id from public.users as u where u.id = new.coach_id for no key update;
+  if exists (
+    select from public.availability_overrides as o
+    where o.coach_id = new.coach_id and o.day = new.day and o.id <> new.id
+      and (o.start_time is null or new.start_time is null or (o.start_time < new.end_time and new.start_time < o.end_time))
+  ) then
+    perform private.fail(409, 'availability_overlap', 'Two ranges of one day overlap, or the day is closed already.');
+  end if;
+  return new;
+end;
+$$;
+comment on function private.guard_override() is
+  'security definer: locks the coach''s row. Trigger: refuses unknown zones, overlapping hours, and hours on a day that is closed.';
+revoke execute on function private.guard_override() from public, anon, authenticated, service_role;
+
+drop trigger if exists availability_overrides_guard on public.availability_overrides;
+create trigger availability_overrides_guard before insert or update on public.availability_overrides
+for each row execute function private.guard_override();
+drop trigger if exists availability_overrides_touch on public.availability_overrides;
+create trigger availability_overrides_touch before update on public.availability_overrides
+for each row execute function private.touch_updated_at();
+
+create or replace function public.set_day(p_day date, p_timezone text, p_ranges jsonb)
+returns setof public.availability_overrides
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  coach uuid := private.me();
+begin
+  if coach is null or not private.i_am_coach() then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  elsif jsonb_typeof(p_ranges) is distinct from 'array' or jsonb_array_length(p_ranges) > 24 then
+    perform private.fail(422, 'availability_invalid', 'A day is a list of at most 24 ranges.');
+  end if;
+  perform u.id from public.users as u where u.id = coach for no key update;
+  delete from public.availability_overrides as o where o.coach_id = coach and o.day = p_day;
+  insert into public.availability_overrides (coach_id, day, start_time, end_time, continues_until, timezone)
+  select coach, p_day, r.start_time, h.end_time, h.continues_until, p_timezone
+  from jsonb_to_recordset(p_ranges) as r (start_time time, end_time time)
+  cross join lateral private.hours_over_midnight(r.start_time, r.end_time) as h;
+  if jsonb_array_length(p_ranges) = 0 then
+    insert into public.availability_overrides (coach_id, day, timezone) values (coach, p_day, p_timezone);
+  end if;
+  return query
+    select * from public.availability_overrides as o where o.coach_id = coach and o.day = p_day order by o.start_time;
+end;
+$$;
+comment on function public.set_day(date, text, jsonb) is
+  'Gives the caller''s hours of one date: [{"start_time": "22:00", "end_time": "02:00"}], wall time in the zone; [] for none.';
+revoke execute on function public.set_day(date, text, jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.set_day(date, text, jsonb) to authenticated;
+
+-- schemas/20_practice/68_holidays.sql
+-- The public holidays that a coach keeps. Which days those are is known to a library, not to PostgreSQL: the application writes
+-- them here ahead of time, and renews them every night.
+
+create table if not exists public.holiday_calendars (
+  id uuid primary key default gen_random_uuid(),
+  coach_id uuid not null references public.users (id) on delete cascade,
+  country text not null,
+  subdivision text,
+  covers_until date,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint holiday_calendars_one_each unique (coach_id, country),
+  constraint holiday_calendars_country_check check (country ~ '^[A-Z]{2}$'),
+  constraint holiday_calendars_subdivision_check check (char_length(subdivision) between 1 and 20)
+);
+comment on table public.holiday_calendars is 'Whose public holidays a coach keeps: none unless the coach asks for them.';
+comment on column public.holiday_calendars.subdivision is 'A part of the country with holidays of its own, as the holidays library names it.';
+comment on column public.holiday_calendars.covers_until is 'Up to when the days are written.';
+
+create table if not exists public.coach_holidays (
+  id uuid primary key default gen_random_uuid(),
+  calendar_id uuid not null references public.holiday_calendars (id) on delete cascade,
+  coach_id uuid not null references public.users (id) on delete cascade,
+  day date not null,
+  name text not null,
+  works boolean not null default false,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint coach_holidays_one_each unique (calendar_id, day),
+  constraint coach_holidays_name_length check (char_length(name) between 1 and 500)
+);
+comment on table public.coach_holidays is 'Days on which a coach cannot be booked, unless the coach works on them or sets hours for the date.';
+comment on column public.coach_holidays.works is 'The coach works on that day after all.';
+create index if not exists coach_holidays_coach_idx on public.coach_holidays (coach_id, day);
+
+revoke all on public.holiday_calendars, public.coach_holidays from public, anon, authenticated, service_role;
+grant select, insert, update, delete on public.holiday_calendars, public.coach_holidays to service_role;
+grant select, delete on public.holiday_calendars to authenticated;
+grant insert (coach_id, country, subdivision, covers_until), update (subdivision, covers_until) on public.holiday_calendars to authenticated;
+grant select, delete on public.coach_holidays to authenticated;
+grant insert (calendar_id, coach_id, day, name), update (name, works) on public.coach_holidays to authenticated;
+
+alter table public.holiday_calendars enable row level security;
+alter table public.coach_holidays enable row level security;
+
+do $$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['holiday_calendars', 'coach_holidays'] loop
+    execute format('drop policy if exists %1$s_select_own on public.%1$s', v_table);
+    execute format(
+      'create policy %1$s_select_own on public.%1$s for select to authenticated
+       using (coach_id = (select private.me()) or (select private.i_am_admin()))', v_table);
+    execute format('comment on policy %1$s_select_own on public.%1$s is %2$L', v_table, 'The coach and an admin read them.');
+    execute format('drop policy if exists %1$s_insert_own on public.%1$s', v_table);
+    execute format(
+      'create policy %1$s_insert_own on public.%1$s for insert to authenticated
+       with check (coach_id = (select private.me()) and (select private.i_am_coach()))', v_table);
+    execute format('comment on policy %1$s_insert_own on public.%1$s is %2$L', v_table, 'A coach keeps holidays of their own choice.');
+    execute format('drop policy if exists %1$s_update_own on public.%1$s', v_table);
+    execute format(
+      'create policy %1$s_update_own on public.%1$s for update to authenticated
+       using (coach_id = (select private.me())) with check (coach_id = (select private.me()))', v_table);
+    execute format('comment on policy %1$s_update_own on public.%1$s is %2$L', v_table, 'A coach changes what they keep.');
+    execute format('drop policy if exists %1$s_delete_own on public.%1$s', v_table);
+    execute format(
+      'create policy %1$s_delete_own on public.%1$s for delete to authenticated using (coach_id = (select private.me()))', v_table);
+    execute format('comment on policy %1$s_delete_own on public.%1$s is %2$L', v_table, 'A coach keeps them no longer.');
+    execute format('drop trigger if exists %1$s_touch on public.%1$s', v_table);
+    execute format(
+      'create trigger %1$s_touch before update on public.%1$s for each row execute function private.touch_updated_at()', v_table);
+  end loop;
+end;
+$$;
+
+create or replace function private.guard_holiday()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  if not exists (select from public.holiday_calendars as c where c.id = new.calendar_id and c.coach_id = new.coach_id) then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  end if;
+  return new;
+end;
+$$;
+comment on function private.guard_holiday() is
+  'security definer: reads the calendar whoever writes. Trigger: a holiday is its calendar''s coach''s.';
+revoke execute on function private.guard_holiday() from public, anon, authenticated, service_role;
+
+drop trigger if exists coach_holidays_guard on public.coach_holidays;
+create trigger coach_holidays_guard before insert on public.coach_holidays
+for each row execute function private.guard_holiday();
+
+create or replace function public.set_holidays(p_country text, p_subdivision text, p_covers_until date, p_days jsonb)
+returns uuid
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  coach uuid := private.me();
+  the_calendar uuid;
+begin
+  if coach is null or not private.i_am_coach() then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  elsif jsonb_typeof(p_days) is distinct from 'array' or jsonb_array_length(p_days) > 2000 then
+    perform private.fail(422, 'holidays_invalid', 'Holidays are a list of at most 2000 days.');
+  end if;
+  insert into public.holiday_calendars (coach_id, country, subdivision, covers_until)
+  values (coach, p_country, p_subdivision, p_covers_until)
+  on conflict on constraint holiday_calendars_one_each
+  do update set subdivision = excluded.subdivision, covers_until = excluded.covers_until
+  returning id into the_calendar;
+  -- What the coach said about single days stays, as far as those days are still holidays.
+  delete from public.coach_holidays as h
+  where h.calendar_id = the_calendar
+    and not exists (select from jsonb_to_recordset(p_days) as d (day date) where d.day = h.day);
+  insert into public.coach_holidays (calendar_id, coach_id, day, name)
+  select the_calendar, coach, d.day, d.name from jsonb_to_recordset(p_days) as d (day date, name text)
+  on conflict on constraint coach_holidays_one_each do update set name = excluded.name;
+  return the_calendar;
+end;
+$$;
+comment on function public.set_holidays(text, text, date, jsonb) is
+  'The caller keeps the holidays of a country: [{"day": "2031-09-18", "name": "Rosh Hashanah"}], as the application knows them. Gives the calendar''s id.';
+revoke execute on function public.set_holidays(text, text, date, jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.set_holidays(text, text, date, jsonb) to authenticated;
+
+-- schemas/20_practice/69_booking_rules.sql
+-- What a coach lets clients do with the hours on offer. The coach's own bookings are not held to any of it.
+
+create table if not exists public.booking_rules (
+  coach_id uuid primary key references public.users (id) on delete cascade,
+  min_notice_minutes integer not null default 0,
+  horizon_days integer,
+  max_per_day integer,
+  max_per_week integer,
+  week_starts_on integer not null default 0,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint booking_rules_notice_range check (min_notice_minutes between 0 and 525600),
+  constraint booking_rules_horizon_range check (horizon_days between 1 and 1825),
+  constraint booking_rules_per_day_range check (max_per_day between 1 and 100),
+  constraint booking_rules_per_week_range check (max_per_week between 1 and 700),
+  constraint booking_rules_week_start check (week_starts_on between 0 and 6)
+);
+comment on table public.booking_rules is
+  'How soon, how far ahead and how often a coach can be booked by clients. No row: as the hours say. A template may be stricter or looser about notice and horizon.';
+comment on column public.booking_rules.min_notice_minutes is 'Elapsed time between now and the earliest start on offer.';
+comment on column public.booking_rules.horizon_days is 'Days of 24 hours between now and the last start on offer; null is five years.';
+comment on column public.booking_rules.max_per_day is 'Sessions on one day of the coach''s zone that clients can fill; null is no limit. Cancelled ones do not count.';
+comment on column public.booking_rules.week_starts_on is 'The day on which a week of max_per_week begins: 0 is Sunday.';
+
+revoke all on public.booking_rules from public, anon, authenticated, service_role;
+grant select, insert, update, delete on public.booking_rules to service_role;
+grant select, delete on public.booking_rules to authenticated;
+grant insert (coach_id, min_notice_minutes, horizon_days, max_per_day, max_per_week, week_starts_on)
+on public.booking_rules to authenticated;
+grant update (min_notice_minutes, horizon_days, max_per_day, max_per_week, week_starts_on) on public.booking_rules to authenticated;
+
+alter table public.booking_rules enable row level security;
+
+drop policy if exists booking_rules_select_own on public.booking_rules;
+create policy booking_rules_select_own on public.booking_rules for select to authenticated
+using (coach_id = (select private.me()) or (select private.i_am_admin()));
+comment on policy booking_rules_select_own on public.booking_rules is 'The coach and an admin read them; others see what slots they leave.';
+drop policy if exists booking_rules_insert_own on public.booking_rules;
+create policy booking_rules_insert_own on public.booking_rules for insert to authenticated
+with check (coach_id = (select private.me()) and (select private.i_am_coach()));
+comment on policy booking_rules_insert_own on public.booking_rules is 'A coach sets rules of their own.';
+drop policy if exists booking_rules_update_own on public.booking_rules;
+create policy booking_rules_update_own on public.booking_rules for update to authenticated
+using (coach_id = (select private.me()))
+with check (coach_id = (select private.me()));
+comment on policy booking_rules_update_own on public.booking_rules is 'A coach changes rules of their own.';
+drop policy if exists booking_rules_delete_own on public.booking_rules;
+create policy booking_rules_delete_own on public.booking_rules for delete to authenticated
+using (coach_id = (select private.me()));
+comment on policy booking_rules_delete_own on public.booking_rules is 'A coach has no rules any more.';
+
+drop trigger if exists booking_rules_touch on public.booking_rules;
+create trigger booking_rules_touch before update on public.booking_rules
+for each row execute function private.touch_updated_at();
 
 -- schemas/30_scheduling/00_rules.sql
 -- The small rules of sessions and seats that have no table of their own.
@@ -2931,6 +3284,13 @@ create table if not exists public.session_templates (
   roster_visible boolean not null default false,
   location text,
   no_show_grace_minutes integer,
+  min_notice_minutes integer,
+  horizon_days integer,
+  max_per_day integer,
+  max_per_week integer,
+  booking_mode text not null default 'instant',
+  request_blocks boolean not null default false,
+  hold_minutes integer not null default 15,
   constraint session_templates_title_length check (char_length(btrim(title)) between 1 and 200),
   constraint session_templates_description_length check (char_length(description) <= 5000),
   constraint session_templates_duration_range check (default_duration_minutes between 5 and 1440),
@@ -2942,7 +3302,12 @@ create table if not exists public.session_templates (
   constraint session_templates_buffer_range
     check (buffer_before_minutes between 0 and 240 and buffer_after_minutes between 0 and 240),
   constraint session_templates_step_range check (slot_step_minutes between 5 and 1440),
-  constraint session_templates_grace_range check (no_show_grace_minutes between 0 and 10080)
+  constraint session_templates_grace_range check (no_show_grace_minutes between 0 and 10080),
+  constraint session_templates_notice_range check (min_notice_minutes between 0 and 525600),
+  constraint session_templates_horizon_range check (horizon_days between 1 and 1825),
+  constraint session_templates_limits_range check (max_per_day between 1 and 100 and max_per_week between 1 and 700),
+  constraint session_templates_booking_mode check (booking_mode in ('instant', 'request', 'prepaid')),
+  constraint session_templates_hold_range check (hold_minutes between 1 and 1440)
 );
 comment on table public.session_templates is
   'What a coach offers. A session takes its length, price and settings from here when it is made and keeps them.';
@@ -2952,6 +3317,13 @@ comment on column public.session_templates.buffer_after_minutes is 'Kept free af
 comment on column public.session_templates.slot_step_minutes is 'Distance between two offered starts; null steps by the duration.';
 comment on column public.session_templates.no_show_grace_minutes is
   'Who confirmed and was not checked in so long after the end counts as a no-show; null as the coach has it.';
+comment on column public.session_templates.min_notice_minutes is 'In place of the coach''s own, see booking_rules; null leaves that.';
+comment on column public.session_templates.horizon_days is 'In place of the coach''s own, see booking_rules; null leaves that.';
+comment on column public.session_templates.max_per_day is 'Sessions of this template on one day, beside the coach''s limit on all.';
+comment on column public.session_templates.booking_mode is
+  'How a client gets a session: at once (instant), when the coach has said yes (request), or when a hold was paid for (prepaid).';
+comment on column public.session_templates.request_blocks is 'Whether a request keeps its time free until the coach answers.';
+comment on column public.session_templates.hold_minutes is 'How long a hold keeps its time free.';
 comment on column public.session_templates.roster_visible is 'Whether the attendees of a session made from this may see one another''s names.';
 
 create index if not exists session_templates_coach_idx on public.session_templates (coach_id, is_active, title);
@@ -2962,12 +3334,12 @@ grant select on public.session_templates to authenticated;
 grant insert (
   coach_id, title, description, default_duration_minutes, default_price_cents, currency, metadata, is_active,
   session_type, default_capacity, buffer_before_minutes, buffer_after_minutes, slot_step_minutes, roster_visible, location,
-  no_show_grace_minutes
+  min_notice_minutes, horizon_days, max_per_day, max_per_week, booking_mode, request_blocks, hold_minutes, no_show_grace_minutes
 ) on public.session_templates to authenticated;
 grant update (
   title, description, default_duration_minutes, default_price_cents, currency, metadata, is_active,
   session_type, default_capacity, buffer_before_minutes, buffer_after_minutes, slot_step_minutes, roster_visible, location,
-  no_show_grace_minutes
+  min_notice_minutes, horizon_days, max_per_day, max_per_week, booking_mode, request_blocks, hold_minutes, no_show_grace_minutes
 ) on public.session_templates to authenticated;
 
 alter table public.session_templates enable row level security;
@@ -3513,6 +3885,50 @@ $$;
 revoke execute on function private.keep_session_block(public.sessions) from public, anon, authenticated, service_role;
 comment on function private.keep_session_block(public.sessions) is
   'security definer: blocks are written by sessions alone. Blocks the coach''s time while a session is ahead or running, refuses when it is taken.';
+
+-- schemas/30_scheduling/24_take_time_off.sql
+create or replace function public.take_time_off(p_from timestamptz, p_to timestamptz, p_note text default null)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_me uuid := private.me();
+  v_id uuid;
+begin
+  if v_me is null or not private.i_am_coach() then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  elsif not coalesce(isfinite(p_from) and isfinite(p_to) and p_from < p_to, false) then
+    perform private.fail(422, 'range_invalid', 'The end of the range must lie after its start.');
+  elsif p_to - p_from > interval '3 years' then
+    perform private.fail(422, 'range_too_long', 'Time off is at most three years long.');
+  end if;
+  delete from public.coach_blocks as b
+  where b.coach_id = v_me and b.kind = 'hold' and b.expires_at <= now() and b.during && tstzrange(p_from, p_to);
+  insert into public.coach_blocks (coach_id, kind, during, note)
+  values (v_me, 'time_off', tstzrange(p_from, p_to), p_note)
+  on conflict on constraint coach_blocks_no_overlap do nothing
+  returning id into v_id;
+  if v_id is null then
+    perform private.fail(409, 'time_off_conflict', 'Something is planned in that time.', (
+      select string_agg(format('%s: %s', p.what, to_char(lower(p.during) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI"Z"')), '; '
+        order by p.during)
+      from (
+        select coalesce(s.title, replace(b.kind, '_', ' ')) as what, b.during
+        from public.coach_blocks as b left join public.sessions as s on s.id = b.session_id
+        where b.coach_id = v_me and b.during && tstzrange(p_from, p_to)
+        order by b.during limit 10
+      ) as p));
+  end if;
+  return v_id;
+end;
+$$;
+revoke execute on function public.take_time_off(timestamptz, timestamptz, text) from public, anon, authenticated, service_role;
+grant execute on function public.take_time_off(timestamptz, timestamptz, text) to authenticated;
+comment on function public.take_time_off(timestamptz, timestamptz, text) is
+  'security definer: expired holds are nobody''s to delete. The calling coach takes time off; what is planned in it is named and has to be moved or cancelled first. Gives the block''s id.';
 
 -- schemas/30_scheduling/25_sessions_guard.sql
 -- What is checked and filled before a session is written.
@@ -4366,6 +4782,125 @@ create index if not exists access_links_expiry_idx on private.access_links (expi
 revoke all on private.access_links from public, anon, authenticated, service_role;
 alter table private.access_links enable row level security;
 
+-- schemas/30_scheduling/39_booking_requests.sql
+-- Somebody wants a time and has no session yet: it is held for them while they pay, or the coach is asked.
+
+create table if not exists public.booking_requests (
+  id uuid primary key default gen_random_uuid(),
+  kind text not null,
+  coach_id uuid not null references public.users (id) on delete cascade,
+  client_id uuid not null references public.users (id) on delete cascade,
+  template_id uuid not null references public.session_templates (id) on delete cascade,
+  starts_at timestamptz not null,
+  duration_minutes integer not null,
+  timezone text,
+  message text,
+  price_cents integer,
+  currency text not null,
+  terms jsonb,
+  status text not null default 'pending',
+  expires_at timestamptz not null,
+  answered_at timestamptz,
+  answered_by uuid references public.users (id) on delete set null,
+  reason text,
+  block_id uuid,
+  session_id uuid references public.sessions (id) on delete set null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint booking_requests_kind check (kind in ('hold', 'request')),
+  constraint booking_requests_status check (status in ('pending', 'booked', 'declined', 'withdrawn', 'lost')),
+  constraint booking_requests_answered check ((status = 'pending') = (answered_at is null)),
+  constraint booking_requests_text_lengths check (char_length(message) <= 2000 and char_length(reason) <= 2000)
+);
+comment on table public.booking_requests is
+  'A time that is held while a client pays (hold), or that a coach is asked for (request). It ends as a session, or not; pending and past expires_at is expired.';
+comment on column public.booking_requests.terms is 'What cancelling will cost, as it was shown; see session_attendees.terms.';
+comment on column public.booking_requests.status is 'lost: paid for after it had expired, and by then somebody else had the time. The money is to go back.';
+comment on column public.booking_requests.block_id is 'What keeps the time free; null for a request that blocks nothing. No foreign key: who clears an expired block must not have to lock the request.';
+
+create index if not exists booking_requests_coach_idx on public.booking_requests (coach_id, created_at, id);
+create index if not exists booking_requests_client_idx on public.booking_requests (client_id, created_at, id);
+create index if not exists booking_requests_template_idx on public.booking_requests (template_id);
+create index if not exists booking_requests_answered_by_idx on public.booking_requests (answered_by);
+create index if not exists booking_requests_session_idx on public.booking_requests (session_id);
+create index if not exists booking_requests_open_idx on public.booking_requests (coach_id, starts_at) where status = 'pending';
+
+revoke all on public.booking_requests from public, anon, authenticated, service_role;
+grant select, insert, update, delete on public.booking_requests to service_role;
+grant select on public.booking_requests to authenticated;
+
+alter table public.booking_requests enable row level security;
+
+drop policy if exists booking_requests_select_people on public.booking_requests;
+create policy booking_requests_select_people on public.booking_requests for select to authenticated
+  using (coach_id = (select private.me()) or client_id = (select private.me()) or (select private.i_am_admin()));
+comment on policy booking_requests_select_people on public.booking_requests is
+  'Whoever asks and whoever is asked see it, and an admin. It is written through functions.';
+
+drop trigger if exists booking_requests_touch on public.booking_requests;
+create trigger booking_requests_touch before update on public.booking_requests
+  for each row execute function private.touch_updated_at();
+
+-- schemas/30_scheduling/40_series.sql
+-- Sessions that recur: the rule they were made by, and which of them is which.
+
+create table if not exists public.session_series (
+  id uuid primary key default gen_random_uuid(),
+  coach_id uuid not null references public.users (id) on delete cascade,
+  client_id uuid not null references public.users (id) on delete cascade,
+  template_id uuid references public.session_templates (id) on delete set null,
+  rule text not null,
+  timezone text not null,
+  created_by uuid references public.users (id) on delete set null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint session_series_rule_length check (char_length(rule) between 1 and 500)
+);
+comment on table public.session_series is 'Sessions that were booked together by a rule, on one clock. Each of them is a session like any other.';
+comment on column public.session_series.rule is 'The RRULE of RFC 5545 that the times came from, for people to read: the sessions are the truth.';
+comment on column public.session_series.timezone is 'The zone on whose clock the times recur.';
+
+create table if not exists public.series_sessions (
+  session_id uuid primary key references public.sessions (id) on delete cascade,
+  series_id uuid not null references public.session_series (id) on delete cascade,
+  coach_id uuid not null references public.users (id) on delete cascade,
+  client_id uuid not null references public.users (id) on delete cascade,
+  ordinal integer not null,
+  -- squawk-ignore prefer-timestamp-tz
+  local_start timestamp not null,
+  constraint series_sessions_one_each unique (series_id, ordinal),
+  constraint series_sessions_ordinal_range check (ordinal between 1 and 104)
+);
+comment on table public.series_sessions is 'Which session of which series. A session that is moved by itself stays in its place here.';
+comment on column public.series_sessions.local_start is 'The time that the rule gave, on the clock of the series.';
+
+create index if not exists session_series_coach_idx on public.session_series (coach_id, created_at, id);
+create index if not exists session_series_client_idx on public.session_series (client_id, created_at, id);
+create index if not exists session_series_template_idx on public.session_series (template_id);
+create index if not exists session_series_created_by_idx on public.session_series (created_by);
+create index if not exists series_sessions_coach_idx on public.series_sessions (coach_id);
+create index if not exists series_sessions_client_idx on public.series_sessions (client_id);
+
+revoke all on public.session_series, public.series_sessions from public, anon, authenticated, service_role;
+grant select, insert, update, delete on public.session_series, public.series_sessions to service_role;
+grant select on public.session_series, public.series_sessions to authenticated;
+
+alter table public.session_series enable row level security;
+alter table public.series_sessions enable row level security;
+
+drop policy if exists session_series_select_people on public.session_series;
+create policy session_series_select_people on public.session_series for select to authenticated
+  using (coach_id = (select private.me()) or client_id = (select private.me()) or (select private.i_am_admin()));
+comment on policy session_series_select_people on public.session_series is 'A series is seen by its coach, its client and an admin.';
+drop policy if exists series_sessions_select_people on public.series_sessions;
+create policy series_sessions_select_people on public.series_sessions for select to authenticated
+  using (coach_id = (select private.me()) or client_id = (select private.me()) or (select private.i_am_admin()));
+comment on policy series_sessions_select_people on public.series_sessions is 'A series is seen by its coach, its client and an admin.';
+
+drop trigger if exists session_series_touch on public.session_series;
+create trigger session_series_touch before update on public.session_series
+  for each row execute function private.touch_updated_at();
+
 -- schemas/30_scheduling/50_membership.sql
 -- Who takes part in which session, and the policies of sessions that ask it.
 
@@ -4639,7 +5174,7 @@ drop trigger if exists sessions_after_update on public.sessions;
 create trigger sessions_after_update after update on public.sessions
   for each row execute function private.sessions_after_update();
 
--- schemas/30_scheduling/70_free_slots.sql
+-- schemas/30_scheduling/68_coach_windows.sql
 -- When a coach can be booked. Wall time in the coach's zone is turned into instants at the ends of a window, and only
 -- there; inside it, time is counted as it elapses. So a day with a clock change simply is an hour shorter or longer.
 
@@ -4687,26 +5222,40 @@ security definer
 set search_path = ''
 as $$
   -- Windows of one local day that touch are one. They are not joined across days: where the steps of a day begin must
-  -- not depend on which days were asked for.
-  with days as (
-    select a.timezone, a.start_time, a.end_time, day.date
+  -- not depend on which days were asked for. One that goes on after midnight is its first day's.
+  with off as (
+    select o.day from public.availability_overrides as o where o.coach_id = p_coach_id
+    union
+    select h.day from public.coach_holidays as h where h.coach_id = p_coach_id and not h.works
+  ), hours as (
+    select a.timezone, a.start_time, a.end_time, a.continues_until, day.date
     from public.coach_availability as a
     cross join lateral (
       select (p_from at time zone a.timezone)::date - 1 + n as date
       from generate_series(0, (p_to at time zone a.timezone)::date - (p_from at time zone a.timezone)::date + 2) as n
     ) as day
     where a.coach_id = p_coach_id and a.is_available and extract(dow from day.date) = a.day_of_week
+      and day.date not in (select off.day from off)
+    union all
+    select o.timezone, o.start_time, o.end_time, o.continues_until, o.day
+    from public.availability_overrides as o
+    where o.coach_id = p_coach_id and o.start_time is not null
+      and o.day between (p_from at time zone o.timezone)::date - 1 and (p_to at time zone o.timezone)::date + 1
   ), windows as (
     select unnest(range_agg(tstzrange(
-      private.local_instant(date + start_time, timezone), private.local_instant(date + end_time, timezone)))) as during
-    from days
+      private.local_instant(date + start_time, timezone),
+      case
+        when continues_until is null then private.local_instant(date + end_time, timezone)
+        else private.local_instant(date + 1 + continues_until, timezone)
+      end))) as during
+    from hours
     group by timezone, date
   )
   select lower(during), upper(during) from windows where not isempty(during);
 $$;
 revoke execute on function private.coach_windows(uuid, timestamptz, timestamptz) from public, anon, authenticated, service_role;
 comment on function private.coach_windows(uuid, timestamptz, timestamptz) is
-  'security definer: availability is the coach''s own to read. The windows of the days around a range, as instants.';
+  'security definer: availability is the coach''s own to read. The windows of the days around a range, as instants: the week''s, or those of the date where it has its own, and none on holidays that are kept.';
 
 create or replace function private.slot_starts(p_template public.session_templates, p_from timestamptz, p_to timestamptz)
 returns setof timestamptz
@@ -4728,6 +5277,9 @@ revoke execute on function private.slot_starts(public.session_templates, timesta
   from public, anon, authenticated, service_role;
 comment on function private.slot_starts(public.session_templates, timestamptz, timestamptz) is
   'security definer: availability is the coach''s own to read. Every start a template has in a range, taken or not.';
+
+-- schemas/30_scheduling/69_judged_slots.sql
+-- Whether a start can be booked, and if not, why: one judgement for what is offered and for what is accepted.
 
 -- The template, if it can be booked: it and its coach are active.
 create or replace function private.bookable_template(p_template_id uuid)
@@ -4754,8 +5306,170 @@ revoke execute on function private.bookable_template(uuid) from public, anon, au
 comment on function private.bookable_template(uuid) is
   'security definer: whether a coach is active is not for callers to read. An active template of an active coach, else 404.';
 
-create or replace function public.free_slots(p_coach_id uuid, p_template_id uuid, p_from timestamptz, p_to timestamptz)
-returns table (starts_at timestamptz, ends_at timestamptz)
+-- Every session and hold that fills a day of the coach, whoever made it. What was cancelled does not.
+create or replace function private.coach_load(p_coach_id uuid, p_from timestamptz, p_to timestamptz, p_session_id uuid)
+returns table (starts_at timestamptz, template_id uuid)
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  select s.scheduled_at, s.template_id from public.sessions as s
+  where s.coach_id = p_coach_id and s.scheduled_at >= p_from and s.scheduled_at < p_to
+    and s.status in ('scheduled', 'in_progress', 'completed', 'no_show') and s.id is distinct from p_session_id
+  union all
+  select r.starts_at, r.template_id from public.booking_requests as r
+  where r.coach_id = p_coach_id and r.starts_at >= p_from and r.starts_at < p_to
+    and r.status = 'pending' and r.block_id is not null and r.expires_at > now();
+$$;
+revoke execute on function private.coach_load(uuid, timestamptz, timestamptz, uuid) from public, anon, authenticated, service_role;
+comment on function private.coach_load(uuid, timestamptz, timestamptz, uuid) is
+  'security definer: a coach''s sessions are not for callers to read. What counts against limits per day and week, one session left out.';
+
+create or replace function private.judged_slots(
+  p_template public.session_templates, p_from timestamptz, p_to timestamptz, p_session_id uuid default null
+)
+returns table (starts_at timestamptz, reason text)
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_rules public.booking_rules;
+  v_length interval := make_interval(mins => p_template.default_duration_minutes);
+  v_before interval := make_interval(mins => p_template.buffer_before_minutes);
+  v_after interval := make_interval(mins => p_template.buffer_after_minutes);
+  v_first timestamptz;
+  v_last timestamptz;
+  v_zone text;
+  v_limited boolean;
+  v_taken tstzmultirange;
+begin
+  select * into v_rules from public.booking_rules as r where r.coach_id = p_template.coach_id;
+  v_first := now() + make_interval(mins => coalesce(p_template.min_notice_minutes, v_rules.min_notice_minutes, 0));
+  v_last := now() + make_interval(hours => 24 * coalesce(p_template.horizon_days, v_rules.horizon_days, 1825));
+  v_limited := num_nonnulls(v_rules.max_per_day, v_rules.max_per_week, p_template.max_per_day, p_template.max_per_week) > 0;
+  select coalesce(u.timezone, 'UTC') into v_zone from public.users as u where u.id = p_template.coach_id;
+  select coalesce(range_agg(b.during), '{}') into v_taken
+  from public.coach_blocks as b
+  where b.coach_id = p_template.coach_id
+    and b.during && tstzrange(p_from - v_before, p_to + v_length + v_after)
+    and (b.expires_at is null or b.expires_at > now()) and (p_session_id is null or b.session_id is distinct from p_session_id);
+  if not v_limited then
+    return query
+      select s.slot, case
+        when s.slot < v_first then 'too_soon'
+        when s.slot > v_last then 'too_far_ahead'
+        when v_taken && tstzrange(s.slot - v_before, s.slot + v_length + v_after) then 'taken'
+      end
+      from private.slot_starts(p_template, p_from, p_to) as s (slot);
+    return;
+  end if;
+  return query
+    with load as (
+      select (l.starts_at at time zone v_zone)::date as day, l.template_id is not distinct from p_template.id as same
+      from private.coach_load(p_template.coach_id, p_from - interval '8 days', p_to + interval '8 days', p_session_id) as l
+    ), by_day as (
+      select day, count(*) as everything, count(*) filter (where same) as alike from load group by day
+    ), by_week as (
+      select private.week_of(day, v_rules.week_starts_on) as week, count(*) as everything, count(*) filter (where same) as alike
+      from load group by 1
+    )
+    select s.slot, case
+      when s.slot < v_first then 'too_soon'
+      when s.slot > v_last then 'too_far_ahead'
+      when v_taken && tstzrange(s.slot - v_before, s.slot + v_length + v_after) then 'taken'
+      when d.everything >= v_rules.max_per_day or d.alike >= p_template.max_per_day then 'day_full'
+      when w.everything >= v_rules.max_per_week or w.alike >= p_template.max_per_week then 'week_full'
+    end
+    from private.slot_starts(p_template, p_from, p_to) as s (slot)
+    left join by_day as d on d.day = (s.slot at time zone v_zone)::date
+    left join by_week as w on w.week = private.week_of((s.slot at time zone v_zone)::date, v_rules.week_starts_on);
+end;
+$$;
+revoke execute on function private.judged_slots(public.session_templates, timestamptz, timestamptz, uuid)
+  from public, anon, authenticated, service_role;
+comment on function private.judged_slots(public.session_templates, timestamptz, timestamptz, uuid) is
+  'security definer: the coach''s rules and sessions are not for callers to read. Every start of a template in a range, with the reason why a client cannot have it, null when they can. One session may be left out: that which moves.';
+
+create or replace function private.week_of(p_day date, p_week_starts_on integer)
+returns date
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select p_day - (extract(dow from p_day)::integer - coalesce(p_week_starts_on, 0) + 7) % 7
+$$;
+revoke execute on function private.week_of(date, integer) from public, anon, authenticated, service_role;
+comment on function private.week_of(date, integer) is 'The first day of the week that a day is in.';
+
+create or replace function private.check_slot(p_template public.session_templates, p_starts_at timestamptz, p_session_id uuid default null)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_found boolean;
+  v_reason text;
+begin
+  if not coalesce(isfinite(p_starts_at) and p_starts_at >= now(), false) then
+    perform private.fail(422, 'session_in_past', 'A session cannot start in the past.');
+  end if;
+  if num_nonnulls(p_template.max_per_day, p_template.max_per_week) > 0 or exists (
+    select from public.booking_rules as r
+    where r.coach_id = p_template.coach_id and num_nonnulls(r.max_per_day, r.max_per_week) > 0
+  ) then
+    -- Whoever counts waits for whoever counted before; what they wrote is seen by the next statement, not by this one's snapshot.
+    perform private.lock_coach_time(p_template.coach_id);
+  end if;
+  select true, s.reason into v_found, v_reason
+  from private.judged_slots(p_template, p_starts_at, p_starts_at + interval '1 second', p_session_id) as s
+  where s.starts_at = p_starts_at;
+  if v_found is null then
+    perform private.fail(422, 'slot_not_offered', 'The coach does not offer a session at that time.');
+  end if;
+  case v_reason
+    when 'too_soon' then perform private.fail(422, 'too_soon', 'It is too late to book that time; ask the coach.');
+    when 'too_far_ahead' then perform private.fail(422, 'too_far_ahead', 'The coach does not take bookings that far ahead yet.');
+    when 'taken' then perform private.fail(409, 'slot_taken', 'The coach is taken at that time.');
+    when 'day_full' then perform private.fail(409, 'day_full', 'The coach takes no more sessions on that day.');
+    when 'week_full' then perform private.fail(409, 'week_full', 'The coach takes no more sessions in that week.');
+    else null;
+  end case;
+end;
+$$;
+revoke execute on function private.check_slot(public.session_templates, timestamptz, uuid) from public, anon, authenticated, service_role;
+comment on function private.check_slot(public.session_templates, timestamptz, uuid) is
+  'security definer: called by definer functions. Refuses a start that a client cannot have, by the judgement that free slots are made of.';
+
+create or replace function private.lock_coach_time(p_coach_id uuid)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  if current_setting('transaction_isolation') = 'repeatable read' then
+    raise exception using errcode = 'invalid_transaction_state',
+      message = 'Time is taken in READ COMMITTED transactions.';
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('loom.coach_time:' || p_coach_id, 0));
+end;
+$$;
+revoke execute on function private.lock_coach_time(uuid) from public, anon, authenticated, service_role;
+comment on function private.lock_coach_time(uuid) is
+  'Waits for whoever else moves or counts sessions of the coach, until the end of the transaction. Comes before locks of rows.';
+
+-- schemas/30_scheduling/70_free_slots.sql
+-- What is on offer, and why something is not.
+
+create or replace function private.asked_template(p_coach_id uuid, p_template_id uuid, p_from timestamptz, p_to timestamptz)
+returns public.session_templates
 language plpgsql
 stable
 security definer
@@ -4763,10 +5477,6 @@ set search_path = ''
 as $$
 declare
   v_template public.session_templates;
-  v_length interval;
-  v_before interval;
-  v_after interval;
-  v_taken tstzmultirange;
 begin
   if private.acting_as_api() and private.me() is null then
     perform private.fail(401, 'not_authenticated', 'Sign in to see free slots.');
@@ -4782,22 +5492,31 @@ begin
   if v_template.coach_id <> p_coach_id then
     perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
   end if;
+  return v_template;
+end;
+$$;
+revoke execute on function private.asked_template(uuid, uuid, timestamptz, timestamptz) from public, anon, authenticated, service_role;
+comment on function private.asked_template(uuid, uuid, timestamptz, timestamptz) is
+  'security definer: called by definer functions. The template whose slots are asked for, if both it and the range can be.';
+
+create or replace function public.free_slots(p_coach_id uuid, p_template_id uuid, p_from timestamptz, p_to timestamptz)
+returns table (starts_at timestamptz, ends_at timestamptz)
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_template public.session_templates := private.asked_template(p_coach_id, p_template_id, p_from, p_to);
+begin
   if p_to <= now() then
     return;
   end if;
-  v_length := make_interval(mins => v_template.default_duration_minutes);
-  v_before := make_interval(mins => v_template.buffer_before_minutes);
-  v_after := make_interval(mins => v_template.buffer_after_minutes);
-  select range_agg(b.during) into v_taken
-  from public.coach_blocks as b
-  where b.coach_id = p_coach_id
-    and b.during && tstzrange(greatest(p_from, now()) - v_before, p_to + v_length + v_after)
-    and (b.expires_at is null or b.expires_at > now());
   return query
-    select s.slot, s.slot + v_length
-    from private.slot_starts(v_template, greatest(p_from, now()), p_to) as s (slot)
-    where v_taken is null or not v_taken && tstzrange(s.slot - v_before, s.slot + v_length + v_after)
-    order by s.slot;
+    select s.starts_at, s.starts_at + make_interval(mins => v_template.default_duration_minutes)
+    from private.judged_slots(v_template, greatest(p_from, now()), p_to) as s
+    where s.reason is null
+    order by s.starts_at;
 end;
 $$;
 revoke execute on function public.free_slots(uuid, uuid, timestamptz, timestamptz) from public, anon, authenticated, service_role;
@@ -4823,15 +5542,18 @@ begin
       'items', coalesce(json_agg(json_build_object(
         'starts_at', to_char(s.starts_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
         'ends_at', to_char(s.ends_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-        'local_start', to_char(s.starts_at at time zone p_time_zone, 'YYYY-MM-DD"T"HH24:MI:SS')
-          || case when o.behind then '-' else '+' end || to_char(o.distance, 'HH24:MI')
+        'local_start', to_char(o.wall, 'YYYY-MM-DD"T"HH24:MI:SS')
+          || case when o.shift < interval '0' then '-' else '+' end
+          || to_char(case when o.shift < interval '0' then -o.shift else o.shift end, 'HH24:MI'),
+        'reason', null
       ) order by s.starts_at), '[]'),
       'next_cursor', null)
     from public.free_slots(p_coach_id, p_template_id, p_from, p_to) as s
-    cross join lateral (select s.starts_at at time zone p_time_zone - s.starts_at at time zone 'UTC') as d (shift)
+    -- In place, not in a function: a call for each of a thousand rows would take longer than all the rest.
     cross join lateral (
-      select d.shift < interval '0', case when d.shift < interval '0' then -d.shift else d.shift end
-    ) as o (behind, distance)
+      select s.starts_at at time zone p_time_zone as wall,
+        s.starts_at at time zone p_time_zone - s.starts_at at time zone 'UTC' as shift
+    ) as o
   );
 end;
 $$;
@@ -4839,7 +5561,121 @@ revoke execute on function public.free_slots_json(uuid, uuid, timestamptz, times
   from public, anon, authenticated, service_role;
 grant execute on function public.free_slots_json(uuid, uuid, timestamptz, timestamptz, text) to authenticated, service_role;
 comment on function public.free_slots_json(uuid, uuid, timestamptz, timestamptz, text) is
-  'free_slots as the JSON of the HTTP API: {items: [{starts_at, ends_at, local_start}], next_cursor}, the local start with the offset it has in p_time_zone.';
+  'free_slots as the JSON of the HTTP API: {items: [{starts_at, ends_at, local_start, reason}], next_cursor}, the local start with the offset it has in p_time_zone.';
+
+-- schemas/30_scheduling/70_slot_reasons.sql
+-- Why a time is not on offer. Clients learn that somebody or something takes it, the coach also what.
+
+create or replace function private.reason_of(p_template public.session_templates, p_at timestamptz)
+returns text
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_found boolean;
+  v_reason text;
+  v_day date := (p_at at time zone (
+    select coalesce(max(a.timezone), 'UTC') from public.coach_availability as a where a.coach_id = p_template.coach_id))::date;
+begin
+  if p_at < now() then
+    return 'past';
+  end if;
+  select true, s.reason into v_found, v_reason
+  from private.judged_slots(p_template, p_at, p_at + interval '1 second') as s where s.starts_at = p_at;
+  if v_found then
+    return v_reason;
+  elsif exists (
+    select from private.coach_windows(p_template.coach_id, p_at, p_at + interval '1 second') as w
+    where p_at >= w.opens_at and p_at + make_interval(mins => p_template.default_duration_minutes) <= w.closes_at
+  ) then
+    return 'not_a_start';
+  elsif exists (select from public.availability_overrides as o where o.coach_id = p_template.coach_id and o.day = v_day) then
+    return 'other_hours_that_day';
+  elsif exists (
+    select from public.coach_holidays as h where h.coach_id = p_template.coach_id and h.day = v_day and not h.works
+  ) then
+    return 'holiday';
+  end if;
+  return 'outside_hours';
+end;
+$$;
+revoke execute on function private.reason_of(public.session_templates, timestamptz) from public, anon, authenticated, service_role;
+comment on function private.reason_of(public.session_templates, timestamptz) is
+  'security definer: the coach''s hours and rules are not for callers to read. Why a client cannot have a time, null when they can.';
+
+create or replace function public.slot_reason(p_coach_id uuid, p_template_id uuid, p_at timestamptz)
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_template public.session_templates := private.asked_template(p_coach_id, p_template_id, p_at, p_at + interval '1 second');
+  v_reason text := private.reason_of(v_template, p_at);
+begin
+  return jsonb_build_object(
+    'starts_at', p_at,
+    'reason', v_reason,
+    'taken_by', (
+      select jsonb_agg(jsonb_build_object('kind', b.kind, 'from', lower(b.during), 'to', upper(b.during), 'session_id', b.session_id)
+        order by b.during)
+      from public.coach_blocks as b
+      where v_reason = 'taken' and p_coach_id = private.me() and b.coach_id = p_coach_id
+        and (b.expires_at is null or b.expires_at > now())
+        and b.during && tstzrange(
+          p_at - make_interval(mins => v_template.buffer_before_minutes),
+          p_at + make_interval(mins => v_template.default_duration_minutes + v_template.buffer_after_minutes))));
+end;
+$$;
+revoke execute on function public.slot_reason(uuid, uuid, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function public.slot_reason(uuid, uuid, timestamptz) to authenticated;
+comment on function public.slot_reason(uuid, uuid, timestamptz) is
+  'security definer: shares the judgement of free slots. Why a client cannot have a time: past, outside_hours, holiday, other_hours_that_day, not_a_start, too_soon, too_far_ahead, taken, day_full, week_full; null when they can. To the coach also what takes it.';
+
+create or replace function public.judged_slots_json(
+  p_coach_id uuid, p_template_id uuid, p_from timestamptz, p_to timestamptz, p_time_zone text
+)
+returns json
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_template public.session_templates := private.asked_template(p_coach_id, p_template_id, p_from, p_to);
+begin
+  if not private.is_time_zone(p_time_zone) then
+    perform private.fail(422, 'timezone_unknown', format('There is no time zone named %L.', left(p_time_zone, 80)));
+  end if;
+  return (
+    select json_build_object(
+      'items', coalesce(json_agg(json_build_object(
+        'starts_at', to_char(s.starts_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+        'ends_at', to_char(
+          (s.starts_at + make_interval(mins => v_template.default_duration_minutes)) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+        'local_start', to_char(o.wall, 'YYYY-MM-DD"T"HH24:MI:SS')
+          || case when o.shift < interval '0' then '-' else '+' end
+          || to_char(case when o.shift < interval '0' then -o.shift else o.shift end, 'HH24:MI'),
+        'reason', s.reason
+      ) order by s.starts_at), '[]'),
+      'next_cursor', null)
+    from private.judged_slots(v_template, greatest(p_from, now()), p_to) as s
+    cross join lateral (
+      select s.starts_at at time zone p_time_zone as wall,
+        s.starts_at at time zone p_time_zone - s.starts_at at time zone 'UTC' as shift
+    ) as o
+    where p_to > now()
+  );
+end;
+$$;
+revoke execute on function public.judged_slots_json(uuid, uuid, timestamptz, timestamptz, text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.judged_slots_json(uuid, uuid, timestamptz, timestamptz, text) to authenticated, service_role;
+comment on function public.judged_slots_json(uuid, uuid, timestamptz, timestamptz, text) is
+  'security definer: shares the judgement of free slots. Every start of a template in the coach''s hours, as the JSON of the HTTP API, each with the reason why it is not free, null when it is.';
 
 -- schemas/30_scheduling/71_book_session.sql
 create or replace function public.book_session(
@@ -4872,12 +5708,12 @@ begin
     if p_client_id is distinct from v_me and p_client_id is not null then
       perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
     end if;
-    if not exists (
-      select from private.slot_starts(v_template, p_starts_at, p_starts_at + interval '1 second') as s (slot)
-      where s.slot = p_starts_at
-    ) then
-      perform private.fail(422, 'slot_not_offered', 'The coach does not offer a session at that time.');
+    if v_template.booking_mode = 'request' then
+      perform private.fail(422, 'approval_needed', 'The coach wants to be asked first.', 'Send a request instead.');
+    elsif v_template.booking_mode = 'prepaid' then
+      perform private.fail(422, 'payment_needed', 'This is booked by paying for it.', 'Hold the time, then pay.');
     end if;
+    perform private.check_slot(v_template, p_starts_at);
   end if;
   insert into public.sessions (
     coach_id, client_id, title, description, scheduled_at, duration_minutes, template_id, timezone
@@ -5278,7 +6114,7 @@ begin
   -- this lock comes before that of the row.
   select s.coach_id into v_coach_id from public.sessions as s
   where s.id = p_session_id and (s.coach_id = private.me() or s.client_id = private.me());
-  perform pg_advisory_xact_lock(hashtextextended('loom.coach_time:' || v_coach_id, 0));
+  perform private.lock_coach_time(v_coach_id);
   v_session := private.session_of_party(p_session_id);
   if v_session.status <> 'scheduled' then
     perform private.fail(409, 'session_state_conflict', format('A session that is %s cannot be moved.', v_session.status));
@@ -5292,14 +6128,12 @@ begin
       perform private.fail(422, 'slot_not_offered', 'Ask the coach for another time.');
     end if;
     v_template := private.bookable_template(v_session.template_id);
+    if v_template.booking_mode = 'request' then
+      perform private.fail(422, 'approval_needed', 'The coach wants to be asked first.', 'Write to the coach.');
+    end if;
     -- The session keeps the length it was booked with, whatever the template says by now.
     v_template.default_duration_minutes := v_session.duration_minutes;
-    if not exists (
-      select from private.slot_starts(v_template, p_starts_at, p_starts_at + interval '1 second') as s (slot)
-      where s.slot = p_starts_at
-    ) then
-      perform private.fail(422, 'slot_not_offered', 'The coach does not offer a session at that time.');
-    end if;
+    perform private.check_slot(v_template, p_starts_at, p_session_id);
     perform private.count_move(v_session);
   end if;
   update public.sessions
@@ -5676,6 +6510,592 @@ revoke execute on function public.cancellation_quote(uuid, uuid) from public, an
 grant execute on function public.cancellation_quote(uuid, uuid) to authenticated;
 comment on function public.cancellation_quote(uuid, uuid) is
   'security definer: shares terms_cost with cancelling, so that what is shown is what is owed. What giving up one''s own seat (or, for the coach, a seat of the session) costs now and from which instants on, and whether its person may still move it.';
+
+-- schemas/30_scheduling/79_ask_for_time.sql
+-- Holding a time, and asking for one.
+
+create or replace function private.ask_for_time(
+  p_kind text, p_template_id uuid, p_starts_at timestamptz, p_timezone text, p_message text
+)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_me uuid := private.me();
+  v_template public.session_templates := private.bookable_template(p_template_id);
+  v_during tstzrange;
+  v_block_id uuid;
+  v_expires_at timestamptz;
+  v_id uuid;
+begin
+  if v_me is null then
+    perform private.fail(401, 'not_authenticated', 'Sign in to book.');
+  elsif v_template.coach_id = v_me then
+    perform private.fail(422, 'client_required', 'A coach books for a client at once.');
+  elsif v_template.session_type <> 'individual' then
+    perform private.fail(422, 'template_is_group', 'A group session is joined by invitation.');
+  elsif p_kind = 'hold' and v_template.booking_mode = 'request' then
+    perform private.fail(422, 'approval_needed', 'The coach wants to be asked first.', 'Send a request instead.');
+  elsif p_kind = 'request' and v_template.booking_mode <> 'request' then
+    perform private.fail(422, 'approval_not_needed', 'Sessions of this template need no approval.', 'Book or hold it instead.');
+  elsif p_timezone is not null and not private.is_time_zone(p_timezone) then
+    perform private.fail(422, 'timezone_unknown', format('There is no time zone named %L.', left(p_timezone, 80)));
+  end if;
+  perform private.check_may_book(v_template.coach_id);
+  perform private.check_slot(v_template, p_starts_at);
+  -- One client's asking waits for the other, so that three stay three.
+  perform pg_advisory_xact_lock(hashtextextended('loom.requests:' || v_template.coach_id || v_me, 0));
+  if 3 <= (
+    select count(*) from public.booking_requests as r
+    where r.coach_id = v_template.coach_id and r.client_id = v_me and r.status = 'pending' and r.expires_at > now()
+  ) then
+    perform private.fail(409, 'too_many_requests_open', 'Three times with this coach wait for you or for an answer already.');
+  end if;
+  v_expires_at := case
+    when p_kind = 'hold' then now() + make_interval(mins => v_template.hold_minutes)
+    when v_template.request_blocks then least(p_starts_at, now() + interval '3 days')
+    else least(p_starts_at, now() + interval '14 days')
+  end;
+  if p_kind = 'hold' or v_template.request_blocks then
+    v_during := tstzrange(
+      p_starts_at - make_interval(mins => v_template.buffer_before_minutes),
+      p_starts_at + make_interval(mins => v_template.default_duration_minutes + v_template.buffer_after_minutes));
+    delete from public.coach_blocks as b
+    where b.coach_id = v_template.coach_id and b.kind = 'hold' and b.expires_at <= now() and b.during && v_during;
+    insert into public.coach_blocks (coach_id, kind, during, expires_at)
+    values (v_template.coach_id, 'hold', v_during, v_expires_at)
+    on conflict on constraint coach_blocks_no_overlap do nothing
+    returning id into v_block_id;
+    if v_block_id is null then
+      perform private.fail(409, 'slot_taken', 'The coach is taken at that time.');
+    end if;
+  end if;
+  insert into public.booking_requests (
+    kind, coach_id, client_id, template_id, starts_at, duration_minutes, timezone, message, price_cents, currency, terms,
+    expires_at, block_id
+  )
+  values (
+    p_kind, v_template.coach_id, v_me, v_template.id, p_starts_at, v_template.default_duration_minutes, p_timezone, p_message,
+    v_template.default_price_cents, v_template.currency, private.terms_in_force(v_template.coach_id, v_template.id),
+    v_expires_at, v_block_id
+  )
+  returning id into v_id;
+  return v_id;
+end;
+$$;
+revoke execute on function private.ask_for_time(text, uuid, timestamptz, text, text) from public, anon, authenticated, service_role;
+comment on function private.ask_for_time(text, uuid, timestamptz, text, text) is
+  'security definer: called by definer functions. Holds a time on offer or asks for it, at the price and terms of now.';
+
+create or replace function private.check_may_book(p_coach_id uuid)
+returns void
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  if exists (
+    select from public.coach_clients as c
+    where c.coach_id = p_coach_id and c.client_id = private.me() and c.status = 'ended' and not c.metadata ? 'ended_by_client'
+  ) then
+    perform private.fail(409, 'relation_ended', 'This coach does not take bookings from you any more.', 'Write to the coach.');
+  end if;
+end;
+$$;
+revoke execute on function private.check_may_book(uuid) from public, anon, authenticated, service_role;
+comment on function private.check_may_book(uuid) is
+  'security definer: called by definer functions. Refuses somebody from whom the coach has parted.';
+
+create or replace function public.hold_slot(p_template_id uuid, p_starts_at timestamptz, p_timezone text default null)
+returns uuid
+language sql
+volatile
+security definer
+set search_path = ''
+as $$
+  select private.ask_for_time('hold', p_template_id, p_starts_at, p_timezone, null);
+$$;
+revoke execute on function public.hold_slot(uuid, timestamptz, text) from public, anon, authenticated, service_role;
+grant execute on function public.hold_slot(uuid, timestamptz, text) to authenticated;
+comment on function public.hold_slot(uuid, timestamptz, text) is
+  'security definer: nobody may insert blocks for others. Keeps a time on offer free for the calling client, for as many minutes as the template says. Gives the request''s id.';
+
+create or replace function public.request_slot(
+  p_template_id uuid, p_starts_at timestamptz, p_timezone text default null, p_message text default null
+)
+returns uuid
+language sql
+volatile
+security definer
+set search_path = ''
+as $$
+  select private.ask_for_time('request', p_template_id, p_starts_at, p_timezone, p_message);
+$$;
+revoke execute on function public.request_slot(uuid, timestamptz, text, text) from public, anon, authenticated, service_role;
+grant execute on function public.request_slot(uuid, timestamptz, text, text) to authenticated;
+comment on function public.request_slot(uuid, timestamptz, text, text) is
+  'security definer: requests are written through functions. Asks the coach for a time on offer. It stays on offer unless the template says that requests block. Gives the request''s id.';
+
+-- schemas/30_scheduling/79_booking_requests.sql
+-- What becomes of a time that was held or asked for.
+
+create or replace function private.book_request(p_request public.booking_requests)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_template public.session_templates;
+  v_session_id uuid;
+begin
+  select * into v_template from public.session_templates where id = p_request.template_id;
+  delete from public.coach_blocks where id = p_request.block_id;
+  perform private.relate(p_request.coach_id, p_request.client_id, 'booking');
+  insert into public.sessions (
+    coach_id, client_id, title, description, scheduled_at, duration_minutes, template_id, timezone, price_cents, currency
+  )
+  values (
+    p_request.coach_id, p_request.client_id, v_template.title, v_template.description, p_request.starts_at,
+    p_request.duration_minutes, p_request.template_id, p_request.timezone, p_request.price_cents, p_request.currency
+  )
+  returning id into v_session_id;
+  -- What was shown when it was asked for, whatever the coach has changed since.
+  update public.session_attendees set terms = p_request.terms where session_id = v_session_id and role = 'client';
+  update public.booking_requests
+  set status = 'booked', answered_at = now(), answered_by = private.me(), session_id = v_session_id, block_id = null
+  where id = p_request.id;
+  return v_session_id;
+end;
+$$;
+revoke execute on function private.book_request(public.booking_requests) from public, anon, authenticated, service_role;
+comment on function private.book_request(public.booking_requests) is
+  'security definer: called by definer functions that have locked the request. Makes the session that was held or asked for.';
+
+create or replace function private.open_request(p_request_id uuid)
+returns public.booking_requests
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_request public.booking_requests;
+begin
+  select * into v_request from public.booking_requests
+  where id = p_request_id and (coach_id = private.me() or client_id = private.me()) for no key update;
+  if v_request.id is null then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  elsif v_request.status <> 'pending' then
+    perform private.fail(409, 'request_closed', format('It is %s already.', v_request.status));
+  end if;
+  return v_request;
+end;
+$$;
+revoke execute on function private.open_request(uuid) from public, anon, authenticated, service_role;
+comment on function private.open_request(uuid) is
+  'security definer: called by definer functions. A pending request of the caller as its coach or client, locked.';
+
+create or replace function public.accept_request(p_request_id uuid)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_request public.booking_requests := private.open_request(p_request_id);
+  v_mode text := (select t.booking_mode from public.session_templates as t where t.id = v_request.template_id);
+begin
+  if v_request.coach_id is distinct from private.me() then
+    if v_request.kind = 'request' then
+      perform private.fail(409, 'approval_needed', 'The coach has not answered yet.');
+    elsif v_mode = 'prepaid' then
+      perform private.fail(409, 'payment_needed', 'The time is held until it is paid for.');
+    elsif v_request.expires_at <= now() then
+      perform private.fail(409, 'hold_expired', 'The time was held for you, and no longer is.', 'Hold it again if it is still free.');
+    end if;
+  end if;
+  perform private.book_request(v_request);
+  return p_request_id;
+end;
+$$;
+revoke execute on function public.accept_request(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.accept_request(uuid) to authenticated;
+comment on function public.accept_request(uuid) is
+  'security definer: a client may not insert sessions. The client turns a hold into a session, unless it has to be paid for first; the coach approves a request, or takes a hold as paid. Gives the request''s id; its session_id is the session.';
+
+create or replace function public.close_request(p_request_id uuid, p_reason text default null)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_request public.booking_requests := private.open_request(p_request_id);
+begin
+  delete from public.coach_blocks where id = v_request.block_id;
+  update public.booking_requests
+  set status = case when v_request.coach_id = private.me() then 'declined' else 'withdrawn' end,
+    answered_at = now(), answered_by = private.me(), reason = left(p_reason, 2000), block_id = null
+  where id = p_request_id;
+  return p_request_id;
+end;
+$$;
+revoke execute on function public.close_request(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.close_request(uuid, text) to authenticated;
+comment on function public.close_request(uuid, text) is
+  'security definer: requests are written through functions. The coach declines, the client withdraws; the time is free again at once. Gives the request''s id.';
+
+create or replace function private.book_paid_hold(p_request_id uuid)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_request public.booking_requests;
+begin
+  select * into v_request from public.booking_requests where id = p_request_id for no key update;
+  if v_request.status is distinct from 'pending' then
+    return v_request.session_id;
+  end if;
+  begin
+    if v_request.starts_at <= now() then
+      perform private.fail(409, 'hold_expired', 'The time has begun.');
+    end if;
+    return private.book_request(v_request);
+  exception when sqlstate 'PT409' then
+    -- Paid too late, and somebody else was faster: nobody is booked twice, and whoever paid gets it back.
+    update public.booking_requests set status = 'lost', answered_at = now() where id = p_request_id;
+    return null;
+  end;
+end;
+$$;
+revoke execute on function private.book_paid_hold(uuid) from public, anon, authenticated, service_role;
+grant execute on function private.book_paid_hold(uuid) to service_role;
+comment on function private.book_paid_hold(uuid) is
+  'security definer: for whoever learns that a hold was paid. Makes the session, also after the hold expired while the time is still free; called again it gives the same session. Null when the time is lost: then the money is to go back.';
+
+-- schemas/30_scheduling/81_plan_series.sql
+-- What a series would come to, before anything is written.
+
+create or replace function private.series_plan(
+  p_template public.session_templates, p_local_starts timestamp[], p_timezone text, p_missing text
+)
+returns table (ordinal integer, local_start timestamp, starts_at timestamptz, problem text, taken_by text)
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_is_coach boolean := p_template.coach_id is not distinct from private.me();
+  v_before interval := make_interval(mins => p_template.buffer_before_minutes);
+  v_rest interval := make_interval(mins => p_template.default_duration_minutes + p_template.buffer_after_minutes);
+begin
+  return query
+    with times as (
+      select l.place::integer as n, l.local_time, l.local_time at time zone p_timezone as starts
+      from unnest(p_local_starts) with ordinality as l (local_time, place)
+    ), spans as (
+      -- A wall time that the clock skips comes back as another one. It is shown, and asked about.
+      select t.*, tstzrange(t.starts - v_before, t.starts + v_rest) as during,
+        t.starts at time zone p_timezone <> t.local_time as is_missing
+      from times as t
+    )
+    select s.n, s.local_time, s.starts, case
+      when s.is_missing and p_missing = 'skip' then 'skipped'
+      when s.is_missing and p_missing <> 'later' then 'time_does_not_exist'
+      when s.starts <= now() then 'past'
+      when exists (select from spans as o where o.n < s.n and o.during && s.during) then 'overlaps_itself'
+      when b.id is not null then 'taken'
+      when not v_is_coach then private.reason_of(p_template, s.starts)
+    end, case when v_is_coach then b.what end
+    from spans as s
+    left join lateral (
+      select b.id, coalesce(e.title, replace(b.kind, '_', ' ')) as what
+      from public.coach_blocks as b
+      left join public.sessions as e on e.id = b.session_id
+      where b.coach_id = p_template.coach_id and b.during && s.during and (b.expires_at is null or b.expires_at > now())
+      order by b.during
+      limit 1
+    ) as b on true
+    order by s.n;
+end;
+$$;
+revoke execute on function private.series_plan(public.session_templates, timestamp[], text, text)
+  from public, anon, authenticated, service_role;
+comment on function private.series_plan(public.session_templates, timestamp[], text, text) is
+  'security definer: the coach''s time is not for callers to read. Each time of a series with what is wrong with it for the caller, and for the coach what takes it.';
+
+create or replace function private.series_template(p_template_id uuid, p_local_starts timestamp[], p_timezone text, p_missing text)
+returns public.session_templates
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_template public.session_templates := private.bookable_template(p_template_id);
+begin
+  if private.me() is null then
+    perform private.fail(401, 'not_authenticated', 'Sign in to book.');
+  elsif v_template.session_type <> 'individual' then
+    perform private.fail(422, 'template_is_group', 'A group session is joined by invitation.');
+  elsif not private.is_time_zone(p_timezone) then
+    perform private.fail(422, 'timezone_unknown', format('There is no time zone named %L.', left(p_timezone, 80)));
+  elsif p_missing is null or p_missing not in ('ask', 'later', 'skip') then
+    perform private.fail(422, 'series_invalid', 'Times that do not exist are asked about, taken later, or skipped.');
+  elsif coalesce(cardinality(p_local_starts), 0) not between 1 and 104
+    or exists (select from unnest(p_local_starts) as l where l is null or not isfinite(l)) then
+    perform private.fail(422, 'series_invalid', 'A series has 1 to 104 times.');
+  elsif v_template.coach_id <> private.me() and v_template.booking_mode = 'request' then
+    perform private.fail(422, 'approval_needed', 'The coach wants to be asked first.', 'Ask for single times, or write to the coach.');
+  elsif v_template.coach_id <> private.me() and v_template.booking_mode = 'prepaid' then
+    perform private.fail(422, 'payment_needed', 'This is booked by paying for it, one by one.');
+  end if;
+  return v_template;
+end;
+$$;
+revoke execute on function private.series_template(uuid, timestamp[], text, text) from public, anon, authenticated, service_role;
+comment on function private.series_template(uuid, timestamp[], text, text) is
+  'security definer: called by definer functions. The template of a series that the caller may book as far as its arguments go.';
+
+create or replace function public.plan_series(
+  p_template_id uuid, p_local_starts timestamp[], p_timezone text, p_missing text default 'ask'
+)
+returns table (ordinal integer, local_start timestamp, starts_at timestamptz, problem text, taken_by text)
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_template public.session_templates := private.series_template(p_template_id, p_local_starts, p_timezone, p_missing);
+begin
+  return query select * from private.series_plan(v_template, p_local_starts, p_timezone, p_missing);
+end;
+$$;
+revoke execute on function public.plan_series(uuid, timestamp[], text, text) from public, anon, authenticated, service_role;
+grant execute on function public.plan_series(uuid, timestamp[], text, text) to authenticated;
+comment on function public.plan_series(uuid, timestamp[], text, text) is
+  'security definer: shares the plan with create_series. What would become of each wall time: its instant and what is wrong with it, null when nothing is. Writes nothing. p_missing says what becomes of times that a clock change skips: ask, later or skip.';
+
+-- schemas/30_scheduling/82_create_series.sql
+create or replace function public.create_series(
+  p_template_id uuid,
+  p_local_starts timestamp[],
+  p_timezone text,
+  p_rule text,
+  p_client_id uuid default null,
+  p_missing text default 'ask',
+  p_only integer[] default null
+)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_me uuid := private.me();
+  v_template public.session_templates := private.series_template(p_template_id, p_local_starts, p_timezone, p_missing);
+  v_client_id uuid;
+  v_time record;
+  v_problems text;
+  v_count integer;
+  v_series_id uuid;
+  v_session_id uuid;
+begin
+  if v_template.coach_id = v_me then
+    if p_client_id is null then
+      perform private.fail(422, 'client_required', 'Say which client the sessions are with.');
+    end if;
+    v_client_id := p_client_id;
+  elsif p_client_id is distinct from v_me and p_client_id is not null then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  else
+    v_client_id := v_me;
+  end if;
+  -- Two series that want the same weeks in another order would wait for each other's; so one comes after the other.
+  perform private.lock_coach_time(v_template.coach_id);
+  select
+    string_agg(
+      format('%s: %s', to_char(p.local_start, 'YYYY-MM-DD HH24:MI'), concat_ws(', ', replace(p.problem, '_', ' '), p.taken_by)),
+      '; ' order by p.ordinal),
+    count(*)
+  into v_problems, v_count
+  from private.series_plan(v_template, p_local_starts, p_timezone, p_missing) as p
+  where p.problem <> 'skipped' and (p_only is null or p.ordinal = any (p_only));
+  if v_problems is not null then
+    perform private.fail(409, 'series_conflict', format('%s of the times cannot be booked. Nothing was.', v_count), v_problems);
+  end if;
+  insert into public.session_series (coach_id, client_id, template_id, rule, timezone, created_by)
+  values (v_template.coach_id, v_client_id, v_template.id, p_rule, p_timezone, v_me)
+  returning id into v_series_id;
+  v_count := 0;
+  for v_time in
+    select * from private.series_plan(v_template, p_local_starts, p_timezone, p_missing) as p
+    where p.problem is null and (p_only is null or p.ordinal = any (p_only)) order by p.ordinal
+  loop
+    if v_template.coach_id <> v_me then
+      -- Once more one by one: what was just written counts against limits per day and week.
+      perform private.check_slot(v_template, v_time.starts_at);
+    end if;
+    insert into public.sessions (coach_id, client_id, title, description, scheduled_at, duration_minutes, template_id, timezone)
+    values (
+      v_template.coach_id, v_client_id, v_template.title, v_template.description, v_time.starts_at,
+      v_template.default_duration_minutes, v_template.id, p_timezone
+    )
+    returning id into v_session_id;
+    insert into public.series_sessions (session_id, series_id, coach_id, client_id, ordinal, local_start)
+    values (v_session_id, v_series_id, v_template.coach_id, v_client_id, v_time.ordinal, v_time.local_start);
+    v_count := v_count + 1;
+  end loop;
+  if v_count = 0 then
+    perform private.fail(422, 'series_invalid', 'None of the times is left to book.');
+  end if;
+  return v_series_id;
+end;
+$$;
+revoke execute on function public.create_series(uuid, timestamp[], text, text, uuid, text, integer[])
+  from public, anon, authenticated, service_role;
+grant execute on function public.create_series(uuid, timestamp[], text, text, uuid, text, integer[]) to authenticated;
+comment on function public.create_series(uuid, timestamp[], text, text, uuid, text, integer[]) is
+  'security definer: a client may not insert sessions. Books every time of a series or nothing, and names what is in the way; p_only picks some by their place. Gives the series'' id.';
+
+-- schemas/30_scheduling/83_series_moves.sql
+-- All from here on.
+
+create or replace function private.series_from(p_session_id uuid, p_coach_only boolean)
+returns setof public.sessions
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_place public.series_sessions;
+begin
+  select * into v_place from public.series_sessions as m
+  where m.session_id = p_session_id and (m.coach_id = private.me() or (m.client_id = private.me() and not p_coach_only));
+  if v_place.session_id is null then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  end if;
+  perform private.lock_coach_time(v_place.coach_id);
+  return query
+    select s.* from public.sessions as s
+    join public.series_sessions as m on m.session_id = s.id
+    where m.series_id = v_place.series_id and m.ordinal >= v_place.ordinal and s.status = 'scheduled' and s.scheduled_at > now()
+    order by m.ordinal
+    for no key update of s;
+end;
+$$;
+revoke execute on function private.series_from(uuid, boolean) from public, anon, authenticated, service_role;
+comment on function private.series_from(uuid, boolean) is
+  'security definer: called by definer functions. The sessions of a series from one on that are still ahead, locked in their order after the coach''s time.';
+
+create or replace function public.cancel_series(p_session_id uuid, p_reason text default null)
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_session public.sessions;
+  v_count integer := 0;
+begin
+  for v_session in select * from private.series_from(p_session_id, false) loop
+    perform private.move_session(v_session.id, 'cancelled', p_reason);
+    v_count := v_count + 1;
+  end loop;
+  if v_count = 0 then
+    perform private.fail(409, 'session_state_conflict', 'No session of the series is ahead any more.');
+  end if;
+  return v_count;
+end;
+$$;
+revoke execute on function public.cancel_series(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.cancel_series(uuid, text) to authenticated;
+comment on function public.cancel_series(uuid, text) is
+  'security definer: nobody may update the status of a session. The coach or the client cancels a session of a series and all after it; each by its own terms. Gives their number.';
+
+create or replace function public.move_series(p_session_id uuid, p_starts_at timestamptz, p_missing text default 'ask')
+returns integer
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_zone text;
+  v_shift interval;
+  v_ids uuid[];
+  v_problems text;
+  v_count integer;
+begin
+  if p_starts_at is null or not isfinite(p_starts_at) then
+    perform private.fail(422, 'session_in_past', 'Say when the session starts.');
+  elsif p_missing is null or p_missing not in ('ask', 'later') then
+    perform private.fail(422, 'series_invalid', 'Times that do not exist are asked about, or taken later.');
+  end if;
+  select array_agg(s.id order by s.scheduled_at, s.id) into v_ids from private.series_from(p_session_id, true) as s;
+  if p_session_id = any (v_ids) is not true then
+    perform private.fail(409, 'session_state_conflict', 'The session is not ahead any more.');
+  end if;
+  -- By the clock: who moves a Sunday from 18:00 to 19:00 means 19:00 on every Sunday, whatever the clock does between them.
+  select x.timezone, (p_starts_at at time zone x.timezone) - (s.scheduled_at at time zone x.timezone) into v_zone, v_shift
+  from public.sessions as s
+  join public.series_sessions as m on m.session_id = s.id
+  join public.session_series as x on x.id = m.series_id
+  where s.id = p_session_id;
+  -- They make room for one another first; what is in the way after that is somebody else's.
+  delete from public.coach_blocks as b where b.session_id = any (v_ids);
+  with moved as (
+    select s.*, (s.scheduled_at at time zone v_zone) + v_shift as wall from public.sessions as s where s.id = any (v_ids)
+  ), placed as (
+    select m.*, m.wall at time zone v_zone as starts from moved as m
+  ), problem as (
+    select p.wall, case
+      when p_missing = 'ask' and p.starts at time zone v_zone <> p.wall then 'time does not exist'
+      when p.starts <= now() then 'past'
+      else (
+        select 'taken, ' || coalesce(e.title, replace(b.kind, '_', ' '))
+        from public.coach_blocks as b
+        left join public.sessions as e on e.id = b.session_id
+        where b.coach_id = p.coach_id and (b.expires_at is null or b.expires_at > now()) and b.during && tstzrange(
+          p.starts - make_interval(mins => p.buffer_before_minutes),
+          p.starts + make_interval(mins => p.duration_minutes + p.buffer_after_minutes))
+        order by b.during limit 1)
+    end as what
+    from placed as p
+  )
+  select string_agg(format('%s: %s', to_char(wall, 'YYYY-MM-DD HH24:MI'), what), '; ' order by wall), count(*)
+  into v_problems, v_count
+  from problem where what is not null;
+  if v_problems is not null then
+    perform private.fail(409, 'series_conflict', format('%s of the sessions cannot be moved. Nothing was.', v_count), v_problems);
+  end if;
+  update public.sessions as s
+  set scheduled_at = ((s.scheduled_at at time zone v_zone) + v_shift) at time zone v_zone
+  where s.id = any (v_ids);
+  update public.series_sessions as m set local_start = m.local_start + v_shift where m.session_id = any (v_ids);
+  return cardinality(v_ids);
+end;
+$$;
+revoke execute on function public.move_series(uuid, timestamptz, text) from public, anon, authenticated, service_role;
+grant execute on function public.move_series(uuid, timestamptz, text) to authenticated;
+comment on function public.move_series(uuid, timestamptz, text) is
+  'security definer: nobody may update the time of a session. The coach moves a session of a series to another time, and all after it by as much of the clock; all of them or none, with what is in the way named. Gives their number.';
 
 -- schemas/35_calendars/05_tokens.sql
 -- Tokens that stand in addresses: random, shown once, kept as a hash.
@@ -15783,6 +17203,12 @@ as $$
     ('session_booked', 'session_confirmation', 'session_updates',
       'New booking', '{who} booked “{what}” on {when}.',
       'הזמנה חדשה', 'נקבעה פגישה עם {who}: „{what}”, {when}.'),
+    ('session_requested', 'session_confirmation', 'session_updates',
+      'Somebody asks for a time', '{who} asks for “{what}” on {when}. Please answer.',
+      'בקשה למועד', 'התקבלה בקשה מ{who}: „{what}”, {when}. נא להשיב.'),
+    ('request_declined', 'session_cancelled', 'session_updates',
+      'Not at that time', '{who} cannot offer you “{what}” on {when}.',
+      'הבקשה נדחתה', 'המועד שביקשת אינו מתאים: „{what}”, {when}. התשובה מ{who}.'),
     ('session_planned', 'session_confirmation', 'session_updates',
       'A session for you', '{who} planned “{what}” with you on {when}.',
       'נקבעה לך פגישה', 'נקבעה לך פגישה עם {who}: „{what}”, {when}.'),
@@ -15979,6 +17405,38 @@ revoke execute on function private.sessions_tell() from public, anon, authentica
 drop trigger if exists sessions_tell on public.sessions;
 create trigger sessions_tell after insert or update of status, scheduled_at on public.sessions
 for each row execute function private.sessions_tell();
+
+create or replace function private.booking_requests_tell()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  about jsonb := jsonb_build_object('request_id', new.id);
+  title text;
+begin
+  if not private.acting_as_api() or new.kind <> 'request' then
+    return null;
+  end if;
+  select t.title into title from public.session_templates as t where t.id = new.template_id;
+  if tg_op = 'INSERT' then
+    perform private.tell(
+      new.coach_id, 'session_requested', '/booking-requests/' || new.id, about, private.called(new.client_id), title, new.starts_at);
+  elsif new.status = 'declined' and old.status = 'pending' then
+    perform private.tell(
+      new.client_id, 'request_declined', '/booking-requests/' || new.id, about, private.called(new.coach_id), title, new.starts_at);
+  end if;
+  return null;
+end;
+$$;
+comment on function private.booking_requests_tell() is
+  'security definer: nobody may insert notifications. Trigger: tells the coach that a time is asked for, and the client of a no; a yes is told by the session.';
+revoke execute on function private.booking_requests_tell() from public, anon, authenticated, service_role;
+
+drop trigger if exists booking_requests_tell on public.booking_requests;
+create trigger booking_requests_tell after insert or update of status on public.booking_requests
+for each row execute function private.booking_requests_tell();
 
 create or replace function private.session_attendees_tell()
 returns trigger
