@@ -55,7 +55,6 @@ TOKENS = {"token", "account_token"}
 WORDS = {"table": "journal", "emoji": "👍", "provider": "sandbox", "day": "2031-06-01", "country": "GB"}
 # Nor does the caller open these: a signature beside the address does.
 SIGNED = {"/v1/uploads/{upload_id}/content", "/v1/attachments/{attachment_id}/content"}
-WORDS = {"table": "journal", "emoji": "👍", "provider": "sandbox"}
 # Somebody who has left still sees the seat that was theirs.
 THEIRS = {("former_member", "group")}
 # An empty list tells as little as a 404.
