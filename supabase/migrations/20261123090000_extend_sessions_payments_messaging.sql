@@ -8136,11 +8136,16 @@ create table if not exists private.gateway_secrets (
   api_key text,
   webhook_secret text,
   previous_webhook_secret text,
+  webhook_token text,
   created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now()
+  updated_at timestamptz not null default now(),
+  constraint gateway_secrets_sealed check (
+    coalesce(api_key, 'sealed:') like 'sealed:%' and coalesce(webhook_secret, 'sealed:') like 'sealed:%'
+    and coalesce(previous_webhook_secret, 'sealed:') like 'sealed:%' and coalesce(webhook_token, 'sealed:') like 'sealed:%')
 );
 comment on table private.gateway_secrets is
-  'API key and webhook secrets of a gateway account. No webhook secret: the webhook address answers 404, as if it were not there.';
+  'API key and webhook secrets of a gateway account, sealed by the server with a key that the database does not have. No webhook secret: the webhook address answers 404, as if it were not there.';
+comment on column private.gateway_secrets.webhook_token is 'What the address for notices ends with, where a page has to carry that address.';
 comment on column private.gateway_secrets.previous_webhook_secret is 'Still accepted while a secret is being changed.';
 
 revoke all on private.gateway_secrets from public, anon, authenticated, service_role;
@@ -8193,6 +8198,80 @@ create trigger webhook_events_touch before update on public.webhook_events
 drop trigger if exists webhook_events_keep on public.webhook_events;
 create trigger webhook_events_keep before delete on public.webhook_events
   for each row execute function private.refuse_money_delete();
+
+-- schemas/40_billing/16_gateway_alerts.sql
+-- What somebody has to look at: an outcome that stays unknown, a gateway that is away, money that fits nothing.
+create table if not exists public.gateway_alerts (
+  id uuid primary key default gen_random_uuid(),
+  gateway_account_id uuid not null references public.gateway_accounts (id) on delete restrict,
+  practice_id uuid not null references public.practices (id) on delete restrict,
+  kind text not null,
+  subject_id uuid,
+  detail text not null,
+  closed_at timestamptz,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+comment on table public.gateway_alerts is
+  'Open questions between the books and a gateway. At most one is open per account, kind and subject; what answers it closes it.';
+comment on column public.gateway_alerts.kind is
+  'outcome_unknown, gateway_unreachable, unknown_state, does_not_fit, stray_charge or not_reconciled.';
+comment on column public.gateway_alerts.subject_id is 'The intent, refund, payment or reconciliation it is about; null where it is the account.';
+
+create unique index if not exists gateway_alerts_open_once
+  on public.gateway_alerts (gateway_account_id, kind, (coalesce(subject_id, gateway_account_id))) where closed_at is null;
+create index if not exists gateway_alerts_account_idx on public.gateway_alerts (gateway_account_id);
+create index if not exists gateway_alerts_practice_idx on public.gateway_alerts (practice_id, created_at desc, id desc);
+
+revoke all on public.gateway_alerts from public, anon, authenticated, service_role;
+grant select on public.gateway_alerts to authenticated, service_role;
+
+alter table public.gateway_alerts enable row level security;
+drop policy if exists gateway_alerts_select_practice on public.gateway_alerts;
+create policy gateway_alerts_select_practice on public.gateway_alerts for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]));
+comment on policy gateway_alerts_select_practice on public.gateway_alerts is 'The people of a practice see what its gateway leaves open.';
+drop policy if exists gateway_alerts_select_admin on public.gateway_alerts;
+create policy gateway_alerts_select_admin on public.gateway_alerts for select to authenticated
+  using ((select private.i_am_admin()));
+comment on policy gateway_alerts_select_admin on public.gateway_alerts is 'An admin sees every alert.';
+
+drop trigger if exists gateway_alerts_touch on public.gateway_alerts;
+create trigger gateway_alerts_touch before update on public.gateway_alerts
+  for each row execute function private.touch_updated_at();
+drop trigger if exists gateway_alerts_kept on public.gateway_alerts;
+create trigger gateway_alerts_kept before delete on public.gateway_alerts
+  for each row execute function private.refuse_money_delete();
+
+create or replace function private.open_gateway_alert(p_account_id uuid, p_kind text, p_subject_id uuid, p_detail text) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_practice uuid := (select g.practice_id from public.gateway_accounts g where g.id = p_account_id);
+begin
+  if v_practice is null then return; end if;
+  insert into public.gateway_alerts (gateway_account_id, practice_id, kind, subject_id, detail)
+  values (p_account_id, v_practice, p_kind, p_subject_id, left(p_detail, 500))
+  on conflict do nothing;
+  -- Told once, when it is opened; who looks later sees it in the list.
+  if found then
+    perform private.tell(m.user_id, 'gateway_alert', '/gateway-alerts', jsonb_build_object('kind', p_kind, 'subject_id', p_subject_id),
+      null, left(p_detail, 200))
+    from public.practice_members m where m.practice_id = v_practice and m.role = 'owner';
+  end if;
+end $$;
+comment on function private.open_gateway_alert(uuid, text, uuid, text) is
+  'security definer: writes rows that nobody may write. Opens an alert unless it is open, and tells the owners of the practice once.';
+revoke execute on function private.open_gateway_alert(uuid, text, uuid, text) from public, anon, authenticated, service_role;
+
+create or replace function private.close_gateway_alerts(p_account_id uuid, p_subject_id uuid) returns void
+  language sql security definer set search_path = '' as $$
+  update public.gateway_alerts set closed_at = now()
+  where gateway_account_id = p_account_id and closed_at is null
+    and (subject_id = p_subject_id or (subject_id is null and kind = 'gateway_unreachable'))
+$$;
+comment on function private.close_gateway_alerts(uuid, uuid) is
+  'security definer: writes rows that nobody may write. The gateway has spoken of the subject, so it is reached again and the question is answered.';
+revoke execute on function private.close_gateway_alerts(uuid, uuid) from public, anon, authenticated, service_role;
 
 -- schemas/40_billing/16_tax_rules.sql
 -- Rates and thresholds that the law moves: dated data, so that a document is judged by the rule of its own day.
@@ -9001,6 +9080,10 @@ create table if not exists public.payment_methods (
   practice_id uuid references public.practices (id) on delete restrict,
   gateway_account_id uuid references public.gateway_accounts (id) on delete restrict,
   detached_at timestamptz,
+  provider_customer_id text,
+  consented_at timestamptz,
+  consent_text text,
+  off_session boolean not null default false,
   unique (user_id, provider, provider_method_id),
   constraint payment_methods_last4_digits check (last4 ~ '^[0-9]{4}$'),
   constraint payment_methods_exp_year_sane check (exp_year between 2000 and 2200),
@@ -9008,6 +9091,7 @@ create table if not exists public.payment_methods (
 );
 comment on table public.payment_methods is 'Saved ways to pay of a person, at one gateway account each.';
 comment on column public.payment_methods.provider_method_id is 'The gateway''s token for it. API roles cannot read it.';
+comment on column public.payment_methods.off_session is 'Its owner consented, in the words of consent_text, to being charged while away.';
 comment on column public.payment_methods.detached_at is 'Set when its owner removed it; the row stays, since payments name it.';
 
 create unique index if not exists payment_methods_nameless_once
@@ -9020,8 +9104,8 @@ create index if not exists payment_methods_gateway_account_idx on public.payment
 revoke all on public.payment_methods from public, anon, authenticated, service_role;
 grant select, insert, update on public.payment_methods to service_role;
 grant select (id, user_id, type, provider, last4, exp_month, exp_year, brand, is_default, created_at, updated_at, practice_id,
-  gateway_account_id, detached_at) on public.payment_methods to authenticated;
-grant update (is_default, detached_at) on public.payment_methods to authenticated;
+  gateway_account_id, detached_at, consented_at, consent_text, off_session) on public.payment_methods to authenticated;
+grant update (is_default, detached_at, off_session) on public.payment_methods to authenticated;
 
 alter table public.payment_methods enable row level security;
 drop policy if exists payment_methods_select_owner on public.payment_methods;
@@ -9049,6 +9133,9 @@ begin
     new.practice_id := (select g.practice_id from public.gateway_accounts g where g.id = new.gateway_account_id);
   end if;
   if tg_op = 'UPDATE' then
+    if new.off_session and not old.off_session and private.acting_as_api() then
+      perform private.fail(409, 'consent_needed', 'Consent is given with its words, when a card is kept.', 'Save the card again.');
+    end if;
     if old.detached_at is not null and new.detached_at is distinct from old.detached_at and private.acting_as_api() then
       perform private.fail(409, 'method_detached', 'A way to pay that was removed does not come back.', 'Save it again.');
     end if;
@@ -9110,6 +9197,10 @@ create table if not exists public.payment_intents (
   page_url text,
   page_expires_at timestamptz,
   last_charge_id text,
+  off_session boolean not null default false,
+  capture_requested_at timestamptz,
+  capture_amount_cents integer,
+  cancel_requested_at timestamptz,
   constraint payment_intents_channel_known check (channel in ('direct', 'hosted')),
   constraint payment_intents_capture_known check (capture_method in ('automatic', 'manual')),
   constraint payment_intents_currency_known check (private.is_currency(currency)),
@@ -9127,6 +9218,8 @@ comment on column public.payment_intents.provider_status is 'What the gateway it
 comment on column public.payment_intents.channel is 'direct = charged by a call of ours; hosted = paid by a person on a page of the gateway''s.';
 comment on column public.payment_intents.amount_capturable_cents is 'Held at the card''s issuer and not ours yet: to be captured or let go.';
 comment on column public.payment_intents.page_url is 'Lets its holder pay, so no API role can read it. Emptied at the end.';
+comment on column public.payment_intents.capture_requested_at is 'The coach wants what is held; asked of the gateway until it has answered.';
+comment on column public.payment_intents.cancel_requested_at is 'What is held is to be let go; canceled only once the gateway says so.';
 comment on column public.payment_intents.last_charge_id is 'The newest attempt that the gateway told of. Another one there is news; the same is not.';
 comment on column public.payment_intents.outcome_unknown_since is 'A call was sent and its answer lost. Never retried blindly: looked up at next_check_at.';
 
@@ -9144,7 +9237,7 @@ revoke all on public.payment_intents from public, anon, authenticated, service_r
 grant select, insert, update on public.payment_intents to service_role;
 grant select (id, user_id, amount_cents, currency, status, payment_method_id, created_at, updated_at, practice_id, invoice_id,
   gateway_account_id, provider, next_action, last_error_code, last_error_message, outcome_unknown_since, succeeded_at, canceled_at,
-  channel, capture_method, amount_capturable_cents, page_expires_at)
+  channel, capture_method, amount_capturable_cents, page_expires_at, off_session, capture_requested_at, cancel_requested_at)
   on public.payment_intents to authenticated;
 
 alter table public.payment_intents enable row level security;
@@ -11019,6 +11112,9 @@ begin
        and m.user_id = v_intent.user_id and m.gateway_account_id = v_intent.gateway_account_id and m.detached_at is null) then
     perform private.fail(404, 'not_found', 'There is no such thing here.');
   end if;
+  if exists (select from public.payment_methods m where m.id = p_method_id and private.method_expired(m.exp_month, m.exp_year)) then
+    perform private.fail(409, 'method_expired', 'The card is past its month.', 'Save another one.');
+  end if;
   select * into v_invoice from public.invoices i where i.id = v_intent.invoice_id;
   if found and (v_invoice.status <> 'pending' or private.invoice_balance(v_invoice) < v_intent.amount_cents) then
     perform private.fail(409, 'invoice_not_open', 'The invoice no longer needs this amount.', 'Begin another payment.');
@@ -11083,7 +11179,8 @@ end $$;
 comment on function public.record_intent_page(uuid, text, text, timestamptz) is
   'security definer: moves guarded rows for the service. The gateway has opened its page for the payer. Repeating it changes nothing.';
 
-create or replace function public.record_intent_unknown(p_intent_id uuid, p_message text) returns void
+create or replace function public.record_intent_unknown(p_intent_id uuid, p_message text, p_reason text default 'outcome_unknown')
+  returns void
   language plpgsql security definer set search_path = '' as $$
 declare
   v_intent constant public.payment_intents := private.lock_intent(p_intent_id);
@@ -11093,8 +11190,20 @@ begin
     next_check_at = now() + private.check_backoff(check_attempts), last_error_message = left(p_message, 500),
     outcome_unknown_since = case when status = 'processing' then coalesce(outcome_unknown_since, now()) end
   where id = p_intent_id;
+  case
+    -- One alert for a gateway that is away, however much waits for it.
+    when p_reason = 'gateway_unreachable' then
+      if v_intent.check_attempts >= 2 then
+        perform private.open_gateway_alert(v_intent.gateway_account_id, p_reason, null, p_message);
+      end if;
+    when p_reason in ('unknown_state', 'does_not_fit') then
+      perform private.open_gateway_alert(v_intent.gateway_account_id, p_reason, p_intent_id, p_message);
+    when v_intent.status = 'processing' and v_intent.check_attempts >= 3 then
+      perform private.open_gateway_alert(v_intent.gateway_account_id, 'outcome_unknown', p_intent_id, p_message);
+    else
+  end case;
 end $$;
-comment on function public.record_intent_unknown(uuid, text) is
+comment on function public.record_intent_unknown(uuid, text, text) is
   'security definer: moves guarded rows for the service. A call was sent and its answer is lost: look it up later, never send it again.';
 
 create or replace function private.intent_news(p_intent public.payment_intents, p_snapshot jsonb, p_looked_up boolean) returns text
@@ -11146,7 +11255,7 @@ begin
   end if;
   if v_news <> 'news' then return v_news; end if;
   if v_differs is not null then
-    perform public.record_intent_unknown(p_intent_id, v_differs);
+    perform public.record_intent_unknown(p_intent_id, v_differs, 'does_not_fit');
     return 'incident';
   end if;
   update public.payment_intents set status = v_status, provider_status = p_snapshot ->> 'provider_status',
@@ -11159,6 +11268,7 @@ begin
     check_attempts = case when v_status = status then check_attempts + 1 else 0 end,
     next_check_at = now() + case when v_status = 'processing' then private.check_backoff(check_attempts) else interval '30 minutes' end
   where id = p_intent_id;
+  perform private.close_gateway_alerts(v_intent.gateway_account_id, p_intent_id);
   if v_status = 'succeeded' then
     perform private.book_charge(v_intent, p_snapshot);
   elsif v_status in ('requires_payment_method', 'canceled') then
@@ -11167,6 +11277,11 @@ begin
       failure_code = coalesce(p_snapshot ->> 'error_code', case when v_status = 'canceled' then 'canceled' else 'not_received' end),
       failure_message = left(p_snapshot ->> 'error_message', 500)
     where intent_id = p_intent_id and status = 'pending';
+    if v_intent.off_session and v_status = 'requires_payment_method' and v_intent.status = 'processing' then
+      -- Never charged again unasked: the payer is asked to pay.
+      perform private.tell(v_intent.user_id, 'pay_link', '/invoices/' || v_intent.invoice_id,
+        jsonb_build_object('invoice_id', v_intent.invoice_id), null, private.money_text(v_intent.amount_cents, v_intent.currency));
+    end if;
   end if;
   return 'applied';
 end $$;
@@ -11231,6 +11346,13 @@ begin
   v_intent := private.lock_intent(p_intent_id);
   if v_intent.status = 'canceled' then return; end if;
   if v_intent.status = 'succeeded' then perform private.fail(409, 'intent_closed', 'This intent was paid.', 'Refund the payment instead.'); end if;
+  if v_intent.status = 'processing' and v_intent.amount_capturable_cents > 0 and v_intent.capture_requested_at is null then
+    -- Held money is let go by the gateway, and is gone only once it has said so.
+    update public.payment_intents set cancel_requested_at = coalesce(cancel_requested_at, now()), check_attempts = 0,
+      next_check_at = now() + private.check_backoff(0) where id = p_intent_id;
+    perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', p_intent_id));
+    return;
+  end if;
   if v_intent.status = 'processing' then
     perform private.fail(409, 'payment_in_progress', 'A payment is under way.', 'Wait for its outcome.');
   end if;
@@ -11241,13 +11363,83 @@ begin
   end if;
 end $$;
 comment on function public.cancel_payment_intent(uuid) is 'security definer: payer or coach gives an intent up, here and (by job) at the gateway.';
-revoke execute on function public.record_intent_sent(uuid, text, text, text), public.record_intent_unknown(uuid, text),
+revoke execute on function public.record_intent_sent(uuid, text, text, text), public.record_intent_unknown(uuid, text, text),
   public.record_intent_outcome(uuid, jsonb, boolean), public.record_attempt_refused(uuid, text, text),
   public.record_intent_page(uuid, text, text, timestamptz), public.cancel_payment_intent(uuid) from public, anon, authenticated, service_role;
-grant execute on function public.record_intent_sent(uuid, text, text, text), public.record_intent_unknown(uuid, text),
+grant execute on function public.record_intent_sent(uuid, text, text, text), public.record_intent_unknown(uuid, text, text),
   public.record_intent_outcome(uuid, jsonb, boolean), public.record_attempt_refused(uuid, text, text),
   public.record_intent_page(uuid, text, text, timestamptz) to service_role;
 grant execute on function public.cancel_payment_intent(uuid) to authenticated, service_role;
+
+-- schemas/40_billing/73_hold.sql
+-- Money that is held: taken, in whole or part, or let go. And charges while the payer is away.
+
+create or replace function public.begin_capture(p_intent_id uuid, p_amount_cents integer default null) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_intent public.payment_intents;
+begin
+  perform from public.payment_intents i where i.id = p_intent_id
+    and (not private.acting_as_api() or i.practice_id = any ((select private.my_practice_ids())::uuid[]));
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  v_intent := private.lock_intent(p_intent_id);
+  if v_intent.status <> 'processing' or v_intent.amount_capturable_cents = 0 or v_intent.cancel_requested_at is not null then
+    perform private.fail(409, 'nothing_held', 'Nothing is held for this intent.');
+  end if;
+  if v_intent.capture_requested_at is not null then
+    if coalesce(p_amount_cents, v_intent.capture_amount_cents) is distinct from v_intent.capture_amount_cents then
+      perform private.fail(409, 'capture_requested', 'Another sum is being taken already.');
+    end if;
+    return;
+  end if;
+  if coalesce(p_amount_cents, 1) not between 1 and v_intent.amount_capturable_cents then
+    perform private.fail(422, 'amount_out_of_range', 'That is more than is held.', format('%s is held.', v_intent.amount_capturable_cents));
+  end if;
+  update public.payment_intents set capture_requested_at = now(), capture_amount_cents = coalesce(p_amount_cents, amount_capturable_cents),
+    check_attempts = 0, next_check_at = now() + private.check_backoff(0)
+  where id = p_intent_id;
+end $$;
+comment on function public.begin_capture(uuid, integer) is
+  'security definer: a coach takes what is held for her practice, all of it unless a sum is said. The wish is there before the gateway is asked.';
+
+create or replace function public.begin_off_session_charge(p_invoice_id uuid) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice public.invoices;
+  v_account uuid;
+  v_method uuid;
+  v_intent uuid;
+begin
+  select * into v_invoice from public.invoices i where i.id = p_invoice_id
+    and (not private.acting_as_api() or i.practice_id = any ((select private.my_practice_ids())::uuid[]));
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  select g.id into v_account from public.gateway_accounts g where g.practice_id = v_invoice.practice_id and g.disabled_at is null
+    order by g.is_default desc, g.created_at, g.id limit 1;
+  select m.id into v_method from public.payment_methods m
+    where m.user_id = v_invoice.user_id and m.gateway_account_id = v_account and m.off_session and m.detached_at is null
+      and not private.method_expired(m.exp_month, m.exp_year)
+    order by m.is_default desc, m.created_at desc limit 1;
+  if v_method is null then
+    perform private.fail(409, 'no_consented_method', 'The client has saved no card that may be charged while the client is away.',
+      'Send the client the pay link.');
+  end if;
+  v_intent := public.begin_payment_intent(p_invoice_id);
+  update public.payment_intents set off_session = true, payment_method_id = v_method where id = v_intent;
+  return v_intent;
+end $$;
+comment on function public.begin_off_session_charge(uuid) is
+  'security definer: a coach, or the service after a session, charges the card that the client consented to. Returns the intent; the attempt follows once the gateway knows it.';
+
+create or replace function private.method_expired(p_month integer, p_year integer) returns boolean
+  language sql stable set search_path = '' as $$
+  select coalesce(make_date(p_year, p_month, 1) + interval '1 month' <= now(), false)
+$$;
+comment on function private.method_expired(integer, integer) is 'Whether a card is past the month that it is good for; false where that is not known.';
+revoke execute on function private.method_expired(integer, integer) from public, anon, authenticated, service_role;
+
+revoke execute on function public.begin_capture(uuid, integer), public.begin_off_session_charge(uuid)
+  from public, anon, authenticated, service_role;
+grant execute on function public.begin_capture(uuid, integer), public.begin_off_session_charge(uuid) to authenticated, service_role;
 
 -- schemas/40_billing/74_refund.sql
 -- Refunds: decided by the coach, sent by the service, and told by the gateway as late as it likes.
@@ -11298,7 +11490,10 @@ begin
     check_attempts = check_attempts + 1, next_check_at = now() + private.check_backoff(check_attempts)
   where id = p_refund_id and provider_refund_id is null
     and (status = 'pending' or (status = 'processing' and next_check_at <= now()));
-  return found;
+  if not found then return false; end if;
+  perform private.open_gateway_alert(p.gateway_account_id, 'outcome_unknown', r.id, 'What became of a refund is not known.')
+  from public.payment_refunds r join public.payments p on p.id = r.payment_id where r.id = p_refund_id and r.check_attempts >= 4;
+  return true;
 end $$;
 comment on function public.begin_refund_call(uuid) is
   'security definer: moves guarded rows for the service. True for the one caller that may now send this refund.';
@@ -11331,6 +11526,7 @@ begin
     processed_at = case when v_status in ('succeeded', 'failed') then now() else processed_at end,
     outcome_unknown_since = null, next_check_at = now() + private.check_backoff(check_attempts)
   where id = p_refund_id;
+  perform private.close_gateway_alerts((select p.gateway_account_id from public.payments p where p.id = v_refund.payment_id), p_refund_id);
   return 'applied';
 end $$;
 comment on function public.record_refund_outcome(uuid, jsonb) is
@@ -11367,6 +11563,51 @@ revoke execute on function public.request_refund(uuid, integer, text, text), pub
 grant execute on function public.request_refund(uuid, integer, text, text) to authenticated, service_role;
 grant execute on function public.begin_refund_call(uuid), public.record_refund_outcome(uuid, jsonb),
   public.record_refund_news(uuid, jsonb) to service_role;
+
+-- schemas/40_billing/75_refund_session.sql
+-- A cancelled session gives each of its people back what that person paid beyond what is owed by the terms of the seat.
+
+create or replace function public.refund_cancelled_session(p_session_id uuid) returns setof uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_seat record;
+  v_part record;
+  v_left bigint;
+  v_given bigint;
+  v_key text;
+begin
+  perform from public.sessions s join public.practice_members m on m.user_id = s.coach_id where s.id = p_session_id
+    and (not private.acting_as_api() or m.practice_id = any ((select private.my_practice_ids())::uuid[]));
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  for v_seat in
+    select o.id, o.owed_cents, l.invoice_id, l.line_total_cents::numeric * i.total_amount_cents / nullif(i.subtotal_cents, 0) as gross
+    from public.seat_outcomes o
+    join public.invoice_line_items l on l.attendee_id = o.attendee_id and l.released_at is null
+    join public.invoices i on i.id = l.invoice_id and i.finalized_at is not null and i.status <> 'canceled'
+    where o.session_id = p_session_id and o.kind = 'cancelled' and o.undone_at is null
+    order by l.invoice_id, o.id
+  loop
+    v_left := greatest(round(coalesce(v_seat.gross, 0)) - coalesce(v_seat.owed_cents, 0), 0);
+    for v_part in select a.payment_id, a.amount_cents from public.payment_allocations a where a.invoice_id = v_seat.invoice_id
+                  order by a.created_at desc, a.id desc loop
+      exit when v_left = 0;
+      v_key := format('seat:%s:%s', v_seat.id, v_part.payment_id);
+      -- Asked again, what was given back for this seat already counts.
+      select r.amount_cents into v_given from public.payment_refunds r where r.payment_id = v_part.payment_id and r.idempotency_key = v_key;
+      if not found then
+        select least(v_left, v_part.amount_cents, p.amount_cents - p.refund_reserved_cents) into v_given
+          from public.payments p where p.id = v_part.payment_id;
+        continue when v_given <= 0;
+        return next public.request_refund(v_part.payment_id, v_given::integer, 'The session was cancelled.', v_key);
+      end if;
+      v_left := greatest(v_left - v_given, 0);
+    end loop;
+  end loop;
+end $$;
+comment on function public.refund_cancelled_session(uuid) is
+  'security definer: a coach gives the people of a cancelled session back what each paid beyond what is owed for the seat. Returns the new refunds; repeating it gives nothing twice.';
+revoke execute on function public.refund_cancelled_session(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.refund_cancelled_session(uuid) to authenticated, service_role;
 
 -- schemas/40_billing/76_record_manual_payment.sql
 -- Money that came outside any gateway, as the coach says it did.
@@ -11570,6 +11811,123 @@ revoke execute on function public.allocate_to_invoice(uuid, uuid, integer), publ
 grant execute on function public.allocate_to_invoice(uuid, uuid, integer), public.release_from_invoice(uuid, uuid, integer),
   public.undo_payment(uuid, text) to authenticated, service_role;
 
+-- schemas/40_billing/77_payment_method_setups.sql
+-- The keeping of a card: the wish is there before the gateway is asked, with what its owner agreed to.
+create table if not exists public.payment_method_setups (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references public.users (id) on delete cascade,
+  practice_id uuid not null references public.practices (id) on delete restrict,
+  gateway_account_id uuid not null references public.gateway_accounts (id) on delete restrict,
+  status public.payment_intent_status not null default 'requires_payment_method',
+  consent_text text not null,
+  off_session boolean not null default false,
+  is_default boolean not null default false,
+  customer_id text,
+  provider_setup_id text,
+  provider_checkout_id text,
+  payment_method_id uuid references public.payment_methods (id) on delete set null,
+  next_action jsonb,
+  last_error_code text,
+  last_error_message text,
+  next_check_at timestamptz,
+  check_attempts integer not null default 0,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint payment_method_setups_consent_length check (char_length(consent_text) between 1 and 1000)
+);
+comment on table public.payment_method_setups is
+  'Wishes to keep a card, each with the consent that was given. A setup that succeeded names the saved way to pay.';
+comment on column public.payment_method_setups.off_session is 'Its owner agreed that the practice charges it while the owner is away.';
+comment on column public.payment_method_setups.customer_id is 'Whom the gateway keeps cards for; the same for all setups of a person at one account.';
+
+create index if not exists payment_method_setups_user_idx on public.payment_method_setups (user_id, created_at desc);
+create index if not exists payment_method_setups_practice_idx on public.payment_method_setups (practice_id);
+create index if not exists payment_method_setups_account_idx on public.payment_method_setups (gateway_account_id, user_id);
+create index if not exists payment_method_setups_method_idx on public.payment_method_setups (payment_method_id);
+create index if not exists payment_method_setups_due_idx on public.payment_method_setups (next_check_at) where next_check_at is not null;
+
+revoke all on public.payment_method_setups from public, anon, authenticated, service_role;
+grant select, update on public.payment_method_setups to service_role;
+grant select (id, user_id, practice_id, status, consent_text, off_session, is_default, payment_method_id, next_action, last_error_code,
+  last_error_message, created_at, updated_at) on public.payment_method_setups to authenticated;
+
+alter table public.payment_method_setups enable row level security;
+drop policy if exists payment_method_setups_select_owner on public.payment_method_setups;
+create policy payment_method_setups_select_owner on public.payment_method_setups for select to authenticated
+  using (user_id = (select private.me()));
+comment on policy payment_method_setups_select_owner on public.payment_method_setups is 'A person sees the person''s own wishes and consents.';
+
+drop trigger if exists payment_method_setups_touch on public.payment_method_setups;
+create trigger payment_method_setups_touch before update on public.payment_method_setups
+  for each row execute function private.touch_updated_at();
+
+create or replace function public.begin_method_setup(p_practice_id uuid, p_consent_text text, p_off_session boolean default false,
+  p_is_default boolean default false) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_account constant uuid := public.payment_gateway_of(p_practice_id);
+  v_id uuid;
+begin
+  insert into public.payment_method_setups (user_id, practice_id, gateway_account_id, consent_text, off_session, is_default, next_check_at,
+    customer_id)
+  values (private.me(), p_practice_id, v_account, coalesce(btrim(p_consent_text), ''), p_off_session, p_is_default,
+    now() + private.check_backoff(0),
+    (select s.customer_id from public.payment_method_setups s where s.gateway_account_id = v_account and s.user_id = private.me()
+       and s.customer_id is not null order by s.created_at desc limit 1))
+  returning id into v_id;
+  return v_id;
+end $$;
+comment on function public.begin_method_setup(uuid, text, boolean, boolean) is
+  'security definer: a client of a practice wishes to keep a card with it, and consents to a text. Returns the setup, before the gateway is asked.';
+
+create or replace function public.record_method_setup(p_setup_id uuid, p_snapshot jsonb) returns text
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_setup public.payment_method_setups;
+  v_saved constant jsonb := nullif(p_snapshot -> 'saved', 'null'::jsonb);
+  v_status constant public.payment_intent_status := p_snapshot ->> 'status';
+  v_method uuid;
+begin
+  select * into v_setup from public.payment_method_setups s where s.id = p_setup_id for no key update;
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  if v_setup.status in ('succeeded', 'canceled') and v_status <> 'succeeded' or v_setup.payment_method_id is not null then return 'unchanged'; end if;
+  if v_saved is not null then
+    insert into public.payment_methods as m (user_id, type, provider, provider_method_id, last4, exp_month, exp_year, brand, is_default,
+      gateway_account_id, provider_customer_id, consented_at, consent_text, off_session)
+    select v_setup.user_id, 'credit_card', g.provider, v_saved ->> 'provider_method_id', v_saved ->> 'last4',
+      (v_saved ->> 'exp_month')::integer, (v_saved ->> 'exp_year')::integer, v_saved ->> 'brand', v_setup.is_default, g.id,
+      v_saved ->> 'customer_id', v_setup.created_at, v_setup.consent_text, v_setup.off_session
+    from public.gateway_accounts g where g.id = v_setup.gateway_account_id
+    on conflict (user_id, provider, provider_method_id) do update set consented_at = excluded.consented_at,
+      consent_text = excluded.consent_text, off_session = excluded.off_session
+    returning m.id into v_method;
+  end if;
+  update public.payment_method_setups set status = v_status, payment_method_id = v_method,
+    provider_setup_id = coalesce(p_snapshot ->> 'provider_setup_id', provider_setup_id),
+    next_action = nullif(p_snapshot -> 'next_action', 'null'::jsonb), last_error_code = p_snapshot ->> 'error_code',
+    last_error_message = left(p_snapshot ->> 'error_message', 500), check_attempts = check_attempts + 1,
+    -- A page that nobody fills in is asked about for a day, then left alone.
+    next_check_at = case when v_status in ('succeeded', 'canceled') or created_at < now() - interval '1 day' then null
+      else now() + private.check_backoff(check_attempts) end
+  where id = p_setup_id;
+  return 'applied';
+end $$;
+comment on function public.record_method_setup(uuid, jsonb) is
+  'security definer: moves guarded rows for the service. What the gateway says of a setup; once it succeeded the card is a saved way to pay.';
+
+create or replace function public.record_setup_sent(p_setup_id uuid, p_customer_id text, p_checkout_id text default null) returns void
+  language sql security definer set search_path = '' as $$
+  update public.payment_method_setups set customer_id = coalesce(customer_id, p_customer_id),
+    provider_checkout_id = coalesce(p_checkout_id, provider_checkout_id) where id = p_setup_id
+$$;
+comment on function public.record_setup_sent(uuid, text, text) is
+  'security definer: moves guarded rows for the service. Whom the gateway keeps the card for, and the page it opened.';
+
+revoke execute on function public.begin_method_setup(uuid, text, boolean, boolean), public.record_method_setup(uuid, jsonb),
+  public.record_setup_sent(uuid, text, text) from public, anon, authenticated, service_role;
+grant execute on function public.begin_method_setup(uuid, text, boolean, boolean) to authenticated;
+grant execute on function public.record_method_setup(uuid, jsonb), public.record_setup_sent(uuid, text, text) to service_role;
+
 -- schemas/40_billing/78_inbox.sql
 -- The inbox of webhooks and the list of what must be asked again.
 
@@ -11621,7 +11979,13 @@ create or replace function public.take_due_checks(p_limit integer default 50) re
     where e.handled_at is null and e.received_at < now() - interval '2 minutes' and e.attempts < 20
     order by e.received_at limit p_limit
   )
-  select * from intents union all select * from refunds union all select * from events
+  , setups as (
+    update public.payment_method_setups s set next_check_at = now() + interval '1 minute'
+    where s.id in (select x.id from public.payment_method_setups x where x.next_check_at <= now()
+                   order by x.next_check_at limit p_limit for no key update skip locked)
+    returning 'setup', s.id
+  )
+  select * from intents union all select * from refunds union all select * from events union all select * from setups
 $$;
 comment on function public.take_due_checks(integer) is
   'security definer: moves guarded rows for the service. What the repair has to ask the gateway about now, and events that nobody handled.';
@@ -11634,7 +11998,7 @@ grant execute on function public.receive_webhook(uuid, text, text, timestamptz, 
 -- schemas/40_billing/80_gateway_account_functions.sql
 create or replace function public.add_gateway_account(p_provider text, p_display_name text, p_webhook_token_hash text,
   p_api_key text, p_webhook_secret text, p_external_id text default null, p_public_key text default null,
-  p_is_live boolean default false) returns uuid
+  p_is_live boolean default false, p_webhook_token text default null, p_options jsonb default '{}') returns uuid
   language plpgsql security definer set search_path = '' as $$
 declare
   v_practice_id uuid := (select m.practice_id from public.practice_members m where m.user_id = private.me() and m.role = 'owner');
@@ -11643,15 +12007,16 @@ begin
   if v_practice_id is null then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
   perform from public.practices p where p.id = v_practice_id for no key update;
   insert into public.gateway_accounts (practice_id, provider, display_name, external_id, public_key, is_live, webhook_token_hash,
-    created_by, is_default)
-  values (v_practice_id, p_provider, p_display_name, p_external_id, p_public_key, p_is_live, p_webhook_token_hash, private.me(),
+    metadata, created_by, is_default)
+  values (v_practice_id, p_provider, p_display_name, p_external_id, p_public_key, p_is_live, p_webhook_token_hash,
+    coalesce(p_options, '{}'), private.me(),
     not exists (select from public.gateway_accounts g where g.practice_id = v_practice_id and g.is_default and g.disabled_at is null))
   returning id into v_id;
-  insert into private.gateway_secrets (account_id, api_key, webhook_secret)
-  values (v_id, nullif(p_api_key, ''), nullif(p_webhook_secret, ''));
+  insert into private.gateway_secrets (account_id, api_key, webhook_secret, webhook_token)
+  values (v_id, nullif(p_api_key, ''), nullif(p_webhook_secret, ''), nullif(p_webhook_token, ''));
   return v_id;
 end $$;
-comment on function public.add_gateway_account(text, text, text, text, text, text, text, boolean) is
+comment on function public.add_gateway_account(text, text, text, text, text, text, text, boolean, text, jsonb) is
   'security definer: writes secrets that nobody may read. The owner of a practice ties it to a gateway; the first one is the default.';
 
 create or replace function public.disable_gateway_account(p_account_id uuid) returns void
@@ -11687,9 +12052,9 @@ comment on function public.payment_gateway_of(uuid) is
 
 revoke execute on function public.payment_gateway_of(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.payment_gateway_of(uuid) to authenticated;
-revoke execute on function public.add_gateway_account(text, text, text, text, text, text, text, boolean),
+revoke execute on function public.add_gateway_account(text, text, text, text, text, text, text, boolean, text, jsonb),
   public.disable_gateway_account(uuid) from public, anon, authenticated, service_role;
-grant execute on function public.add_gateway_account(text, text, text, text, text, text, text, boolean),
+grant execute on function public.add_gateway_account(text, text, text, text, text, text, text, boolean, text, jsonb),
   public.disable_gateway_account(uuid) to authenticated;
 
 create or replace function public.set_webhook_secret(p_account_id uuid, p_secret text) returns void
@@ -11703,6 +12068,138 @@ comment on function public.set_webhook_secret(uuid, text) is
   'security definer: writes secrets that nobody may read. The gateway has told what it signs the account''s events with; the one before still holds.';
 revoke execute on function public.set_webhook_secret(uuid, text) from public, anon, authenticated, service_role;
 grant execute on function public.set_webhook_secret(uuid, text) to service_role;
+
+-- schemas/40_billing/82_reconciliations.sql
+-- Comparing the books with the gateway's own list, and what was found each time.
+create table if not exists public.reconciliations (
+  id uuid primary key default gen_random_uuid(),
+  gateway_account_id uuid not null references public.gateway_accounts (id) on delete restrict,
+  practice_id uuid not null references public.practices (id) on delete restrict,
+  since timestamptz not null,
+  until timestamptz not null,
+  rows_there integer not null,
+  rows_here integer not null,
+  matched integer not null,
+  findings jsonb not null,
+  verify_seconds_p50 double precision,
+  verify_seconds_p99 double precision,
+  created_at timestamptz not null default now(),
+  constraint reconciliations_findings_list check (jsonb_typeof(findings) = 'array')
+);
+comment on table public.reconciliations is
+  'One row for each comparison of an account with its gateway. Completeness is matched / rows_there.';
+comment on column public.reconciliations.findings is
+  'Differences: {kind, subject, provider_id, ours, theirs}. Kinds: missing_here, missing_there, amount, currency, status, duplicate, late, wrong_charge.';
+comment on column public.reconciliations.verify_seconds_p50 is 'How long after money moved it was found to stand in the books the same.';
+
+create index if not exists reconciliations_practice_idx on public.reconciliations (practice_id, created_at desc, id desc);
+create index if not exists reconciliations_account_idx on public.reconciliations (gateway_account_id, created_at desc);
+
+revoke all on public.reconciliations from public, anon, authenticated, service_role;
+grant select on public.reconciliations to authenticated, service_role;
+
+alter table public.reconciliations enable row level security;
+drop policy if exists reconciliations_select_practice on public.reconciliations;
+create policy reconciliations_select_practice on public.reconciliations for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]));
+comment on policy reconciliations_select_practice on public.reconciliations is 'The people of a practice see how its books compare with the gateway.';
+drop policy if exists reconciliations_select_admin on public.reconciliations;
+create policy reconciliations_select_admin on public.reconciliations for select to authenticated
+  using ((select private.i_am_admin()));
+comment on policy reconciliations_select_admin on public.reconciliations is 'An admin sees every reconciliation.';
+
+drop trigger if exists reconciliations_kept on public.reconciliations;
+create trigger reconciliations_kept before delete on public.reconciliations
+  for each row execute function private.refuse_money_delete();
+
+create or replace function private.gateway_differences(p_account_id uuid, p_since timestamptz, p_until timestamptz, p_rows jsonb,
+  p_late interval) returns table (subject text, ours_id uuid, provider_id text, found text, ours text, theirs text, moved_at timestamptz)
+  language sql stable security definer set search_path = '' as $$
+  with listed as materialized (
+    select r.*, row_number() over (partition by r.kind, r.provider_id order by r.at) as copy
+    from jsonb_to_recordset(p_rows) as r (kind text, provider_id text, amount_cents bigint, currency text, status text, at timestamptz,
+      charge_id text)
+  ), booked as materialized (
+    select 'charge' as kind, p.id, p.provider_transaction_id as provider_id, p.amount_cents::bigint as amount_cents, p.currency,
+      case p.status when 'refunded' then 'paid' else p.status::text end as status, coalesce(p.paid_at, p.updated_at) as booked_at,
+      p.created_at, null::text as charge_id
+    from public.payments p where p.gateway_account_id = p_account_id and p.provider_transaction_id is not null
+    union all
+    select 'refund', r.id, r.provider_refund_id, r.amount_cents, r.currency, r.status::text, coalesce(r.processed_at, r.updated_at),
+      r.created_at, p.provider_transaction_id
+    from public.payment_refunds r join public.payments p on p.id = r.payment_id
+    where p.gateway_account_id = p_account_id and r.provider_refund_id is not null
+  ), pairs as (
+    select coalesce(t.kind, h.kind) as kind, coalesce(t.provider_id, h.provider_id) as provider_id, h.id as ours_id, t.at as moved_at,
+      t.amount_cents as their_amount, h.amount_cents as our_amount, t.currency as their_currency, h.currency as our_currency,
+      t.status as their_status, h.status as our_status, t.charge_id as their_charge, h.charge_id as our_charge,
+      h.booked_at, h.created_at, coalesce(t.copy, 1) as copy, t.provider_id is not null as there, h.id is not null as here
+    from listed t full join booked h on h.kind = t.kind and h.provider_id = t.provider_id
+  )
+  select p.kind, p.ours_id, p.provider_id, d.found, d.ours, d.theirs, p.moved_at
+  from pairs p
+  -- The first that applies names the difference; those after it would be its shadows.
+  cross join lateral (select * from (values
+    (1, p.there and p.copy > 1, 'duplicate', null, p.copy::text),
+    (2, p.there and not p.here and p.their_status in ('paid', 'succeeded'), 'missing_here', null, p.their_amount::text),
+    (3, not p.there and p.our_status in ('paid', 'succeeded') and p.booked_at between p_since and p_until, 'missing_there',
+      p.our_amount::text, null),
+    (4, p.there and p.here and p.their_currency <> p.our_currency, 'currency', p.our_currency, p.their_currency),
+    (5, p.there and p.here and p.their_charge <> p.our_charge, 'wrong_charge', p.our_charge, p.their_charge),
+    (6, p.there and p.here and p.their_status <> p.our_status, 'status', p.our_status, p.their_status),
+    (7, p.there and p.here and p.their_amount <> p.our_amount and p.our_status in ('paid', 'succeeded'), 'amount',
+      p.our_amount::text, p.their_amount::text),
+    (8, p.there and p.here and p.our_status in ('paid', 'succeeded') and p.booked_at > p.moved_at + p_late, 'late',
+      p.booked_at::text, p.moved_at::text),
+    (9, p.there and p.here, 'same', null, null)
+  ) as c (rank, applies, found, ours, theirs) where c.applies order by c.rank limit 1) d
+$$;
+comment on function private.gateway_differences(uuid, timestamptz, timestamptz, jsonb, interval) is
+  'security definer: compares the books of an account with the gateway''s list, whoever asks; one row per movement, found = same where they agree.';
+revoke execute on function private.gateway_differences(uuid, timestamptz, timestamptz, jsonb, interval)
+  from public, anon, authenticated, service_role;
+
+create or replace function public.reconcile_gateway(p_account_id uuid, p_since timestamptz, p_until timestamptz, p_rows jsonb,
+  p_late interval default interval '1 day') returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_last constant timestamptz := (select max(r.until) from public.reconciliations r where r.gateway_account_id = p_account_id);
+  v_id uuid;
+  v_findings jsonb;
+begin
+  with compared as materialized (select * from private.gateway_differences(p_account_id, p_since, p_until, p_rows, p_late)),
+  verified as (
+    -- What an earlier run has seen already is not verified anew.
+    select extract(epoch from p_until - c.moved_at) as seconds from compared c
+    where c.found in ('same', 'late') and (v_last is null or c.moved_at > v_last)
+  )
+  insert into public.reconciliations (gateway_account_id, practice_id, since, until, rows_there, rows_here, matched, findings,
+    verify_seconds_p50, verify_seconds_p99)
+  select p_account_id, (select g.practice_id from public.gateway_accounts g where g.id = p_account_id), p_since, p_until,
+    -- Attempts that failed moved nothing, and so have nothing to match.
+    (select count(*) from jsonb_to_recordset(p_rows) as r (status text) where r.status in ('paid', 'succeeded')),
+    count(*) filter (where c.ours_id is not null and c.found <> 'duplicate'),
+    count(*) filter (where c.found in ('same', 'late')),
+    coalesce(jsonb_agg(jsonb_build_object('kind', c.found, 'subject', c.subject, 'id', c.ours_id, 'provider_id', c.provider_id,
+      'ours', c.ours, 'theirs', c.theirs) order by c.moved_at, c.provider_id) filter (where c.found <> 'same'), '[]'),
+    (select percentile_cont(0.5) within group (order by v.seconds) from verified v),
+    (select percentile_cont(0.99) within group (order by v.seconds) from verified v)
+  from compared c
+  returning id, findings into v_id, v_findings;
+  if jsonb_array_length(v_findings) > 0 then
+    perform private.open_gateway_alert(p_account_id, 'not_reconciled', null,
+      format('%s differences between the books and the gateway.', jsonb_array_length(v_findings)));
+  else
+    update public.gateway_alerts set closed_at = now()
+    where gateway_account_id = p_account_id and kind = 'not_reconciled' and closed_at is null;
+  end if;
+  return v_id;
+end $$;
+comment on function public.reconcile_gateway(uuid, timestamptz, timestamptz, jsonb, interval) is
+  'security definer: writes rows that nobody may write. Compares the books with the gateway''s list of a time, keeps what was found and returns its id.';
+revoke execute on function public.reconcile_gateway(uuid, timestamptz, timestamptz, jsonb, interval)
+  from public, anon, authenticated, service_role;
+grant execute on function public.reconcile_gateway(uuid, timestamptz, timestamptz, jsonb, interval) to service_role;
 
 -- schemas/45_documents/10_letterheads.sql
 -- What a practice's documents carry besides its legal particulars: logo, a line at the foot, where to transfer money.
@@ -16742,6 +17239,12 @@ as $$
     ('invoice_issued', 'payment_reminder', 'payments',
       'New invoice', '{who} sent you an invoice: {what}.',
       'חשבון חדש', 'התקבל חשבון מ{who}: {what}.'),
+    ('gateway_alert', 'system_update', 'payments',
+      'A question about a card payment', '{what}',
+      'שאלה לגבי תשלום בכרטיס', '{what}'),
+    ('pay_link', 'payment_reminder', 'payments',
+      'Your card could not be charged', 'Please pay {what} yourself.',
+      'לא ניתן היה לחייב את הכרטיס', 'נא לשלם {what}.'),
     ('payment_received', 'system_update', 'payments',
       'Payment received', '{who} paid {what}.',
       'התקבל תשלום', 'התקבל תשלום מ{who}: {what}.'),

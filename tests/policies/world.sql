@@ -149,7 +149,7 @@ insert into public.gateway_accounts (id, practice_id, provider, display_name, we
 select @gateway-spare, m.practice_id, 'sandbox', 'Before it has secrets', 'hash-spare', now()
 from public.practice_members m where m.user_id = @coach;
 insert into private.gateway_secrets (account_id, api_key, webhook_secret) values
-  (@gateway, 'key', 'secret'), (@gateway-foreign, 'key', 'secret');
+  (@gateway, 'sealed:key', 'sealed:secret'), (@gateway-foreign, 'sealed:key', 'sealed:secret');
 insert into public.webhook_events (id, gateway_account_id, provider, event_id, event_type, payload) values
   (@webhook, @gateway, 'sandbox', 'event-1', 'payment.succeeded', '{}');
 
@@ -199,6 +199,12 @@ join public.invoices i on i.id = s.invoice_id;
 insert into public.payment_methods (id, user_id, type, provider, provider_method_id, last4, gateway_account_id) values
   (@card, @client, 'credit_card', 'sandbox', 'pm-1', '4242', @gateway),
   (@card-foreign, @foreign_client, 'credit_card', 'sandbox', 'pm-2', '4242', @gateway-foreign);
+insert into public.payment_method_setups (id, user_id, practice_id, gateway_account_id, consent_text)
+select @setup, @client, g.practice_id, g.id, 'Keep my card.' from public.gateway_accounts g where g.id = @gateway;
+insert into public.reconciliations (id, gateway_account_id, practice_id, since, until, rows_there, rows_here, matched, findings)
+select @reconciliation, g.id, g.practice_id, now(), now(), 0, 0, 0, '[]' from public.gateway_accounts g where g.id = @gateway;
+insert into public.gateway_alerts (id, gateway_account_id, practice_id, kind, detail)
+select @alert, g.id, g.practice_id, 'gateway_unreachable', 'Away.' from public.gateway_accounts g where g.id = @gateway;
 insert into public.payment_intents (id, invoice_id, amount_cents, status, gateway_account_id, provider, provider_intent_id, client_secret) values
   (@intent, @invoice, 15000, 'requires_confirmation', @gateway, 'sandbox', 'intent-1', 'secret'),
   (@intent-foreign, @invoice-foreign, 20000, 'requires_confirmation', @gateway-foreign, 'sandbox', 'intent-2', 'secret');

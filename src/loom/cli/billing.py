@@ -1,20 +1,28 @@
-"""loom billing: whether the books agree."""
+"""loom billing: whether the books agree, among themselves and with gateways."""
 
 from __future__ import annotations
 
 import asyncio
+import csv
+import json
 import sys
-from typing import Annotated
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from loom.cli.options import DatabaseUrl, DataDir, load_settings
 from loom.cli.target import open_target
 
+if TYPE_CHECKING:
+    from loom.features.billing.gateway_schemas import Reconciliation
+
 app = typer.Typer(no_args_is_help=True, help="Check the books.")
 _console = Console(highlight=False)
+_FIELDS = ("account", "kind", "subject", "id", "provider_id", "ours", "theirs")
 
 
 @app.callback()
@@ -51,3 +59,68 @@ def verify(
     with open_target(settings) as target:
         found = asyncio.run(work(target.app_url))
     sys.exit(1 if found else 0)
+
+
+class Format(StrEnum):
+    """How a report looks."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+@app.command()
+def reconcile(
+    days: Annotated[int, typer.Option("--days", min=1, max=365, help="How far back to look.")] = 3,
+    account: Annotated[UUID | None, typer.Option("--account", help="Only this account.", show_default=False)] = None,
+    form: Annotated[Format, typer.Option("--format", help="How the report looks.")] = Format.table,
+    mend: Annotated[
+        bool, typer.Option("--mend", help="Look up what the gateway lists and the books lack, then compare again.")
+    ] = False,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Compare the books with each gateway's own list. Ends with 1 where they differ."""
+    from loom.cli.compose import register_errors
+    from loom.features.billing.reconciliation import Reconciler, days_before
+    from loom.web.app import open_database
+
+    settings = load_settings(data_dir=data_dir, database_url=database_url)
+    register_errors()
+    runs: list[Reconciliation] = []
+
+    async def work(url: str) -> None:
+        since, until = days_before(days)
+        async with await open_database(settings, url) as database:
+            reconciler = Reconciler(database, settings)
+            accounts = [account] if account else await reconciler.accounts()
+            runs.extend([await reconciler.run(one, since, until, mend=mend) for one in accounts])
+
+    with open_target(settings) as target:
+        asyncio.run(work(target.app_url))
+    _report(runs, form)
+    raise typer.Exit(1 if any(run.findings for run in runs) else 0)
+
+
+def _report(runs: list[Reconciliation], form: Format) -> None:
+    rows: list[dict[str, Any]] = [
+        {"account": str(run.gateway_account_id), **finding} for run in runs for finding in run.findings
+    ]
+    if form is Format.json:
+        sys.stdout.write(json.dumps([run.model_dump(mode="json") for run in runs], indent=2) + "\n")
+    elif form is Format.csv:
+        writer = csv.DictWriter[str](sys.stdout, _FIELDS)
+        writer.writeheader()
+        writer.writerows(rows)
+    else:
+        table = Table(*_FIELDS, box=None)
+        for row in rows:
+            table.add_row(*(str(row.get(name) or "") for name in _FIELDS))
+        if rows:
+            _console.print(table)
+        for run in runs:
+            whole = 100.0 if run.rows_there == 0 else 100 * run.matched / run.rows_there
+            wait = (
+                "" if run.verify_seconds_p50 is None else f", verified after {run.verify_seconds_p50:,.0f} s (median)"
+            )
+            _console.print(f"{run.gateway_account_id}: {run.matched} of {run.rows_there} agree ({whole:.2f} %){wait}")

@@ -104,8 +104,23 @@ class Settings(BaseSettings):
     sandbox_url: str | None = Field(
         None, description="Address of a sandbox gateway (`loom sandbox`). Empty: practices can't open sandbox accounts."
     )
+    secrets_key: SecretStr | None = Field(
+        None,
+        description="Key that seals the secrets of gateways in the database (Fernet; of several with commas the first "
+        "seals, all open). Empty: a file in the keys folder, made at the first use.",
+    )
     stripe_url: str | None = Field(
         None, description="Address of Stripe's API, for tests against a stand-in. Empty: Stripe's own."
+    )
+    tranzila_url: str | None = Field(
+        None,
+        description="Address of a stand-in for Tranzila, such as the sandbox's `/tranzila`. Empty: Tranzila's own.",
+    )
+    tranzila_time_unit: Literal["seconds", "milliseconds"] = Field(
+        "seconds", description="Unit of the time in Tranzila's signed headers; its documentation says both."
+    )
+    tranzila_nonce_bytes: int = Field(
+        40, ge=32, le=64, description="Random bytes in Tranzila's signed headers, sent as twice as many hex digits."
     )
     gateway_timeout_seconds: float = Field(
         10.0, gt=0, description="How long an answer of a payment gateway is waited for; then it is looked up later."

@@ -16,6 +16,10 @@ create table if not exists public.payment_methods (
   practice_id uuid references public.practices (id) on delete restrict,
   gateway_account_id uuid references public.gateway_accounts (id) on delete restrict,
   detached_at timestamptz,
+  provider_customer_id text,
+  consented_at timestamptz,
+  consent_text text,
+  off_session boolean not null default false,
   unique (user_id, provider, provider_method_id),
   constraint payment_methods_last4_digits check (last4 ~ '^[0-9]{4}$'),
   constraint payment_methods_exp_year_sane check (exp_year between 2000 and 2200),
@@ -23,6 +27,7 @@ create table if not exists public.payment_methods (
 );
 comment on table public.payment_methods is 'Saved ways to pay of a person, at one gateway account each.';
 comment on column public.payment_methods.provider_method_id is 'The gateway''s token for it. API roles cannot read it.';
+comment on column public.payment_methods.off_session is 'Its owner consented, in the words of consent_text, to being charged while away.';
 comment on column public.payment_methods.detached_at is 'Set when its owner removed it; the row stays, since payments name it.';
 
 create unique index if not exists payment_methods_nameless_once
@@ -35,8 +40,8 @@ create index if not exists payment_methods_gateway_account_idx on public.payment
 revoke all on public.payment_methods from public, anon, authenticated, service_role;
 grant select, insert, update on public.payment_methods to service_role;
 grant select (id, user_id, type, provider, last4, exp_month, exp_year, brand, is_default, created_at, updated_at, practice_id,
-  gateway_account_id, detached_at) on public.payment_methods to authenticated;
-grant update (is_default, detached_at) on public.payment_methods to authenticated;
+  gateway_account_id, detached_at, consented_at, consent_text, off_session) on public.payment_methods to authenticated;
+grant update (is_default, detached_at, off_session) on public.payment_methods to authenticated;
 
 alter table public.payment_methods enable row level security;
 drop policy if exists payment_methods_select_owner on public.payment_methods;
@@ -64,6 +69,9 @@ begin
     new.practice_id := (select g.practice_id from public.gateway_accounts g where g.id = new.gateway_account_id);
   end if;
   if tg_op = 'UPDATE' then
+    if new.off_session and not old.off_session and private.acting_as_api() then
+      perform private.fail(409, 'consent_needed', 'Consent is given with its words, when a card is kept.', 'Save the card again.');
+    end if;
     if old.detached_at is not null and new.detached_at is distinct from old.detached_at and private.acting_as_api() then
       perform private.fail(409, 'method_detached', 'A way to pay that was removed does not come back.', 'Save it again.');
     end if;

@@ -33,6 +33,10 @@ create table if not exists public.payment_intents (
   page_url text,
   page_expires_at timestamptz,
   last_charge_id text,
+  off_session boolean not null default false,
+  capture_requested_at timestamptz,
+  capture_amount_cents integer,
+  cancel_requested_at timestamptz,
   constraint payment_intents_channel_known check (channel in ('direct', 'hosted')),
   constraint payment_intents_capture_known check (capture_method in ('automatic', 'manual')),
   constraint payment_intents_currency_known check (private.is_currency(currency)),
@@ -50,6 +54,8 @@ comment on column public.payment_intents.provider_status is 'What the gateway it
 comment on column public.payment_intents.channel is 'direct = charged by a call of ours; hosted = paid by a person on a page of the gateway''s.';
 comment on column public.payment_intents.amount_capturable_cents is 'Held at the card''s issuer and not ours yet: to be captured or let go.';
 comment on column public.payment_intents.page_url is 'Lets its holder pay, so no API role can read it. Emptied at the end.';
+comment on column public.payment_intents.capture_requested_at is 'The coach wants what is held; asked of the gateway until it has answered.';
+comment on column public.payment_intents.cancel_requested_at is 'What is held is to be let go; canceled only once the gateway says so.';
 comment on column public.payment_intents.last_charge_id is 'The newest attempt that the gateway told of. Another one there is news; the same is not.';
 comment on column public.payment_intents.outcome_unknown_since is 'A call was sent and its answer lost. Never retried blindly: looked up at next_check_at.';
 
@@ -67,7 +73,7 @@ revoke all on public.payment_intents from public, anon, authenticated, service_r
 grant select, insert, update on public.payment_intents to service_role;
 grant select (id, user_id, amount_cents, currency, status, payment_method_id, created_at, updated_at, practice_id, invoice_id,
   gateway_account_id, provider, next_action, last_error_code, last_error_message, outcome_unknown_since, succeeded_at, canceled_at,
-  channel, capture_method, amount_capturable_cents, page_expires_at)
+  channel, capture_method, amount_capturable_cents, page_expires_at, off_session, capture_requested_at, cancel_requested_at)
   on public.payment_intents to authenticated;
 
 alter table public.payment_intents enable row level security;

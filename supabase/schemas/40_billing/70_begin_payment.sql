@@ -102,6 +102,9 @@ begin
        and m.user_id = v_intent.user_id and m.gateway_account_id = v_intent.gateway_account_id and m.detached_at is null) then
     perform private.fail(404, 'not_found', 'There is no such thing here.');
   end if;
+  if exists (select from public.payment_methods m where m.id = p_method_id and private.method_expired(m.exp_month, m.exp_year)) then
+    perform private.fail(409, 'method_expired', 'The card is past its month.', 'Save another one.');
+  end if;
   select * into v_invoice from public.invoices i where i.id = v_intent.invoice_id;
   if found and (v_invoice.status <> 'pending' or private.invoice_balance(v_invoice) < v_intent.amount_cents) then
     perform private.fail(409, 'invoice_not_open', 'The invoice no longer needs this amount.', 'Begin another payment.');

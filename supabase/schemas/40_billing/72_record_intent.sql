@@ -42,7 +42,8 @@ end $$;
 comment on function public.record_intent_page(uuid, text, text, timestamptz) is
   'security definer: moves guarded rows for the service. The gateway has opened its page for the payer. Repeating it changes nothing.';
 
-create or replace function public.record_intent_unknown(p_intent_id uuid, p_message text) returns void
+create or replace function public.record_intent_unknown(p_intent_id uuid, p_message text, p_reason text default 'outcome_unknown')
+  returns void
   language plpgsql security definer set search_path = '' as $$
 declare
   v_intent constant public.payment_intents := private.lock_intent(p_intent_id);
@@ -52,8 +53,20 @@ begin
     next_check_at = now() + private.check_backoff(check_attempts), last_error_message = left(p_message, 500),
     outcome_unknown_since = case when status = 'processing' then coalesce(outcome_unknown_since, now()) end
   where id = p_intent_id;
+  case
+    -- One alert for a gateway that is away, however much waits for it.
+    when p_reason = 'gateway_unreachable' then
+      if v_intent.check_attempts >= 2 then
+        perform private.open_gateway_alert(v_intent.gateway_account_id, p_reason, null, p_message);
+      end if;
+    when p_reason in ('unknown_state', 'does_not_fit') then
+      perform private.open_gateway_alert(v_intent.gateway_account_id, p_reason, p_intent_id, p_message);
+    when v_intent.status = 'processing' and v_intent.check_attempts >= 3 then
+      perform private.open_gateway_alert(v_intent.gateway_account_id, 'outcome_unknown', p_intent_id, p_message);
+    else
+  end case;
 end $$;
-comment on function public.record_intent_unknown(uuid, text) is
+comment on function public.record_intent_unknown(uuid, text, text) is
   'security definer: moves guarded rows for the service. A call was sent and its answer is lost: look it up later, never send it again.';
 
 create or replace function private.intent_news(p_intent public.payment_intents, p_snapshot jsonb, p_looked_up boolean) returns text
@@ -105,7 +118,7 @@ begin
   end if;
   if v_news <> 'news' then return v_news; end if;
   if v_differs is not null then
-    perform public.record_intent_unknown(p_intent_id, v_differs);
+    perform public.record_intent_unknown(p_intent_id, v_differs, 'does_not_fit');
     return 'incident';
   end if;
   update public.payment_intents set status = v_status, provider_status = p_snapshot ->> 'provider_status',
@@ -118,6 +131,7 @@ begin
     check_attempts = case when v_status = status then check_attempts + 1 else 0 end,
     next_check_at = now() + case when v_status = 'processing' then private.check_backoff(check_attempts) else interval '30 minutes' end
   where id = p_intent_id;
+  perform private.close_gateway_alerts(v_intent.gateway_account_id, p_intent_id);
   if v_status = 'succeeded' then
     perform private.book_charge(v_intent, p_snapshot);
   elsif v_status in ('requires_payment_method', 'canceled') then
@@ -126,6 +140,11 @@ begin
       failure_code = coalesce(p_snapshot ->> 'error_code', case when v_status = 'canceled' then 'canceled' else 'not_received' end),
       failure_message = left(p_snapshot ->> 'error_message', 500)
     where intent_id = p_intent_id and status = 'pending';
+    if v_intent.off_session and v_status = 'requires_payment_method' and v_intent.status = 'processing' then
+      -- Never charged again unasked: the payer is asked to pay.
+      perform private.tell(v_intent.user_id, 'pay_link', '/invoices/' || v_intent.invoice_id,
+        jsonb_build_object('invoice_id', v_intent.invoice_id), null, private.money_text(v_intent.amount_cents, v_intent.currency));
+    end if;
   end if;
   return 'applied';
 end $$;
@@ -190,6 +209,13 @@ begin
   v_intent := private.lock_intent(p_intent_id);
   if v_intent.status = 'canceled' then return; end if;
   if v_intent.status = 'succeeded' then perform private.fail(409, 'intent_closed', 'This intent was paid.', 'Refund the payment instead.'); end if;
+  if v_intent.status = 'processing' and v_intent.amount_capturable_cents > 0 and v_intent.capture_requested_at is null then
+    -- Held money is let go by the gateway, and is gone only once it has said so.
+    update public.payment_intents set cancel_requested_at = coalesce(cancel_requested_at, now()), check_attempts = 0,
+      next_check_at = now() + private.check_backoff(0) where id = p_intent_id;
+    perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', p_intent_id));
+    return;
+  end if;
   if v_intent.status = 'processing' then
     perform private.fail(409, 'payment_in_progress', 'A payment is under way.', 'Wait for its outcome.');
   end if;
@@ -200,10 +226,10 @@ begin
   end if;
 end $$;
 comment on function public.cancel_payment_intent(uuid) is 'security definer: payer or coach gives an intent up, here and (by job) at the gateway.';
-revoke execute on function public.record_intent_sent(uuid, text, text, text), public.record_intent_unknown(uuid, text),
+revoke execute on function public.record_intent_sent(uuid, text, text, text), public.record_intent_unknown(uuid, text, text),
   public.record_intent_outcome(uuid, jsonb, boolean), public.record_attempt_refused(uuid, text, text),
   public.record_intent_page(uuid, text, text, timestamptz), public.cancel_payment_intent(uuid) from public, anon, authenticated, service_role;
-grant execute on function public.record_intent_sent(uuid, text, text, text), public.record_intent_unknown(uuid, text),
+grant execute on function public.record_intent_sent(uuid, text, text, text), public.record_intent_unknown(uuid, text, text),
   public.record_intent_outcome(uuid, jsonb, boolean), public.record_attempt_refused(uuid, text, text),
   public.record_intent_page(uuid, text, text, timestamptz) to service_role;
 grant execute on function public.cancel_payment_intent(uuid) to authenticated, service_role;

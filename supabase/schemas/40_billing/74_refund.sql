@@ -46,7 +46,10 @@ begin
     check_attempts = check_attempts + 1, next_check_at = now() + private.check_backoff(check_attempts)
   where id = p_refund_id and provider_refund_id is null
     and (status = 'pending' or (status = 'processing' and next_check_at <= now()));
-  return found;
+  if not found then return false; end if;
+  perform private.open_gateway_alert(p.gateway_account_id, 'outcome_unknown', r.id, 'What became of a refund is not known.')
+  from public.payment_refunds r join public.payments p on p.id = r.payment_id where r.id = p_refund_id and r.check_attempts >= 4;
+  return true;
 end $$;
 comment on function public.begin_refund_call(uuid) is
   'security definer: moves guarded rows for the service. True for the one caller that may now send this refund.';
@@ -79,6 +82,7 @@ begin
     processed_at = case when v_status in ('succeeded', 'failed') then now() else processed_at end,
     outcome_unknown_since = null, next_check_at = now() + private.check_backoff(check_attempts)
   where id = p_refund_id;
+  perform private.close_gateway_alerts((select p.gateway_account_id from public.payments p where p.id = v_refund.payment_id), p_refund_id);
   return 'applied';
 end $$;
 comment on function public.record_refund_outcome(uuid, jsonb) is

@@ -48,7 +48,13 @@ create or replace function public.take_due_checks(p_limit integer default 50) re
     where e.handled_at is null and e.received_at < now() - interval '2 minutes' and e.attempts < 20
     order by e.received_at limit p_limit
   )
-  select * from intents union all select * from refunds union all select * from events
+  , setups as (
+    update public.payment_method_setups s set next_check_at = now() + interval '1 minute'
+    where s.id in (select x.id from public.payment_method_setups x where x.next_check_at <= now()
+                   order by x.next_check_at limit p_limit for no key update skip locked)
+    returning 'setup', s.id
+  )
+  select * from intents union all select * from refunds union all select * from events union all select * from setups
 $$;
 comment on function public.take_due_checks(integer) is
   'security definer: moves guarded rows for the service. What the repair has to ask the gateway about now, and events that nobody handled.';

@@ -1,6 +1,6 @@
 create or replace function public.add_gateway_account(p_provider text, p_display_name text, p_webhook_token_hash text,
   p_api_key text, p_webhook_secret text, p_external_id text default null, p_public_key text default null,
-  p_is_live boolean default false) returns uuid
+  p_is_live boolean default false, p_webhook_token text default null, p_options jsonb default '{}') returns uuid
   language plpgsql security definer set search_path = '' as $$
 declare
   v_practice_id uuid := (select m.practice_id from public.practice_members m where m.user_id = private.me() and m.role = 'owner');
@@ -9,15 +9,16 @@ begin
   if v_practice_id is null then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
   perform from public.practices p where p.id = v_practice_id for no key update;
   insert into public.gateway_accounts (practice_id, provider, display_name, external_id, public_key, is_live, webhook_token_hash,
-    created_by, is_default)
-  values (v_practice_id, p_provider, p_display_name, p_external_id, p_public_key, p_is_live, p_webhook_token_hash, private.me(),
+    metadata, created_by, is_default)
+  values (v_practice_id, p_provider, p_display_name, p_external_id, p_public_key, p_is_live, p_webhook_token_hash,
+    coalesce(p_options, '{}'), private.me(),
     not exists (select from public.gateway_accounts g where g.practice_id = v_practice_id and g.is_default and g.disabled_at is null))
   returning id into v_id;
-  insert into private.gateway_secrets (account_id, api_key, webhook_secret)
-  values (v_id, nullif(p_api_key, ''), nullif(p_webhook_secret, ''));
+  insert into private.gateway_secrets (account_id, api_key, webhook_secret, webhook_token)
+  values (v_id, nullif(p_api_key, ''), nullif(p_webhook_secret, ''), nullif(p_webhook_token, ''));
   return v_id;
 end $$;
-comment on function public.add_gateway_account(text, text, text, text, text, text, text, boolean) is
+comment on function public.add_gateway_account(text, text, text, text, text, text, text, boolean, text, jsonb) is
   'security definer: writes secrets that nobody may read. The owner of a practice ties it to a gateway; the first one is the default.';
 
 create or replace function public.disable_gateway_account(p_account_id uuid) returns void
@@ -53,9 +54,9 @@ comment on function public.payment_gateway_of(uuid) is
 
 revoke execute on function public.payment_gateway_of(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.payment_gateway_of(uuid) to authenticated;
-revoke execute on function public.add_gateway_account(text, text, text, text, text, text, text, boolean),
+revoke execute on function public.add_gateway_account(text, text, text, text, text, text, text, boolean, text, jsonb),
   public.disable_gateway_account(uuid) from public, anon, authenticated, service_role;
-grant execute on function public.add_gateway_account(text, text, text, text, text, text, text, boolean),
+grant execute on function public.add_gateway_account(text, text, text, text, text, text, text, boolean, text, jsonb),
   public.disable_gateway_account(uuid) to authenticated;
 
 create or replace function public.set_webhook_secret(p_account_id uuid, p_secret text) returns void

@@ -37,3 +37,9 @@ def live(api_url: str, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactor
 def shop(live: Live, world: World) -> Shop:
     """A coach whose practice takes cards."""
     return Shop(live, world)
+
+
+@pytest.fixture
+def campaign(request: pytest.FixtureRequest) -> bool:
+    """Whether the long campaigns run in full."""
+    return bool(request.config.getoption("--campaign"))

@@ -50,7 +50,13 @@ def running_loom(api_url: str, sandbox: Sandbox, folder: Path) -> Generator[Live
     """Serves the API and runs the worker in a thread until the end of the block."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        settings = Settings(data_dir=folder, rate_limits=False, public_url=url, sandbox_url=sandbox.url)
+        settings = Settings(
+            data_dir=folder,
+            rate_limits=False,
+            public_url=url,
+            sandbox_url=sandbox.url,
+            tranzila_url=f"{sandbox.url}/tranzila",
+        )
         started: list[Any] = []
 
         async def serve() -> None:

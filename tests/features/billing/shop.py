@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from loom.providers.payments import vault_of
 from tests.features.billing.live import Live
 from tests.features.billing.world import World
 from tests.support.waiting import until
@@ -20,7 +21,8 @@ class Shop:
         self.account = live.call(self.coach, "POST", "/gateway-accounts", {"provider": "sandbox"})
         assert self.account["http_status"] == 201, self.account
         row = world.row("select * from private.gateway_secrets where account_id = %s", self.account["id"])
-        self.key, self.secret = row["api_key"], row["webhook_secret"]
+        opened = vault_of(live.settings).open
+        self.key, self.secret = opened(row["api_key"]), opened(row["webhook_secret"])
 
     def invoice(self, amount: int = 25000) -> str:
         draft = self.live.call(

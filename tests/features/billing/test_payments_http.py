@@ -220,7 +220,12 @@ def test_a_refund_whose_sender_died_is_found_or_sent_once(shop: Shop) -> None:
 
 
 def test_a_saved_card_pays_and_a_removed_one_is_forgotten(shop: Shop) -> None:
-    body = {"practice_id": str(shop.world.practice), "card_token": "pm_card_visa", "is_default": True}
+    body = {
+        "practice_id": str(shop.world.practice),
+        "card_token": "pm_card_visa",
+        "is_default": True,
+        "consent_text": "Keep my card.",
+    }
     saved = shop.live.call(shop.client, "POST", "/payment-methods", body)
     assert (saved["http_status"], saved["last4"], saved["is_default"]) == (201, "4242", True)
     assert (

@@ -44,7 +44,7 @@ def run(
             return
         outbox = OutboxMailer(running.settings.outbox_dir)
         addresses = running.settings.base_url, sandbox_url(gateway)
-        held = await play(Stage(*addresses, running.database, outbox, sink, console))
+        held = await play(Stage(*addresses, running.database, outbox, sink, console, running.settings))
 
     parts: list[Part] = [
         process.http(listener),

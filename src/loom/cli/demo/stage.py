@@ -15,6 +15,7 @@ from rich.table import Table
 
 from loom.cli.demo.actors import Person, StepFailed
 from loom.cli.demo.people import Account
+from loom.core.settings import Settings
 from loom.db.actor import Actor
 from loom.db.database import Database
 from loom.providers.email import OutboxMailer
@@ -38,6 +39,7 @@ class Stage:
     outbox: OutboxMailer
     push_sink: PushSink
     console: Console
+    settings: Settings
     people: dict[str, Person] = field(default_factory=dict[str, Person])
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
     checks: int = 0

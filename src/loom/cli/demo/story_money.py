@@ -8,6 +8,7 @@ import httpx
 
 from loom.cli.demo import people
 from loom.cli.demo.stage import Stage
+from loom.providers.payments import vault_of
 
 _STATE = """
   select i.document_number as number, i.status as invoice, i.total_amount_cents as total, i.amount_paid_cents as paid,
@@ -95,7 +96,8 @@ async def _send_again(stage: Stage) -> dict[str, Any]:
         """,
         id=stage.facts["intent"],
     )
-    headers = {"Authorization": f"Bearer {secrets[0]['api_key']}"}
+    key = vault_of(stage.settings).open(secrets[0]["api_key"])
+    headers = {"Authorization": f"Bearer {key}"}
     async with httpx.AsyncClient(base_url=stage.sandbox_url, headers=headers) as gateway:
         events = (await gateway.get("/v1/events?limit=100")).raise_for_status().json()["data"]
         event = next(event["id"] for event in events if event["type"] == "payment_intent.succeeded")

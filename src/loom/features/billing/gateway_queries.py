@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -18,9 +19,11 @@ from loom.providers.payments import (
     HostedPage,
     IntentSnapshot,
     Order,
+    Payer,
     RefundOrder,
     RefundSnapshot,
-    SavedMethod,
+    SetupOrder,
+    SetupSnapshot,
 )
 
 
@@ -30,11 +33,16 @@ class Call(BaseModel):
     id: UUID
     provider: str
     api_key: str | None
+    webhook_secret: str | None = None
+    webhook_token: str | None = None
+    external_id: str | None = None
+    public_key: str | None = None
+    options: dict[str, Any] = {}
 
     @property
     def credentials(self) -> Credentials:
         """What opens the account."""
-        return Credentials(self.provider, self.api_key)
+        return Credentials(self.provider, self.api_key, self.external_id, self.public_key, self.options)
 
 
 class IntentCall(Call):
@@ -50,6 +58,10 @@ class IntentCall(Call):
     page_url: str | None
     page_expires_at: datetime | None
     last_charge_id: str | None
+    capture_requested_at: datetime | None
+    capture_amount_cents: int | None
+    cancel_requested_at: datetime | None
+    check_attempts: int
     document_number: str | None
 
     @property
@@ -74,12 +86,30 @@ class AttemptCall(Call):
     amount_cents: int
     currency: str
     provider_intent_id: str
+    capture_method: Literal["automatic", "manual"]
+    off_session: bool
     provider_method_id: str | None
+    provider_customer_id: str | None
+    exp_month: int | None
+    exp_year: int | None
 
     @property
     def order(self) -> Order:
         """As gateways take it."""
-        return Order(str(self.intent_id), self.amount_cents, self.currency, provider_intent_id=self.provider_intent_id)
+        return Order(
+            str(self.intent_id), self.amount_cents, self.currency, self.capture_method, self.provider_intent_id
+        )
+
+    def payer(self, card_token: str | None) -> Payer:
+        """What is charged."""
+        return Payer(
+            card_token,
+            self.provider_method_id,
+            self.provider_customer_id,
+            self.exp_month,
+            self.exp_year,
+            self.off_session,
+        )
 
 
 class RefundCall(Call):
@@ -105,6 +135,36 @@ class MethodCall(Call):
     provider_method_id: str | None
 
 
+class SetupCall(Call):
+    """A wish to keep a card."""
+
+    user_id: UUID
+    account_id: UUID
+    status: Literal["requires_payment_method", "requires_confirmation", "processing", "succeeded", "canceled"]
+    currency: str
+    customer_id: str | None
+    provider_setup_id: str | None
+    provider_checkout_id: str | None
+    payment_method_id: UUID | None
+    check_attempts: int
+
+    @property
+    def order(self) -> SetupOrder:
+        """As gateways take it."""
+        return self.order_for(self.customer_id)
+
+    def order_for(self, customer_id: str | None) -> SetupOrder:
+        """The same for a customer that the gateway has just named."""
+        return SetupOrder(
+            str(self.id),
+            str(self.user_id),
+            self.currency,
+            customer_id,
+            self.provider_setup_id,
+            self.provider_checkout_id,
+        )
+
+
 class WebhookAccount(BaseModel):
     """Who a webhook's address belongs to, and what its signature is checked with."""
 
@@ -126,7 +186,7 @@ class StoredEvent(BaseModel):
 class DueCheck(BaseModel):
     """Something that the gateway has to be asked about, or an event that nobody handled."""
 
-    kind: Literal["intent", "refund", "event"]
+    kind: Literal["intent", "refund", "event", "setup"]
     id: UUID
 
 
@@ -179,9 +239,10 @@ async def record_page(q: Executor, intent_id: UUID, page: HostedPage) -> None:
     await q.fetch_value(SQL["service_record_intent_page"], {"id": intent_id} | opened)
 
 
-async def record_unknown(q: Executor, intent_id: UUID, message: str) -> None:
+async def record_unknown(q: Executor, intent_id: UUID, message: str, reason: str) -> None:
     """The answer was lost."""
-    await q.fetch_value(SQL["service_record_intent_unknown"], {"id": intent_id, "message": message})
+    told = {"id": intent_id, "message": message, "reason": reason}
+    await q.fetch_value(SQL["service_record_intent_unknown"], told)
 
 
 async def record_outcome(q: Executor, intent_id: UUID, said: IntentSnapshot, *, answered: bool = False) -> str:
@@ -209,6 +270,11 @@ async def find_refund(q: Executor, account_id: UUID, hint: Hint) -> RefundCall |
     """Our refund behind the gateway's."""
     named = {"account_id": account_id, "provider_id": hint.provider_id, "reference": hint.reference}
     return await q.find_one(SQL["service_find_refund"], named, RefundCall)
+
+
+async def begin_consented_attempt(q: Executor, intent_id: UUID) -> UUID:
+    """The pending payment of an attempt with the card that the intent names."""
+    return await q.fetch_value(SQL["service_begin_consented_attempt"], {"id": intent_id})
 
 
 async def begin_refund(q: Executor, refund_id: UUID) -> bool:
@@ -267,21 +333,23 @@ async def take_due_checks(q: Executor, limit: int) -> list[DueCheck]:
     return await q.fetch_all(SQL["service_take_due_checks"], {"limit": limit}, DueCheck)
 
 
-async def save_method(
-    q: Executor, *, user_id: UUID, account_id: UUID, provider: str, saved: SavedMethod, is_default: bool
-) -> UUID:
-    """A saved card of a person."""
-    return await q.fetch_value(
-        SQL["service_save_payment_method"],
-        {
-            "user_id": user_id,
-            "account_id": account_id,
-            "provider": provider,
-            "provider_method_id": saved.provider_method_id,
-            "last4": saved.last4,
-            "exp_month": saved.exp_month,
-            "exp_year": saved.exp_year,
-            "brand": saved.brand,
-            "is_default": is_default,
-        },
-    )
+async def setup_call(q: Executor, setup_id: UUID) -> SetupCall:
+    """What is needed to have a card kept."""
+    return await q.fetch_one(SQL["service_setup_call"], {"id": setup_id}, SetupCall)
+
+
+async def find_setup(q: Executor, account_id: UUID, hint: Hint) -> UUID | None:
+    """Our setup behind the gateway's, or behind its page."""
+    named = {"account_id": account_id, "provider_id": hint.provider_id, "reference": hint.reference}
+    return await q.fetch_value(SQL["service_find_setup"], named)
+
+
+async def record_setup(q: Executor, setup_id: UUID, said: SetupSnapshot) -> str:
+    """Applies what the gateway says of a setup: applied or unchanged."""
+    return await q.fetch_value(SQL["service_record_setup"], {"id": setup_id, "snapshot": json.dumps(asdict(said))})
+
+
+async def record_setup_sent(q: Executor, setup_id: UUID, customer_id: str | None, checkout_id: str | None) -> None:
+    """Whom the gateway keeps the card for, and its page."""
+    sent = {"id": setup_id, "customer_id": customer_id, "checkout_id": checkout_id}
+    await q.fetch_value(SQL["service_record_setup_sent"], sent)

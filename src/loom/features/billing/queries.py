@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from loom.core.errors import NotFound
 from loom.db.executor import Executor
 from loom.db.sql import load_queries
+from loom.features.billing.gateway_schemas import (
+    ChangePaymentMethod,
+    Consent,
+    GatewayAccount,
+    GatewayAlert,
+    MethodSetup,
+    PaymentMethod,
+    Reconciliation,
+)
 from loom.features.billing.schemas import (
     Allocation,
     ChangeInvoice,
+    Created,
     CreditInvoice,
     DocumentKind,
     DraftInvoice,
-    GatewayAccount,
     Intent,
     IntentWithSecret,
     Invoice,
@@ -23,7 +35,6 @@ from loom.features.billing.schemas import (
     NewLine,
     NoteNumbers,
     Payment,
-    PaymentMethod,
     PaymentStatus,
     RecordOnAccount,
     RecordPayment,
@@ -33,6 +44,19 @@ from loom.features.billing.schemas import (
 from loom.http.cursors import After
 
 SQL = load_queries("loom.features.billing")
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """What opens an account at a gateway; secrets are sealed."""
+
+    api_key: str
+    webhook_secret: str | None
+    webhook_token: str
+    external_id: str | None = None
+    public_key: str | None = None
+    is_live: bool = False
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 async def draft_invoice(q: Executor, new: DraftInvoice) -> UUID:
@@ -225,6 +249,11 @@ async def request_refund(q: Executor, payment_id: UUID, wanted: RequestRefund) -
     return await q.fetch_value(SQL["request_refund"], {"payment_id": payment_id} | wanted.model_dump())
 
 
+async def refund_session(q: Executor, session_id: UUID) -> list[Created]:
+    """The refunds that a cancelled session caused just now."""
+    return await q.fetch_all(SQL["refund_cancelled_session"], {"session_id": session_id}, Created)
+
+
 async def list_refunds(q: Executor, *, payment_id: UUID | None, after: After, limit: int) -> list[Refund]:
     """Newest first, one more than `limit` where there are more."""
     return await q.fetch_all(SQL["list_refunds"], {"payment_id": payment_id} | _page(after, limit), Refund)
@@ -250,9 +279,41 @@ async def get_method(q: Executor, method_id: UUID) -> PaymentMethod:
     return await q.fetch_one(SQL["get_payment_method"], {"id": method_id}, PaymentMethod)
 
 
-async def change_method(q: Executor, method_id: UUID, *, is_default: bool) -> PaymentMethod:
+async def change_method(q: Executor, method_id: UUID, change: ChangePaymentMethod) -> PaymentMethod:
     """One of the caller's own, as it is now."""
-    return await q.fetch_one(SQL["change_payment_method"], {"id": method_id, "is_default": is_default}, PaymentMethod)
+    return await q.fetch_one(SQL["change_payment_method"], {"id": method_id} | change.model_dump(), PaymentMethod)
+
+
+async def begin_setup(q: Executor, wanted: Consent) -> UUID:
+    """The wish to keep a card, with its consent."""
+    asked = wanted.model_dump(include={"practice_id", "consent_text", "off_session", "is_default"})
+    return await q.fetch_value(SQL["begin_method_setup"], asked)
+
+
+async def get_setup(q: Executor, setup_id: UUID) -> MethodSetup:
+    """One of the caller's own."""
+    return await q.fetch_one(SQL["get_method_setup"], {"id": setup_id}, MethodSetup)
+
+
+async def begin_capture(q: Executor, intent_id: UUID, amount_cents: int | None) -> UUID:
+    """What is held shall be taken."""
+    await q.fetch_value(SQL["begin_capture"], {"id": intent_id, "amount_cents": amount_cents})
+    return intent_id
+
+
+async def begin_off_session_charge(q: Executor, invoice_id: UUID) -> UUID:
+    """The intent by which a consented card is charged."""
+    return await q.fetch_value(SQL["begin_off_session_charge"], {"invoice_id": invoice_id})
+
+
+async def list_reconciliations(q: Executor, *, after: After, limit: int) -> list[Reconciliation]:
+    """Newest first, one more than `limit` where there are more."""
+    return await q.fetch_all(SQL["list_reconciliations"], _page(after, limit), Reconciliation)
+
+
+async def list_alerts(q: Executor, *, is_open: bool | None, after: After, limit: int) -> list[GatewayAlert]:
+    """Newest first, one more than `limit` where there are more."""
+    return await q.fetch_all(SQL["list_gateway_alerts"], {"open": is_open} | _page(after, limit), GatewayAlert)
 
 
 async def detach_method(q: Executor, method_id: UUID) -> None:
@@ -271,7 +332,9 @@ async def get_account(q: Executor, account_id: UUID) -> GatewayAccount:
     return await q.fetch_one(SQL["get_gateway_account"], {"id": account_id}, GatewayAccount)
 
 
-async def add_account(q: Executor, *, provider: str, display_name: str, webhook_token_hash: str, api_key: str) -> UUID:
+async def add_account(
+    q: Executor, *, provider: str, display_name: str, webhook_token_hash: str, opened: NewAccount
+) -> UUID:
     """The id of the account; only owners of a practice have one to add it to."""
     return await q.fetch_value(
         SQL["add_gateway_account"],
@@ -279,10 +342,13 @@ async def add_account(q: Executor, *, provider: str, display_name: str, webhook_
             "provider": provider,
             "display_name": display_name,
             "webhook_token_hash": webhook_token_hash,
-            "api_key": api_key,
-            "webhook_secret": None,
-            "external_id": None,
-            "public_key": None,
+            "api_key": opened.api_key,
+            "webhook_secret": opened.webhook_secret,
+            "external_id": opened.external_id,
+            "public_key": opened.public_key,
+            "is_live": opened.is_live,
+            "webhook_token": opened.webhook_token,
+            "options": json.dumps(opened.options),
         },
     )
 

@@ -88,7 +88,8 @@ select public.cancel_payment_intent(%(id)s)
 -- name: get_intent
 select
   i.id, i.invoice_id, i.user_id, i.practice_id, i.amount_cents, i.currency, i.status, i.provider, i.payment_method_id,
-  i.next_action, i.last_error_code, i.last_error_message, i.outcome_unknown_since, i.succeeded_at, i.canceled_at,
+  i.channel, i.amount_capturable_cents, i.next_action, i.last_error_code, i.last_error_message, i.outcome_unknown_since,
+  i.succeeded_at, i.canceled_at,
   i.created_at, i.updated_at
 from public.payment_intents as i
 where i.id = %(id)s
@@ -96,7 +97,8 @@ where i.id = %(id)s
 -- name: get_intent_with_secret
 select
   i.id, i.invoice_id, i.user_id, i.practice_id, i.amount_cents, i.currency, i.status, i.provider, i.payment_method_id,
-  i.next_action, i.last_error_code, i.last_error_message, i.outcome_unknown_since, i.succeeded_at, i.canceled_at,
+  i.channel, i.amount_capturable_cents, i.next_action, i.last_error_code, i.last_error_message, i.outcome_unknown_since,
+  i.succeeded_at, i.canceled_at,
   i.created_at, i.updated_at, public.payment_intent_secret(i.id) as client_secret
 from public.payment_intents as i
 where i.id = %(id)s
@@ -104,7 +106,8 @@ where i.id = %(id)s
 -- name: list_intents
 select
   i.id, i.invoice_id, i.user_id, i.practice_id, i.amount_cents, i.currency, i.status, i.provider, i.payment_method_id,
-  i.next_action, i.last_error_code, i.last_error_message, i.outcome_unknown_since, i.succeeded_at, i.canceled_at,
+  i.channel, i.amount_capturable_cents, i.next_action, i.last_error_code, i.last_error_message, i.outcome_unknown_since,
+  i.succeeded_at, i.canceled_at,
   i.created_at, i.updated_at
 from public.payment_intents as i
 where (%(invoice_id)s::uuid is null or i.invoice_id = %(invoice_id)s)
@@ -169,6 +172,10 @@ where p.id = %(id)s
 -- name: request_refund
 select public.request_refund(%(payment_id)s, %(amount_cents)s, %(reason)s)
 
+-- name: refund_cancelled_session
+select r.id
+from public.refund_cancelled_session(%(session_id)s) as r (id)
+
 -- name: list_refunds
 select
   r.id, r.payment_id, r.amount_cents, r.currency, r.status, r.reason, r.failure_reason, r.outcome_unknown_since, r.processed_at,
@@ -190,22 +197,59 @@ where r.id = %(id)s
 select public.payment_gateway_of(%(practice_id)s)
 
 -- name: list_payment_methods
-select m.id, m.practice_id, m.type, m.provider, m.brand, m.last4, m.exp_month, m.exp_year, m.is_default, m.created_at, m.updated_at
+select m.id, m.practice_id, m.type, m.provider, m.brand, m.last4, m.exp_month, m.exp_year, m.is_default, m.off_session,
+  m.consented_at, m.created_at, m.updated_at
 from public.payment_methods as m
 where m.user_id = (select private.me()) and m.detached_at is null
   and (%(after_at)s::timestamptz is null or (m.created_at, m.id) < (%(after_at)s, %(after_id)s::uuid))
 order by m.created_at desc, m.id desc
 limit %(limit)s
 
+-- name: begin_method_setup
+select public.begin_method_setup(%(practice_id)s, %(consent_text)s, %(off_session)s, %(is_default)s)
+
+-- name: get_method_setup
+select
+  t.id, t.practice_id, t.status, t.consent_text, t.off_session, t.is_default, t.payment_method_id, t.next_action, t.last_error_code,
+  t.last_error_message, t.created_at, t.updated_at
+from public.payment_method_setups as t
+where t.id = %(id)s
+
+-- name: begin_capture
+select public.begin_capture(%(id)s, %(amount_cents)s)
+
+-- name: begin_off_session_charge
+select public.begin_off_session_charge(%(invoice_id)s)
+
+-- name: list_reconciliations
+select
+  r.id, r.gateway_account_id, r.since, r.until, r.rows_there, r.rows_here, r.matched, r.findings, r.verify_seconds_p50,
+  r.verify_seconds_p99, r.created_at
+from public.reconciliations as r
+where %(after_at)s::timestamptz is null or (r.created_at, r.id) < (%(after_at)s, %(after_id)s::uuid)
+order by r.created_at desc, r.id desc
+limit %(limit)s
+
+-- name: list_gateway_alerts
+select a.id, a.gateway_account_id, a.kind, a.subject_id, a.detail, a.closed_at, a.created_at, a.updated_at
+from public.gateway_alerts as a
+where (%(open)s::boolean is null or (a.closed_at is null) = %(open)s)
+  and (%(after_at)s::timestamptz is null or (a.created_at, a.id) < (%(after_at)s, %(after_id)s::uuid))
+order by a.created_at desc, a.id desc
+limit %(limit)s
+
 -- name: get_payment_method
-select m.id, m.practice_id, m.type, m.provider, m.brand, m.last4, m.exp_month, m.exp_year, m.is_default, m.created_at, m.updated_at
+select m.id, m.practice_id, m.type, m.provider, m.brand, m.last4, m.exp_month, m.exp_year, m.is_default, m.off_session,
+  m.consented_at, m.created_at, m.updated_at
 from public.payment_methods as m
 where m.id = %(id)s and m.user_id = (select private.me()) and m.detached_at is null
 
 -- name: change_payment_method
-update public.payment_methods as m set is_default = %(is_default)s
+update public.payment_methods as m
+set is_default = coalesce(%(is_default)s, m.is_default), off_session = coalesce(%(off_session)s, m.off_session)
 where m.id = %(id)s and m.user_id = (select private.me()) and m.detached_at is null
-returning m.id, m.practice_id, m.type, m.provider, m.brand, m.last4, m.exp_month, m.exp_year, m.is_default, m.created_at, m.updated_at
+returning m.id, m.practice_id, m.type, m.provider, m.brand, m.last4, m.exp_month, m.exp_year, m.is_default, m.off_session,
+  m.consented_at, m.created_at, m.updated_at
 
 -- name: detach_payment_method
 update public.payment_methods as m set detached_at = now()
@@ -229,7 +273,8 @@ where g.id = %(id)s
 
 -- name: add_gateway_account
 select public.add_gateway_account(
-  %(provider)s, %(display_name)s, %(webhook_token_hash)s, %(api_key)s, %(webhook_secret)s, %(external_id)s, %(public_key)s)
+  %(provider)s, %(display_name)s, %(webhook_token_hash)s, %(api_key)s, %(webhook_secret)s, %(external_id)s, %(public_key)s, %(is_live)s,
+  %(webhook_token)s, %(options)s::jsonb)
 
 -- name: disable_gateway_account
 select public.disable_gateway_account(%(id)s)
@@ -271,7 +316,9 @@ limit 1
 -- role: service_role
 select
   i.id, i.amount_cents, i.currency, i.status, i.channel, i.capture_method, i.provider_intent_id, i.provider_checkout_id,
-  i.page_url, i.page_expires_at, i.last_charge_id, g.provider, s.api_key, v.document_number
+  i.page_url, i.page_expires_at, i.last_charge_id, i.capture_requested_at, i.capture_amount_cents, i.cancel_requested_at,
+  i.check_attempts, g.provider, s.api_key, s.webhook_secret, s.webhook_token,
+  g.external_id, g.public_key, g.metadata as options, v.document_number
 from public.payment_intents as i
 left join public.invoices as v on v.id = i.invoice_id
 join public.gateway_accounts as g on g.id = i.gateway_account_id
@@ -281,8 +328,9 @@ where i.id = %(id)s
 -- name: service_attempt_call
 -- role: service_role
 select
-  p.id, p.intent_id, p.idempotency_key as key, p.amount_cents, p.currency, i.provider_intent_id, m.provider_method_id, g.provider,
-  s.api_key
+  p.id, p.intent_id, p.idempotency_key as key, p.amount_cents, p.currency, i.provider_intent_id, i.capture_method, i.off_session,
+  m.provider_method_id, m.provider_customer_id, m.exp_month, m.exp_year, g.provider, s.api_key, s.webhook_secret, s.webhook_token,
+  g.external_id, g.public_key, g.metadata as options
 from public.payments as p
 join public.payment_intents as i on i.id = p.intent_id
 join public.gateway_accounts as g on g.id = i.gateway_account_id
@@ -293,7 +341,8 @@ where p.id = %(id)s
 -- name: service_refund_call
 -- role: service_role
 select
-  r.id, r.amount_cents, r.currency, r.status, r.provider_refund_id, p.provider_transaction_id as charge_id, g.provider, s.api_key
+  r.id, r.amount_cents, r.currency, r.status, r.provider_refund_id, p.provider_transaction_id as charge_id, g.provider, s.api_key, s.webhook_secret, s.webhook_token,
+  g.external_id, g.public_key, g.metadata as options
 from public.payment_refunds as r
 join public.payments as p on p.id = r.payment_id
 join public.gateway_accounts as g on g.id = p.gateway_account_id
@@ -306,14 +355,16 @@ select public.set_webhook_secret(%(id)s, %(secret)s)
 
 -- name: service_account_call
 -- role: service_role
-select g.id, g.provider, s.api_key
+select g.id, g.provider, s.api_key, s.webhook_secret, s.webhook_token,
+  g.external_id, g.public_key, g.metadata as options
 from public.gateway_accounts as g
 left join private.gateway_secrets as s on s.account_id = g.id
 where g.id = %(id)s
 
 -- name: service_method_call
 -- role: service_role
-select m.id, m.provider_method_id, g.provider, s.api_key
+select m.id, m.provider_method_id, g.provider, s.api_key, s.webhook_secret, s.webhook_token,
+  g.external_id, g.public_key, g.metadata as options
 from public.payment_methods as m
 join public.gateway_accounts as g on g.id = m.gateway_account_id
 left join private.gateway_secrets as s on s.account_id = g.id
@@ -329,7 +380,7 @@ select public.record_intent_page(%(id)s, %(checkout_id)s, %(url)s, %(expires_at)
 
 -- name: service_record_intent_unknown
 -- role: service_role
-select public.record_intent_unknown(%(id)s, %(message)s)
+select public.record_intent_unknown(%(id)s, %(message)s, %(reason)s)
 
 -- name: service_record_intent_outcome
 -- role: service_role
@@ -338,6 +389,12 @@ select public.record_intent_outcome(%(id)s, %(snapshot)s::jsonb, %(looked_up)s)
 -- name: service_record_attempt_refused
 -- role: service_role
 select public.record_attempt_refused(%(id)s, %(code)s, %(message)s)
+
+-- name: service_begin_consented_attempt
+-- role: service_role
+select public.begin_payment_attempt(i.id, i.payment_method_id)
+from public.payment_intents as i
+where i.id = %(id)s
 
 -- name: service_begin_refund_call
 -- role: service_role
@@ -350,7 +407,8 @@ select public.record_refund_outcome(%(id)s, %(snapshot)s::jsonb)
 -- name: service_find_refund
 -- role: service_role
 select
-  r.id, r.amount_cents, r.currency, r.status, r.provider_refund_id, p.provider_transaction_id as charge_id, g.provider, s.api_key
+  r.id, r.amount_cents, r.currency, r.status, r.provider_refund_id, p.provider_transaction_id as charge_id, g.provider, s.api_key, s.webhook_secret, s.webhook_token,
+  g.external_id, g.public_key, g.metadata as options
 from public.payment_refunds as r
 join public.payments as p on p.id = r.payment_id
 join public.gateway_accounts as g on g.id = p.gateway_account_id
@@ -366,12 +424,49 @@ select public.record_refund_news(%(account_id)s, %(snapshot)s::jsonb)
 -- role: service_role
 select kind, id from public.take_due_checks(%(limit)s)
 
--- name: service_save_payment_method
+-- name: service_reconcilable_accounts
 -- role: service_role
-insert into public.payment_methods (
-  user_id, type, provider, provider_method_id, last4, exp_month, exp_year, brand, is_default, gateway_account_id)
-values (
-  %(user_id)s, 'credit_card', %(provider)s, %(provider_method_id)s, %(last4)s, %(exp_month)s, %(exp_year)s, %(brand)s,
-  %(is_default)s, %(account_id)s)
-on conflict (user_id, provider, provider_method_id) do update set last4 = excluded.last4
-returning id
+select g.id
+from public.gateway_accounts as g
+where exists (select from public.payment_intents as i where i.gateway_account_id = g.id)
+order by g.created_at, g.id
+
+-- name: service_reconcile_gateway
+-- role: service_role
+select public.reconcile_gateway(%(account_id)s, %(since)s, %(until)s, %(rows)s::jsonb)
+
+-- name: service_get_reconciliation
+-- role: service_role
+select
+  r.id, r.gateway_account_id, r.since, r.until, r.rows_there, r.rows_here, r.matched, r.findings, r.verify_seconds_p50,
+  r.verify_seconds_p99, r.created_at
+from public.reconciliations as r
+where r.id = %(id)s
+
+-- name: service_setup_call
+-- role: service_role
+select
+  t.id, t.user_id, t.gateway_account_id as account_id, t.status, t.customer_id, t.provider_setup_id, t.provider_checkout_id,
+  t.payment_method_id, t.check_attempts, v.currency, g.provider, s.api_key, s.webhook_secret, s.webhook_token,
+  g.external_id, g.public_key, g.metadata as options
+from public.payment_method_setups as t
+join public.gateway_accounts as g on g.id = t.gateway_account_id
+join public.practices as v on v.id = t.practice_id
+left join private.gateway_secrets as s on s.account_id = g.id
+where t.id = %(id)s
+
+-- name: service_find_setup
+-- role: service_role
+select t.id
+from public.payment_method_setups as t
+where t.gateway_account_id = %(account_id)s
+  and (t.provider_setup_id = %(provider_id)s or t.provider_checkout_id = %(provider_id)s or t.id::text = %(reference)s)
+limit 1
+
+-- name: service_record_setup
+-- role: service_role
+select public.record_method_setup(%(id)s, %(snapshot)s::jsonb)
+
+-- name: service_record_setup_sent
+-- role: service_role
+select public.record_setup_sent(%(id)s, %(customer_id)s, %(checkout_id)s)

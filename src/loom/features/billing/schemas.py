@@ -197,6 +197,8 @@ class Intent(BaseModel):
     status: IntentStatus
     provider: str | None
     payment_method_id: UUID | None
+    channel: Literal["direct", "hosted"]
+    amount_capturable_cents: int
     next_action: dict[str, Any] | None
     last_error_code: str | None
     last_error_message: str | None
@@ -227,6 +229,18 @@ class PaymentPage(BaseModel):
     intent_id: UUID
     url: str
     expires_at: datetime | None
+
+
+class BeginIntent(Input):
+    """`manual` only holds the money; it is then taken or let go."""
+
+    capture: Literal["automatic", "manual"] = "automatic"
+
+
+class CaptureIntent(Input):
+    """How much of what is held; all of it where nothing is said."""
+
+    amount_cents: PositiveCents | None = None
 
 
 class ConfirmIntent(Input):
@@ -334,64 +348,17 @@ class Refund(BaseModel):
     updated_at: datetime
 
 
+class SessionRefunds(BaseModel):
+    """The refunds that a cancelled session caused; those that were made before are not among them."""
+
+    refunds: list[UUID]
+
+
 class RequestRefund(Input):
     """Without an amount, all that is left goes back."""
 
     amount_cents: PositiveCents | None = None
     reason: Text | None = None
-
-
-class PaymentMethod(BaseModel):
-    """A saved way to pay."""
-
-    id: UUID
-    practice_id: UUID | None
-    type: MethodType
-    provider: str
-    brand: str | None
-    last4: str | None
-    exp_month: int | None
-    exp_year: int | None
-    is_default: bool
-    created_at: datetime
-    updated_at: datetime
-
-
-class SavePaymentMethod(Input):
-    """A card to be kept with the gateway of a practice whose client the caller is."""
-
-    practice_id: UUID
-    card_token: Token
-    is_default: bool = False
-
-
-class ChangePaymentMethod(Input):
-    """Makes it the one that is offered first, or not."""
-
-    is_default: bool
-
-
-class GatewayAccount(BaseModel):
-    """An account of the caller's practice at a gateway, without its secrets."""
-
-    id: UUID
-    practice_id: UUID
-    provider: Provider
-    display_name: str
-    external_id: str | None
-    public_key: str | None
-    is_live: bool
-    is_default: bool
-    disabled_at: datetime | None
-    created_at: datetime
-    updated_at: datetime
-
-
-class OpenGatewayAccount(Input):
-    """An account that the gateway makes by itself, as the sandbox does."""
-
-    provider: Literal["sandbox"]
-    display_name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)] = "Sandbox"
 
 
 class Received(BaseModel):

@@ -4,22 +4,45 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import structlog
+
+from loom.core.clock import now
+from loom.core.errors import AppError
+from loom.features.billing.cards import Cards
+from loom.features.billing.inbox import Inbox
+from loom.features.billing.reconciliation import LOOK_BACK, Reconciler
 from loom.features.billing.service import Billing
 from loom.jobs.registry import JobContext, Retry, task
+from loom.providers.errors import ProviderError
 
+_log = structlog.get_logger(__name__)
 _RETRY = Retry(attempts=8, wait_seconds=2)
 
 
 @task("billing.handle_webhook", retry=_RETRY)
 async def handle_webhook(ctx: JobContext, *, event_id: str) -> None:
     """Applies an event of the inbox."""
-    await Billing(ctx.db, ctx.settings).handle_event(UUID(event_id))
+    await Inbox(ctx.db, ctx.settings).handle_event(UUID(event_id))
 
 
 @task("billing.repair_unknown", cron="* * * * * */15")
 async def repair_unknown(ctx: JobContext, *, timestamp: int) -> None:  # noqa: ARG001 - periodic tasks get it
     """Looks up what was sent and never answered. Nothing is sent again blindly."""
-    await Billing(ctx.db, ctx.settings).repair()
+    await Inbox(ctx.db, ctx.settings).repair()
+
+
+@task("billing.reconcile", cron="10 1 * * *")
+async def reconcile(ctx: JobContext, *, timestamp: int) -> None:  # noqa: ARG001 - periodic tasks get it
+    """Each night: takes events whose delivery was missed, then compares the books with each gateway's own list."""
+    reconciler = Reconciler(ctx.db, ctx.settings)
+    until = now()
+    for account_id in await reconciler.accounts():
+        try:
+            await reconciler.sweep(account_id, until - LOOK_BACK)
+            await reconciler.run(account_id, until - LOOK_BACK, until, mend=True)
+        except (AppError, ProviderError) as problem:
+            # One gateway that is away keeps the others from nothing; the next night looks three days back.
+            _log.warning("reconciliation failed", account_id=str(account_id), problem=str(problem))
 
 
 @task("billing.cancel_intent", retry=_RETRY)
@@ -31,4 +54,4 @@ async def cancel_intent(ctx: JobContext, *, intent_id: str) -> None:
 @task("billing.detach_method", retry=_RETRY)
 async def detach_method(ctx: JobContext, *, method_id: str) -> None:
     """Has the gateway forget a card."""
-    await Billing(ctx.db, ctx.settings).detach_at_gateway(UUID(method_id))
+    await Cards(ctx.db, ctx.settings).detach_at_gateway(UUID(method_id))

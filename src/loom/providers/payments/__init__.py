@@ -22,8 +22,12 @@ from loom.providers.payments.protocol import (
     WebhookRefusedError,
 )
 from loom.providers.payments.registry import Credentials, new_sandbox_key, open_gateway, webhook_reader
+from loom.providers.payments.tranzila_webhooks import PROOF
+from loom.providers.payments.tranzila_wire import proof_of
+from loom.providers.payments.vault import Vault, vault_of
 
 __all__ = [
+    "PROOF",
     "Credentials",
     "GatewayEvent",
     "GatewayRefusedError",
@@ -42,9 +46,12 @@ __all__ = [
     "SetupOrder",
     "SetupSnapshot",
     "UnknownStateError",
+    "Vault",
     "WebhookReader",
     "WebhookRefusedError",
     "new_sandbox_key",
     "open_gateway",
+    "proof_of",
+    "vault_of",
     "webhook_reader",
 ]

@@ -9,9 +9,9 @@ from starlette.responses import Response
 
 from loom.db.database import Tx
 from loom.features.billing import queries
-from loom.features.billing.api.outside import Gateways, answer, begin
-from loom.features.billing.schemas import GatewayAccount, OpenGatewayAccount
-from loom.features.billing.service import new_webhook_token
+from loom.features.billing.accounts import new_webhook_token
+from loom.features.billing.api.outside import GatewayAccounts, answer, begin
+from loom.features.billing.gateway_schemas import GatewayAccount, OpenGatewayAccount
 from loom.http import AppServices, Cursor, Limit, Page, Read, Write, page_of, problems
 from loom.http.cursors import decode_after
 
@@ -27,20 +27,20 @@ async def list_gateway_accounts(read: Read, limit: Limit = 50, cursor: Cursor = 
 
 @router.post("", status_code=201, response_model=GatewayAccount, responses=problems(404, 409, 503))
 async def open_gateway_account(
-    body: OpenGatewayAccount, write: Write, app: AppServices, gateways: Gateways
+    body: OpenGatewayAccount, write: Write, app: AppServices, gateways: GatewayAccounts
 ) -> Response:
-    """Open an account for your practice at a gateway that makes them by itself. The first one becomes the default."""
-    api_key = gateways.new_key(body.provider)
+    """Tie your practice to a gateway. The first account becomes the default; what opens it is stored sealed."""
     token, token_hash = new_webhook_token()
+    opened = gateways.opened(body, token)
 
     async def add(tx: Tx) -> UUID:
         return await queries.add_account(
-            tx, provider=body.provider, display_name=body.display_name, webhook_token_hash=token_hash, api_key=api_key
+            tx, provider=body.provider, display_name=body.display_name, webhook_token_hash=token_hash, opened=opened
         )
 
     account_id, first = await begin(write, add)
-    if first:
-        await gateways.set_webhook(account_id, token)
+    if first and opened.webhook_secret is None:
+        await gateways.register_webhook(account_id)
     account = await queries.get_account(app.database.reader(write.actor), account_id)
     return answer(account, first=first, status=201, location=f"/v1/gateway-accounts/{account_id}")
 
@@ -49,6 +49,14 @@ async def open_gateway_account(
 async def get_gateway_account(account_id: UUID, read: Read) -> GatewayAccount:
     """One account of your practice."""
     return await queries.get_account(read, account_id)
+
+
+@router.post("/{account_id}/webhook", status_code=204, responses=problems(404, 409, 503))
+async def register_webhook(account_id: UUID, write: Write, app: AppServices, gateways: GatewayAccounts) -> Response:
+    """Have the gateway send events here, signed with a new secret. The secret before it still holds."""
+    await queries.get_account(app.database.reader(write.actor), account_id)
+    await gateways.register_webhook(account_id)
+    return Response(status_code=204)
 
 
 @router.delete("/{account_id}", status_code=204, responses=problems(404))

@@ -12,7 +12,15 @@ from loom.core.errors import Invalid
 from loom.db.database import Tx
 from loom.features.billing import queries
 from loom.features.billing.api.outside import Gateways, answer, begin
-from loom.features.billing.schemas import ConfirmIntent, Intent, IntentWithSecret, OpenPaymentPage, PaymentPage
+from loom.features.billing.schemas import (
+    BeginIntent,
+    CaptureIntent,
+    ConfirmIntent,
+    Intent,
+    IntentWithSecret,
+    OpenPaymentPage,
+    PaymentPage,
+)
 from loom.http import AppServices, Cursor, Limit, Page, Read, Write, page_of, problems
 from loom.http.cursors import decode_after
 
@@ -27,12 +35,15 @@ OfInvoice = Annotated[UUID | None, Query(description="Only those of this invoice
     response_model=IntentWithSecret,
     responses=problems(404, 409),
 )
-async def begin_payment_intent(invoice_id: UUID, write: Write, app: AppServices, gateways: Gateways) -> Response:
+async def begin_payment_intent(
+    invoice_id: UUID, write: Write, app: AppServices, gateways: Gateways, body: BeginIntent | None = None
+) -> Response:
     """Begin to pay what is open on an invoice. Payer and coach share one intent, so it is paid once.
 
     The secret is told to the payer only. It is null while the gateway has not answered; ask for the intent again then.
     """
-    intent_id, first = await begin(write, lambda tx: queries.begin_intent(tx, invoice_id))
+    capture = body.capture if body is not None else "automatic"
+    intent_id, first = await begin(write, lambda tx: queries.begin_intent(tx, invoice_id, capture=capture))
     await gateways.send_intent(intent_id)
     intent = await queries.get_intent_with_secret(app.database.reader(write.actor), intent_id)
     return answer(intent, first=first, status=201, location=f"/v1/payment-intents/{intent_id}")
@@ -94,6 +105,30 @@ async def confirm_payment_intent(
     if first:
         await gateways.send_attempt(payment_id, body.card_token)
     return answer(await queries.get_intent(app.database.reader(write.actor), intent_id), first=first)
+
+
+@router.post("/payment-intents/{intent_id}/capture", response_model=Intent, responses=problems(404, 409))
+async def capture_payment_intent(
+    intent_id: UUID, body: CaptureIntent, write: Write, app: AppServices, gateways: Gateways
+) -> Response:
+    """Take money that is held for your practice, all of it unless a sum is said; the rest is let go."""
+    _, first = await begin(write, lambda tx: queries.begin_capture(tx, intent_id, body.amount_cents))
+    if first:
+        await gateways.send_capture(intent_id)
+    return answer(await queries.get_intent(app.database.reader(write.actor), intent_id), first=first)
+
+
+@router.post("/invoices/{invoice_id}/charge", status_code=201, response_model=Intent, responses=problems(404, 409))
+async def charge_invoice(invoice_id: UUID, write: Write, app: AppServices, gateways: Gateways) -> Response:
+    """Charge the card that the client has consented to being charged while away, for what is open on an invoice.
+
+    Where the issuer wants the client present, the intent waits for the client, who is asked to pay.
+    """
+    intent_id, first = await begin(write, lambda tx: queries.begin_off_session_charge(tx, invoice_id))
+    if first:
+        await gateways.charge_off_session(intent_id)
+    intent = await queries.get_intent(app.database.reader(write.actor), intent_id)
+    return answer(intent, first=first, status=201, location=f"/v1/payment-intents/{intent_id}")
 
 
 @router.post("/payment-intents/{intent_id}/cancel", response_model=Intent, responses=problems(404, 409))

@@ -11,6 +11,8 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from loom.db.database import Tx
+from loom.features.billing.accounts import Accounts
+from loom.features.billing.cards import Cards
 from loom.features.billing.schemas import Created
 from loom.features.billing.service import Billing
 from loom.http import AppServices, WriteScope
@@ -23,7 +25,19 @@ async def billing(app: AppServices) -> Billing:
     return Billing(app.database, app.settings)
 
 
+async def cards(app: AppServices) -> Cards:
+    """Billing's dealings about kept cards."""
+    return Cards(app.database, app.settings)
+
+
+async def accounts(app: AppServices) -> Accounts:
+    """Billing's dealings about accounts at gateways."""
+    return Accounts(app.database, app.settings)
+
+
 Gateways = Annotated[Billing, Depends(billing)]
+KeptCards = Annotated[Cards, Depends(cards)]
+GatewayAccounts = Annotated[Accounts, Depends(accounts)]
 
 
 async def begin(write: WriteScope, work: Callable[[Tx], Awaitable[UUID]]) -> tuple[UUID, bool]:

@@ -21,6 +21,7 @@ from loom.features.billing.schemas import (
     RecordPayment,
     Refund,
     RequestRefund,
+    SessionRefunds,
     UndoPayment,
 )
 from loom.http import AppServices, Cursor, Limit, Page, Read, Write, page_of, problems
@@ -130,6 +131,19 @@ async def request_refund(
         await gateways.send_refund(refund_id)
     refund = await queries.get_refund(app.database.reader(write.actor), refund_id)
     return answer(refund, first=first, status=201, location=f"/v1/refunds/{refund_id}")
+
+
+@router.post("/sessions/{session_id}/refunds", response_model=SessionRefunds, responses=problems(404, 409))
+async def refund_cancelled_session(session_id: UUID, write: Write, gateways: Gateways) -> Response:
+    """Give the people of a cancelled session back what each paid beyond what is owed for the seat."""
+
+    async def work(tx: Tx) -> SessionRefunds:
+        return SessionRefunds(refunds=[made.id for made in await queries.refund_session(tx, session_id)])
+
+    answered = await write.run(work)
+    for refund_id in SessionRefunds.model_validate_json(bytes(answered.body)).refunds:
+        await gateways.send_refund(refund_id)
+    return answered
 
 
 @router.get("/refunds")

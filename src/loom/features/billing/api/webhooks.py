@@ -11,10 +11,10 @@ from loom.core.clock import now
 from loom.core.errors import AppError, NotFound
 from loom.db.actor import Actor
 from loom.features.billing import gateway_queries
+from loom.features.billing.accounts import hash_webhook_token
 from loom.features.billing.schemas import Received
-from loom.features.billing.service import hash_webhook_token
 from loom.http import AppServices, problems
-from loom.providers.payments import WebhookRefusedError, webhook_reader
+from loom.providers.payments import WebhookRefusedError, vault_of, webhook_reader
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
@@ -39,8 +39,9 @@ async def receive_webhook(
     )
     if reader is None or account is None:
         raise NotFound
+    secrets = [vault_of(app.settings).open(secret) for secret in account.secrets]
     try:
-        event = reader.read(request.headers, request.query_params, body, account.secrets, now())
+        event = reader.read(request.headers, request.query_params, body, secrets, now())
     except WebhookRefusedError as refused:
         raise AppError(refused.reason, 400, str(refused)) from refused
     await app.database.run(LISTENING, lambda tx: gateway_queries.receive(tx, account.id, event))

@@ -20,6 +20,8 @@ from loom.providers.payments.sandbox_server.forms import parse_form
 from loom.providers.payments.sandbox_server.pages import HTML, Ask, Page, serve_page
 from loom.providers.payments.sandbox_server.routes import Call, serve
 from loom.providers.payments.sandbox_server.store import Object, Store, new_id
+from loom.providers.payments.sandbox_server.tranzila import serve_api, terminal_of
+from loom.providers.payments.sandbox_server.tranzila_page import serve_tranzila_page
 from loom.providers.payments.signatures import SIGNATURE_HEADER, sign
 
 Scope = MutableMapping[str, Any]
@@ -79,11 +81,25 @@ class SandboxServer:
             if path[:1] in (["checkout"], ["challenge"]):
                 with self.store.transaction():
                     return _of_page(serve_page(self.store, ask, _base_url(ask)))
+            if path[:1] == ["tranzila"]:
+                return self._serve_tranzila(ask, scope["query_string"].decode("latin-1"))
             return self._serve(ask)
         except ValueError:
             return _fault(Refusal(400, "malformed", "The request can't be read."))
         except Refusal as no:
             return _fault(no)
+
+    def _serve_tranzila(self, ask: Ask, query: str) -> Reply:
+        if ask.path[2:] == ["iframenew.php"]:
+            with self.store.transaction():
+                return _of_page(serve_tranzila_page(self.store, ask, _base_url(ask), query))
+        terminal = terminal_of(ask.raw)
+        fault = self._fault_for(self.store.account_of(f"sk_test_tranzila_{terminal}"), ask)
+        if fault in ("lost_before", "error_before", "html"):
+            return _misbehave(fault)
+        with self.store.transaction():
+            status, said = serve_api(self.store, ask.path[1:], ask.headers, ask.raw, _base_url(ask))
+        return _misbehave(fault) if fault else Reply(status, json.dumps(said).encode())
 
     def _serve(self, ask: Ask) -> Reply:
         account = self._account(ask)
@@ -146,7 +162,7 @@ class SandboxServer:
 
     def _fault_for(self, account: str, ask: Ask) -> str | None:
         """The knob `faults`: [{"on": "POST /v1/refunds", "do": …, "times": 1}]; `on` may hold `*`."""
-        if ask.path[0] != "v1":
+        if ask.path[0] == "sandbox":
             return None
         knobs = self.store.knobs(account)
         for fault in knobs.get("faults", []):
@@ -190,8 +206,9 @@ class SandboxServer:
 
     async def _deliver_one(self, http: httpx.AsyncClient, delivery: Object) -> None:
         body = str(delivery["body"]).encode()
-        headers = {"content-type": "application/json"}
+        headers = {"content-type": "application/x-www-form-urlencoded"}
         if delivery["secret"]:
+            headers["content-type"] = "application/json"
             headers[SIGNATURE_HEADER] = sign(delivery["secret"], body, int(self.store.now()))
         try:
             status: int | None = (await http.post(delivery["url"], content=body, headers=headers)).status_code

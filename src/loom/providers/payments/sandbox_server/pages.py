@@ -195,27 +195,47 @@ def _form(visit: _Visit, session: Object, problem: str | None) -> str:
     setup = session["mode"] == "setup"
     amount = "" if setup else visit.money(session["amount_total"], session["currency"])
     alert = f"<p role=alert>{escape(visit.words(problem))}</p>" if problem else ""
-    what = (
-        ""
-        if setup
-        else f"<p>{escape(session['_name'] or '')}<br><strong>{visit.words('amount')}: {escape(amount)}</strong></p>"
+    return (
+        alert
+        + _fields(visit.lang, session["_name"] or "", amount)
+        + _way_back(visit, session)
+        + _cards_to_try(visit.lang)
     )
-    button = visit.words("keep") if setup else visit.words("pay", amount=escape(amount))
+
+
+def _fields(lang: str, what: str, amount: str) -> str:
+    """What a person fills in; without an amount the card is only kept."""
+    words = _WORDS[lang]
+    total = f"<p>{escape(what)}<br><strong>{words['amount']}: {escape(amount)}</strong></p>" if amount else ""
+    inputs = "".join(
+        f"<label for={name}>{words[name]}</label>"
+        f"<input id={name} name={name} dir=ltr required inputmode={mode} autocomplete={fill} maxlength={most}>"
+        for name, mode, fill, most in (
+            ("number", "numeric", "cc-number", 23),
+            ("expiry", "text", "cc-exp", 7),
+            ("cvc", "numeric", "cc-csc", 4),
+        )
+    )
+    button = words["pay"].format(amount=escape(amount)) if amount else words["keep"]
+    return f"{total}<form method=post>{inputs}<button>{button}</button></form>"
+
+
+def _cards_to_try(lang: str) -> str:
     rows = "".join(
         f"<tr><td dir=ltr>{BY_TOKEN[token].number}</td><td dir=ltr>{token[3:]}</td></tr>" for token in _SHOWN_CARDS
     )
-    return (
-        f"{alert}{what}<form method=post>"
-        + "".join(
-            f"<label for={name}>{visit.words(name)}</label>"
-            f"<input id={name} name={name} dir=ltr required inputmode={mode} autocomplete={fill} maxlength={most}>"
-            for name, mode, fill, most in (
-                ("number", "numeric", "cc-number", 23), ("expiry", "text", "cc-exp", 7), ("cvc", "numeric", "cc-csc", 4)
-            )
-        )
-        + f"<button>{button}</button></form>{_way_back(visit, session)}"
-        f"<details><summary>{visit.words('try')}</summary><table>{rows}</table></details>"
-    )  # fmt: skip
+    return f"<details><summary>{_WORDS[lang]['try']}</summary><table>{rows}</table></details>"
+
+
+def card_form(lang: str, what: str, amount_cents: int, currency: str) -> Page:
+    """A page that asks for a card, for other dialects."""
+    amount = Money(amount_cents, currency).text(lang)
+    return _page(200, lang, "title", _fields(lang, what, amount) + _cards_to_try(lang))
+
+
+def plain_page(status: int, lang: str, words: str) -> Page:
+    """A page that says one thing, for other dialects."""
+    return _page(status, lang, "title", f"<p>{_WORDS[lang][words]}</p>")
 
 
 def _way_back(visit: _Visit, session: Object) -> str:

@@ -134,6 +134,11 @@ class Store:
         rows = self._db.execute("select body from objects where account = ? and kind = ? order by seq", [account, kind])
         return [json.loads(row["body"]) for row in rows]
 
+    def count(self, account: str, kind: str) -> int:
+        """How many objects of a kind there are."""
+        row = self._db.execute("select count(*) from objects where account = ? and kind = ?", [account, kind])
+        return int(row.fetchone()[0])
+
     # idempotency
 
     def answer_to(self, account: str, key: str) -> Object | None:
@@ -170,9 +175,20 @@ class Store:
             [event, endpoint["url"], endpoint["secret"], due, state],
         )
 
+    def add_notice(self, account: str, url: str, form: str, delay: float) -> None:
+        """A form that is sent to an address of its own, unsigned, as Tranzila does."""
+        name = new_id("notice")
+        self._db.execute(
+            "insert into events (id, account, type, body, at) values (?, ?, 'notice', ?, ?)",
+            [name, account, form, self.now()],
+        )
+        self._add_delivery(name, {"url": url, "secret": None}, self.now() + delay, "waiting")
+
     def events(self, account: str) -> list[Object]:
         """Every event of an account, the oldest first."""
-        rows = self._db.execute("select body from events where account = ? order by seq", [account])
+        rows = self._db.execute(
+            "select body from events where account = ? and type <> 'notice' order by seq", [account]
+        )
         return [json.loads(row["body"]) for row in rows]
 
     def release(self, account: str, *, backwards: bool) -> int:

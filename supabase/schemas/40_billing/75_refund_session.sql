@@ -1,0 +1,43 @@
+-- A cancelled session gives each of its people back what that person paid beyond what is owed by the terms of the seat.
+
+create or replace function public.refund_cancelled_session(p_session_id uuid) returns setof uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_seat record;
+  v_part record;
+  v_left bigint;
+  v_given bigint;
+  v_key text;
+begin
+  perform from public.sessions s join public.practice_members m on m.user_id = s.coach_id where s.id = p_session_id
+    and (not private.acting_as_api() or m.practice_id = any ((select private.my_practice_ids())::uuid[]));
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  for v_seat in
+    select o.id, o.owed_cents, l.invoice_id, l.line_total_cents::numeric * i.total_amount_cents / nullif(i.subtotal_cents, 0) as gross
+    from public.seat_outcomes o
+    join public.invoice_line_items l on l.attendee_id = o.attendee_id and l.released_at is null
+    join public.invoices i on i.id = l.invoice_id and i.finalized_at is not null and i.status <> 'canceled'
+    where o.session_id = p_session_id and o.kind = 'cancelled' and o.undone_at is null
+    order by l.invoice_id, o.id
+  loop
+    v_left := greatest(round(coalesce(v_seat.gross, 0)) - coalesce(v_seat.owed_cents, 0), 0);
+    for v_part in select a.payment_id, a.amount_cents from public.payment_allocations a where a.invoice_id = v_seat.invoice_id
+                  order by a.created_at desc, a.id desc loop
+      exit when v_left = 0;
+      v_key := format('seat:%s:%s', v_seat.id, v_part.payment_id);
+      -- Asked again, what was given back for this seat already counts.
+      select r.amount_cents into v_given from public.payment_refunds r where r.payment_id = v_part.payment_id and r.idempotency_key = v_key;
+      if not found then
+        select least(v_left, v_part.amount_cents, p.amount_cents - p.refund_reserved_cents) into v_given
+          from public.payments p where p.id = v_part.payment_id;
+        continue when v_given <= 0;
+        return next public.request_refund(v_part.payment_id, v_given::integer, 'The session was cancelled.', v_key);
+      end if;
+      v_left := greatest(v_left - v_given, 0);
+    end loop;
+  end loop;
+end $$;
+comment on function public.refund_cancelled_session(uuid) is
+  'security definer: a coach gives the people of a cancelled session back what each paid beyond what is owed for the seat. Returns the new refunds; repeating it gives nothing twice.';
+revoke execute on function public.refund_cancelled_session(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.refund_cancelled_session(uuid) to authenticated, service_role;

@@ -1,0 +1,156 @@
+"""The books against the gateway's list: eight kinds of faults found, none invented, some mended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from loom.db.database import Database
+from loom.features.billing.gateway_schemas import Reconciliation
+from loom.features.billing.reconciliation import Reconciler, days_before
+from tests.features.billing.shop import Shop
+from tests.features.billing.world import World, one
+from tests.support.waiting import until
+
+KINDS = ("missing_here", "missing_there", "amount", "currency", "status", "duplicate", "late", "wrong_charge")
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+def books(world: World, count: int) -> list[dict[str, Any]]:
+    """Payments and refunds in the books, and the list of a gateway that agrees with them."""
+    world.owner.execute(
+        "insert into public.payments (amount_cents, currency, status, provider, provider_transaction_id, practice_id,"
+        " gateway_account_id, paid_at) select 1000 + n, 'ILS', 'paid', 'sandbox', 'ch_' || %(account)s || '_' || n,"
+        " %(practice)s, %(account)s, %(now)s::timestamptz - n * interval '20 seconds'"
+        " from generate_series(1, %(count)s) n",
+        {"account": world.account, "practice": world.practice, "now": NOW, "count": count * 9 // 10},
+    )
+    world.owner.execute(
+        "insert into public.payment_refunds (payment_id, amount_cents, status, provider_refund_id, processed_at)"
+        " select p.id, 10, 'succeeded', 're_' || p.provider_transaction_id, p.paid_at + interval '1 minute'"
+        " from public.payments p where p.gateway_account_id = %s order by p.paid_at desc limit %s",
+        [world.account, count // 10],
+    )
+    rows = world.owner.execute(
+        "select 'charge' as kind, provider_transaction_id as provider_id, amount_cents, currency, 'paid' as status,"
+        " paid_at as at, null as charge_id from public.payments where gateway_account_id = %(a)s union all"
+        " select 'refund', r.provider_refund_id, r.amount_cents, r.currency, 'succeeded', r.processed_at,"
+        " p.provider_transaction_id from public.payment_refunds r join public.payments p on p.id = r.payment_id"
+        " where p.gateway_account_id = %(a)s", {"a": world.account},
+    ).fetchall()  # fmt: skip
+    return [dict(row) | {"at": row["at"].isoformat()} for row in rows]
+
+
+def spoil(rows: list[dict[str, Any]], faults: int) -> tuple[list[dict[str, Any]], set[tuple[str, str]]]:
+    """One in a hundred rows with a fault, kinds in turn; the list, and what must be found of it."""
+    chance = random.Random(8)  # noqa: S311 - faults that come again, not secrets
+    wanted: set[tuple[str, str]] = set()
+    refunds = [row for row in rows if row["kind"] == "refund"]
+    charges = [row for row in rows if row["kind"] == "charge"]
+    victims = chance.sample(charges, faults) + chance.sample(refunds, faults // 8 + 1)
+    for place in range(faults):
+        kind = KINDS[place % len(KINDS)]
+        row = victims[faults + place // len(KINDS)] if kind == "wrong_charge" else victims[place]
+        wanted.add((kind, row["provider_id"]))
+        if kind == "missing_here":
+            wanted.discard((kind, row["provider_id"]))
+            extra = row | {"provider_id": f"extra_{place}"}
+            rows.append(extra)
+            wanted.add((kind, extra["provider_id"]))
+        elif kind == "missing_there":
+            rows.remove(row)
+        elif kind == "amount":
+            row["amount_cents"] += 1
+        elif kind == "currency":
+            row["currency"] = "USD"
+        elif kind == "status":
+            row["status"] = "failed"
+        elif kind == "duplicate":
+            rows.append(dict(row))
+        elif kind == "late":
+            row["at"] = (datetime.fromisoformat(row["at"]) - timedelta(days=2)).isoformat()
+        else:
+            row["charge_id"] = "ch_of_somebody_else"
+    return rows, wanted
+
+
+def compare(world: World, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    with world.serving() as conn:
+        run = one(
+            conn, "select public.reconcile_gateway(%s, %s, %s, %s) as v",
+            world.account, NOW - timedelta(days=5), NOW + timedelta(days=1), json.dumps(rows),
+        )  # fmt: skip
+    return one(world.owner, "select findings as v from public.reconciliations where id = %s", run)
+
+
+def test_of_ten_thousand_rows_every_fault_is_found_and_none_invented(world: World) -> None:
+    rows, wanted = spoil(books(world, 10_000), 100)
+    found = {(finding["kind"], finding["provider_id"]) for finding in compare(world, rows)}
+    assert found == wanted
+    assert {kind for kind, _ in found} == set(KINDS)
+
+
+def test_books_that_agree_have_no_findings_and_close_their_alert(world: World) -> None:
+    rows = books(world, 100)
+    assert compare(world, rows[1:]) != []
+    query = "select count(*) as v from public.gateway_alerts where gateway_account_id = %s and closed_at is null"
+    assert one(world.owner, query, world.account) == 1
+    assert compare(world, rows) == []
+    assert one(world.owner, query, world.account) == 0
+
+
+def test_a_failed_attempt_at_the_gateway_is_no_difference(world: World) -> None:
+    rows = books(world, 10)
+    tried = rows[0] | {"provider_id": "ch_failed", "status": "failed"}
+    assert compare(world, [*rows, tried]) == []
+
+
+def reconciled(api_url: str, shop: Shop, *, mend: bool) -> Reconciliation:
+    async def run() -> Reconciliation:
+        async with await Database.open(api_url) as database:
+            since, until_ = days_before(1)
+            account = UUID(shop.account["id"])
+            return await Reconciler(database, shop.live.settings).run(account, since, until_, mend=mend)
+
+    return asyncio.run(run())
+
+
+def test_what_nobody_told_of_is_found_at_the_gateway_and_mended(shop: Shop, api_url: str) -> None:
+    shop.at_gateway("POST", "/sandbox/knobs", {"delivery": "never"})
+    invoice, _ = shop.paid()
+    silent = shop.invoice()
+    name = one(
+        shop.world.owner,
+        "select provider_intent_id as v from public.payment_intents where id = %s", shop.intent(silent)["id"],
+    )  # fmt: skip
+    paid = shop.at_gateway("POST", f"/v1/payment_intents/{name}/confirm", {"payment_method": "pm_card_visa"})
+    charge = shop.payments(invoice)[0]
+    by_hand = {"charge": shop.world.payment(UUID(charge["id"]))["provider_transaction_id"], "amount": 100}
+    assert shop.at_gateway("POST", "/v1/refunds", by_hand)["status"] == "succeeded"
+    found = reconciled(api_url, shop, mend=False)
+    assert sorted(finding["kind"] for finding in found.findings) == ["missing_here", "missing_here"]
+    assert paid["latest_charge"] in {finding["provider_id"] for finding in found.findings}
+    assert (found.matched, found.rows_there) == (1, 3)
+    mended = reconciled(api_url, shop, mend=True)
+    assert (mended.findings, mended.matched, mended.rows_there) == ([], 3, 3)
+    assert shop.live.call(shop.client, "GET", f"/invoices/{silent}")["status"] == "paid"
+    seen = shop.live.call(shop.coach, "GET", "/reconciliations")["items"]
+    assert seen[0]["findings"] == []
+    assert shop.live.call(shop.client, "GET", "/reconciliations")["items"] == []
+
+
+def test_events_that_were_missed_are_swept_in_once(shop: Shop, api_url: str) -> None:
+    shop.at_gateway("POST", "/sandbox/knobs", {"delivery": "never"})
+    shop.paid()
+
+    async def sweep() -> int:
+        async with await Database.open(api_url) as database:
+            reconciler = Reconciler(database, shop.live.settings)
+            return await reconciler.sweep(UUID(shop.account["id"]), NOW - timedelta(hours=1))
+
+    assert [asyncio.run(sweep()) for _ in range(2)] == [3, 3]
+    until(lambda: shop.handled() == ["handled"] * 3, "each missed event is handled")
