@@ -84,7 +84,7 @@ def test_a_bucket_whose_keys_are_wrong_or_that_is_away_asks_to_try_again(
         asyncio.run(storage.put("x", b"x", file_type="text/plain", file_name="x"))
 
 
-@pytest.mark.parametrize("url", ["https://bucket", "s3://", "s3://bucket?endpont=x", "file:///tmp"])
+@pytest.mark.parametrize("url", ["https://bucket", "s3://", "s3://bucket?end_point=x", "file:///tmp"])
 def test_an_address_that_is_no_bucket_is_refused(url: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="s3://"):
         open_storage(url, tmp_path, None, None)

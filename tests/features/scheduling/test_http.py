@@ -386,11 +386,3 @@ async def test_the_directory_names_active_coaches_and_nothing_else_of_them(
     assert found[str(scene.coach)] == "Noa"
     assert str(scene.other_coach) not in found
     assert (await client.get("/v1/coach-directory")).status_code == 401
-
-
-async def test_links_that_open_nothing_say_so_and_take_only_an_answer(client: httpx.AsyncClient) -> None:
-    unknown = await client.get(f"/v1/invitations/{uuid4().hex}")
-    assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
-    for body in ({}, {"answer": "maybe"}, {"answer": "confirmed", "x": 1}):
-        assert (await client.post(f"/v1/invitations/{uuid4().hex}/respond", json=body)).status_code == 422
-    assert (await client.get("/v1/invitations/%00")).status_code in {400, 404, 422}
