@@ -16943,6 +16943,13 @@ comment on function private.search_snippet(text, tsquery, text[]) is
   'The part of a text around its first hit, in pieces that say whether they are one.';
 revoke execute on function private.search_snippet(text, tsquery, text[]) from public, anon, authenticated, service_role;
 
+-- A setting of the module's is known only once the module is loaded, which the first call of one of its functions does.
+do $$
+begin
+  perform extensions.similarity('', '');
+end
+$$;
+
 create or replace function public.search_messages_json(
   p_query text, p_conversation_id uuid default null, p_cursor text default null, p_limit integer default 20
 )

@@ -37,6 +37,7 @@ DECLARED = (
 # Where the ids of a parameter or a field live, so that half of the requests are about something that exists.
 TABLES = {
     "account_id": "gateway_accounts",
+    "attachment_id": "message_attachments",
     "attendee_id": "session_attendees",
     "client_id": "users",
     "coach_client_id": "coach_clients",
@@ -51,9 +52,11 @@ TABLES = {
     "note_id": "coach_notes",
     "notification_id": "notifications",
     "block_id": "coach_blocks",
+    "feed_id": "calendar_feeds",
     "holiday_id": "coach_holidays",
     "outcome_id": "seat_outcomes",
     "series_id": "session_series",
+    "setup_id": "payment_method_setups",
     "request_id": "booking_requests",
     "package_id": "packages",
     "payment_id": "payments",
@@ -61,7 +64,9 @@ TABLES = {
     "reflection_id": "reflections",
     "session_id": "sessions",
     "subscription_id": "push_subscriptions",
+    "suppression_id": "suppressed_addresses",
     "template_id": "session_templates",
+    "upload_id": "message_uploads",
     "user_id": "users",
 }
 

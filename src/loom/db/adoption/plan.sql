@@ -33,18 +33,25 @@ from (
         select bool_and(has_table_privilege(current_user, u.oid, p.privilege))
         from auth_users as u, unnest(array['select', 'insert', 'update', 'delete', 'references', 'trigger']) as p (privilege)
       ), true)
-    ),
-    (
-      'extension btree_gist, which is not available on this server',
-      exists (select from pg_available_extensions where name = 'btree_gist')
-    ),
-    (
-      'extension btree_gist: it is not installed, and only a role with CREATE in the database can install it',
-      exists (select from pg_extension where extname = 'btree_gist')
-      or has_database_privilege(current_user, current_database(), 'create')
     )
 ) as wanted (right_wanted, there)
 where not there
+union all
+select case
+    when installed.extname is not null
+      then format('extension %%s in schema extensions, not %%s: alter extension %%1$s set schema extensions', e.name, installed.schema)
+    when not exists (select from pg_available_extensions as a where a.name = e.name) then format('extension %%s, which this server does not have', e.name)
+    else format('extension %%s: it is not installed, and only a role with CREATE in the database can install it', e.name)
+  end
+from unnest(array['btree_gist', 'pg_trgm']) as e (name)
+left join (
+  select x.extname, n.nspname as schema from pg_extension as x join pg_namespace as n on n.oid = x.extnamespace
+) as installed on installed.extname = e.name
+where case
+    when installed.extname is not null then installed.schema <> 'extensions' and e.name = 'pg_trgm'
+    else not exists (select from pg_available_extensions as a where a.name = e.name)
+      or not has_database_privilege(current_user, current_database(), 'create')
+  end
 
 -- name: base_tables
 select

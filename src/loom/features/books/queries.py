@@ -16,7 +16,7 @@ from loom.features.books.schemas import (
     Difference,
     ExportRow,
     JournalEntry,
-    Series,
+    NumberSeries,
     Table,
     TaxRule,
     UnbilledItem,
@@ -78,9 +78,9 @@ async def verify_all(q: Executor, practice_id: UUID | None) -> list[Difference]:
     return await q.fetch_all(SQL["verify_all"], {"practice_id": practice_id}, Difference)
 
 
-async def series(q: Executor) -> list[Series]:
+async def series(q: Executor) -> list[NumberSeries]:
     """Where the numbers of the caller's practice stand."""
-    return await q.fetch_all(SQL["series"], {}, Series)
+    return await q.fetch_all(SQL["series"], {}, NumberSeries)
 
 
 async def continue_series(q: Executor, asked: ContinueSeries) -> int:

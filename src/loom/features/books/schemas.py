@@ -101,7 +101,7 @@ class BooksCheck(BaseModel):
     differences: list[Difference]
 
 
-class Series(BaseModel):
+class NumberSeries(BaseModel):
     """Where the numbers of a kind of document stand this year."""
 
     document_kind: str

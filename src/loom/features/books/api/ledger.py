@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from loom.db.database import Tx
 from loom.features.books import queries
-from loom.features.books.schemas import BooksCheck, ContinueSeries, JournalEntry, NextNumber, Series, TaxRule
+from loom.features.books.schemas import BooksCheck, ContinueSeries, JournalEntry, NextNumber, NumberSeries, TaxRule
 from loom.http import Cursor, Limit, Page, Read, Write, page_of, problems
 from loom.http.cursors import decode_after
 
@@ -43,7 +43,7 @@ async def check_books(read: Read) -> BooksCheck:
 
 
 @router.get("/document-series")
-async def list_series(read: Read) -> Page[Series]:
+async def list_series(read: Read) -> Page[NumberSeries]:
     """Where the numbers of your practice's documents stand."""
     return Page(items=await queries.series(read), next_cursor=None)
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from loom.features.messaging.schemas.words import AttachmentKind, Channel, MessageType, RollUp, UploadState
 
@@ -36,6 +36,9 @@ class Upload(BaseModel):
     `waiting` for its bytes, `checking`, then `clean` (it may be sent) or `refused` for a reason. `scanned` is false
     where no scanner is set up: the content was checked, but not for malware.
     """
+
+    # It is always there, also where a row of the database does not have it.
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
     id: UUID
     conversation_id: UUID
@@ -78,7 +81,7 @@ class Message(BaseModel):
     sender_id: UUID
     sender_name: str | None
     content: str | None
-    html: str | None = None
+    html: str | None
     system: dict[str, Any] | None
     reply_to_id: UUID | None
     client_message_id: UUID | None
