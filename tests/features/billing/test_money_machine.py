@@ -37,7 +37,7 @@ REFUSALS = {
 }  # fmt: skip
 
 
-EXAMPLES = 300
+EXAMPLES = 60
 STEPS = 40
 
 STATES = ["requires_payment_method", "requires_confirmation", "processing", "canceled", "succeeded"]

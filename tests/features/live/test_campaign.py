@@ -170,7 +170,7 @@ async def test_nothing_is_lost_doubled_disordered_or_seen_by_others(
     server: EmbeddedServer, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     full = request.config.getoption("--campaign")
-    size = Size(200, 30_000, 600.0) if full else Size(40, 3_000, 55.0)
+    size = Size(200, 30_000, 600.0) if full else Size(40, 1_200, 40.0)
     owner_url, api_url = server.url("loom_owner"), server.url("loom_api")
     people: list[UUID] = []
     groups: dict[UUID, list[UUID]] = {}
