@@ -326,6 +326,8 @@ begin
   end loop;
 end;
 $$;
+-- It always was; an adoption in small steps that was cut off may have left it open.
+alter table public.payments alter column status set not null;
 create unique index if not exists payments_idempotency_unique on public.payments (idempotency_key);
 create unique index if not exists payments_provider_txn_unique on public.payments (provider, provider_transaction_id);
 

@@ -731,6 +731,8 @@ left join (
   end loop;
 end;
 $$;
+-- It always was; an adoption in small steps that was cut off may have left it open.
+alter table public.payments alter column status set not null;
 create unique index if not exists payments_idempotency_unique on public.payments (idempotency_key);
 create unique index if not exists payments_provider_txn_unique on public.payments (provider, provider_transaction_id);
 
@@ -15801,9 +15803,10 @@ begin
   if v_session.status in ('cancelled', 'rescheduled') then
     return;
   end if;
-  v_people := private.session_people(p_session_id);
   select * into v_group from public.conversations as c where c.direct_key = 'session:' || p_session_id::text for update;
-  if found then
+  -- Under the lock: whoever waited for it would otherwise put back what others have changed meanwhile.
+  v_people := private.session_people(p_session_id);
+  if v_group.id is not null then
     if not v_session.roster_visible then
       -- The roster was closed after the group was opened: whoever is there stays, nobody is added to them.
       v_people := array(

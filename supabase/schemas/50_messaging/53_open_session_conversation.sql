@@ -84,9 +84,10 @@ begin
   if v_session.status in ('cancelled', 'rescheduled') then
     return;
   end if;
-  v_people := private.session_people(p_session_id);
   select * into v_group from public.conversations as c where c.direct_key = 'session:' || p_session_id::text for update;
-  if found then
+  -- Under the lock: whoever waited for it would otherwise put back what others have changed meanwhile.
+  v_people := private.session_people(p_session_id);
+  if v_group.id is not null then
     if not v_session.roster_visible then
       -- The roster was closed after the group was opened: whoever is there stays, nobody is added to them.
       v_people := array(
