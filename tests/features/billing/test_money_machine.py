@@ -298,7 +298,7 @@ def machine(database_url: str, api_url: str) -> Any:
 
 
 def test_whatever_happens_to_money_the_sums_hold_after_every_step(machine: Any, request: pytest.FixtureRequest) -> None:
-    """With --campaign 5,000 lives of 80 steps; figures of a run are in docs/reference/performance.md."""
+    """With --campaign 5,000 lives of 80 steps instead."""
     full = bool(request.config.getoption("--campaign"))
     run_state_machine_as_test(
         machine,

@@ -1,6 +1,6 @@
 """Guarantees under trouble: sends repeated and answers lost, transactions taken back, workers killed at every step.
 
-A small version runs always; `--campaign` runs what docs/reference/messaging.md gives figures of.
+A small version runs always; `--campaign` runs it in full.
 """
 
 from __future__ import annotations
