@@ -3372,7 +3372,8 @@ revoke execute on function public.set_holidays(text, text, date, jsonb) from pub
 grant execute on function public.set_holidays(text, text, date, jsonb) to authenticated;
 
 -- schemas/20_practice/69_booking_rules.sql
--- What a coach lets clients do with the hours on offer. The coach's own bookings are not held to any of it.
+-- What a coach lets clients do with the hours on offer, and when somebody counts as missed. The coach's own bookings are
+-- not held to the former.
 
 create table if not exists public.booking_rules (
   coach_id uuid primary key references public.users (id) on delete cascade,
@@ -3381,27 +3382,32 @@ create table if not exists public.booking_rules (
   max_per_day integer,
   max_per_week integer,
   week_starts_on integer not null default 0,
+  no_show_grace_minutes integer,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint booking_rules_notice_range check (min_notice_minutes between 0 and 525600),
   constraint booking_rules_horizon_range check (horizon_days between 1 and 1825),
   constraint booking_rules_per_day_range check (max_per_day between 1 and 100),
   constraint booking_rules_per_week_range check (max_per_week between 1 and 700),
-  constraint booking_rules_week_start check (week_starts_on between 0 and 6)
+  constraint booking_rules_week_start check (week_starts_on between 0 and 6),
+  constraint booking_rules_grace_range check (no_show_grace_minutes between 0 and 10080)
 );
 comment on table public.booking_rules is
-  'How soon, how far ahead and how often a coach can be booked by clients. No row: as the hours say. A template may be stricter or looser about notice and horizon.';
+  'How soon, how far ahead and how often a coach can be booked by clients, and the grace before a no-show. No row: as the hours say. A template may have notice, horizon and grace of its own.';
 comment on column public.booking_rules.min_notice_minutes is 'Elapsed time between now and the earliest start on offer.';
 comment on column public.booking_rules.horizon_days is 'Days of 24 hours between now and the last start on offer; null is five years.';
 comment on column public.booking_rules.max_per_day is 'Sessions on one day of the coach''s zone that clients can fill; null is no limit. Cancelled ones do not count.';
 comment on column public.booking_rules.week_starts_on is 'The day on which a week of max_per_week begins: 0 is Sunday.';
+comment on column public.booking_rules.no_show_grace_minutes is
+'For sessions that are made from now on, unless their template has its own: who confirmed and was not checked in so long after the end counts as a no-show. Null: nobody does.';
 
 revoke all on public.booking_rules from public, anon, authenticated, service_role;
 grant select, insert, update, delete on public.booking_rules to service_role;
 grant select, delete on public.booking_rules to authenticated;
-grant insert (coach_id, min_notice_minutes, horizon_days, max_per_day, max_per_week, week_starts_on)
+grant insert (coach_id, min_notice_minutes, horizon_days, max_per_day, max_per_week, week_starts_on, no_show_grace_minutes)
 on public.booking_rules to authenticated;
-grant update (min_notice_minutes, horizon_days, max_per_day, max_per_week, week_starts_on) on public.booking_rules to authenticated;
+grant update (min_notice_minutes, horizon_days, max_per_day, max_per_week, week_starts_on, no_show_grace_minutes)
+on public.booking_rules to authenticated;
 
 alter table public.booking_rules enable row level security;
 
@@ -3430,22 +3436,25 @@ for each row execute function private.touch_updated_at();
 -- schemas/30_scheduling/00_rules.sql
 -- The small rules of sessions and seats that have no table of their own.
 
-create or replace function private.session_may_become(p_from public.session_status, p_to public.session_status)
-returns boolean
+create or replace function private.session_moves()
+returns table (from_status public.session_status, to_status public.session_status, by_client boolean, opens interval)
 language sql
 immutable
 set search_path = ''
 as $$
-  select case p_from
-    when 'scheduled' then p_to in ('in_progress', 'completed', 'cancelled', 'no_show')
-    when 'in_progress' then p_to in ('completed', 'cancelled', 'no_show')
-    else false
-  end;
+  values
+    -- Started early when both are there, but not days before: a session that runs can no longer be moved.
+    ('scheduled'::public.session_status, 'in_progress'::public.session_status, false, interval '-1 hour'),
+    ('scheduled', 'completed', false, interval '0'),
+    ('scheduled', 'no_show', false, interval '0'),
+    ('scheduled', 'cancelled', true, null),
+    ('in_progress', 'completed', false, null),
+    ('in_progress', 'no_show', false, interval '0'),
+    ('in_progress', 'cancelled', false, null);
 $$;
-revoke execute on function private.session_may_become(public.session_status, public.session_status)
-  from public, anon, authenticated, service_role;
-comment on function private.session_may_become(public.session_status, public.session_status) is
-  'The moves of a session. rescheduled is an old end state: it can be read and imported, never entered.';
+revoke execute on function private.session_moves() from public, anon, authenticated, service_role;
+comment on function private.session_moves() is
+  'The moves of a session, for whoever makes them. People are held to who and when as well: the coach makes all of them, the one client of an individual session those of by_client and only until the start; none is made before opens, counted from the start (null: any time). rescheduled is an old end state: it can be read and imported, never entered.';
 
 create or replace function private.seat_may_become(
   p_from public.session_attendee_status, p_to public.session_attendee_status
@@ -3540,7 +3549,7 @@ comment on column public.session_templates.buffer_before_minutes is 'Kept free b
 comment on column public.session_templates.buffer_after_minutes is 'Kept free after a session made from this.';
 comment on column public.session_templates.slot_step_minutes is 'Distance between two offered starts; null steps by the duration.';
 comment on column public.session_templates.no_show_grace_minutes is
-  'Who confirmed and was not checked in so long after the end counts as a no-show; null as the coach has it.';
+  'Who confirmed and was not checked in so long after the end counts as a no-show; null as booking_rules has it.';
 comment on column public.session_templates.min_notice_minutes is 'In place of the coach''s own, see booking_rules; null leaves that.';
 comment on column public.session_templates.horizon_days is 'In place of the coach''s own, see booking_rules; null leaves that.';
 comment on column public.session_templates.max_per_day is 'Sessions of this template on one day, beside the coach''s limit on all.';
@@ -4185,8 +4194,13 @@ begin
   end if;
   p_session.roster_visible := coalesce(p_session.roster_visible, v_template.roster_visible, false);
   p_session.buffer_before_minutes := coalesce(p_session.buffer_before_minutes, v_template.buffer_before_minutes, 0);
-  p_session.no_show_grace_minutes := coalesce(p_session.no_show_grace_minutes, v_template.no_show_grace_minutes);
   p_session.buffer_after_minutes := coalesce(p_session.buffer_after_minutes, v_template.buffer_after_minutes, 0);
+  -- History that comes along misses nobody, unless it says so itself.
+  if p_session.scheduled_at > now() then
+    p_session.no_show_grace_minutes := coalesce(
+      p_session.no_show_grace_minutes, v_template.no_show_grace_minutes,
+      (select r.no_show_grace_minutes from public.booking_rules as r where r.coach_id = p_session.coach_id));
+  end if;
   p_session.timezone := coalesce(
     p_session.timezone, (select u.timezone from public.users as u where u.id = p_session.coach_id), 'UTC');
 end;
@@ -4257,14 +4271,26 @@ stable
 security definer
 set search_path = ''
 as $$
+declare
+  v_move record;
 begin
-  if not private.session_may_become(p_old.status, p_new.status) then
+  select * into v_move from private.session_moves() as m where m.from_status = p_old.status and m.to_status = p_new.status;
+  if not found then
     perform private.fail(409, 'session_state_conflict',
       format('A session that is %s cannot become %s.', p_old.status, p_new.status));
   end if;
-  if private.acting_as_api() and p_new.scheduled_at > now()
-    and (p_new.status = 'no_show' or (p_new.status = 'completed' and p_old.status = 'scheduled')) then
-    perform private.fail(409, 'session_not_started', 'The session has not started yet.');
+  if private.acting_as_api() then
+    if private.me() is distinct from p_new.coach_id and (not v_move.by_client or p_new.scheduled_at <= now()) then
+      perform private.fail(409, 'session_state_conflict', 'The session has started; ask the coach.');
+    elsif p_new.scheduled_at + v_move.opens > now() then
+      perform private.fail(
+        409, 'session_not_started',
+        case p_new.status
+          when 'in_progress' then 'A session is started an hour before its time at the earliest.'
+          else 'The session has not started yet.'
+        end,
+        case p_new.status when 'in_progress' then 'Move it first, if it takes place earlier.' end);
+    end if;
   end if;
   case p_new.status
     when 'in_progress' then
@@ -4281,7 +4307,7 @@ end;
 $$;
 revoke execute on function private.session_move(public.sessions, public.sessions) from public, anon, authenticated, service_role;
 comment on function private.session_move(public.sessions, public.sessions) is
-  'security definer: called by a trigger of definer functions. Allows or refuses a change of status and stamps when and by whom.';
+  'security definer: called by a trigger of definer functions. Allows or refuses a change of status by session_moves, and stamps when and by whom.';
 
 create or replace function private.sessions_before_update()
 returns trigger
@@ -4715,7 +4741,7 @@ drop trigger if exists seat_outcomes_touch on public.seat_outcomes;
 create trigger seat_outcomes_touch before update on public.seat_outcomes
   for each row execute function private.touch_updated_at();
 
-create or replace function private.record_outcome(p_attendee_id uuid, p_kind text, p_starts_at timestamptz)
+create or replace function private.record_outcome(p_attendee_id uuid, p_kind text, p_starts_at timestamptz, p_by uuid)
 returns void
 language plpgsql
 security definer
@@ -4728,8 +4754,8 @@ declare
   v_cost record;
 begin
   select * into v_seat from public.session_attendees where id = p_attendee_id;
-  -- Links act without a person: whoever holds one is the seat's own. Jobs and imports cost nobody anything.
-  v_by_coach := p_kind <> 'no_show' and (not private.acting_as_api() or private.me() is not distinct from v_seat.coach_id);
+  -- A guest's link acts without a person: whoever holds it is the seat's own. Jobs and imports cost nobody anything.
+  v_by_coach := p_kind <> 'no_show' and (not private.acting_as_api() or p_by is not distinct from v_seat.coach_id);
   select * into v_cost from private.terms_cost(
     case when not v_by_coach then v_seat.terms end, case when p_kind = 'no_show' then interval '-1 minute' else v_notice end,
     v_seat.price_cents, v_seat.currency);
@@ -4744,9 +4770,9 @@ begin
     v_cost.tier, v_cost.amount_cents, v_cost.currency, v_cost.forfeits);
 end;
 $$;
-revoke execute on function private.record_outcome(uuid, text, timestamptz) from public, anon, authenticated, service_role;
-comment on function private.record_outcome(uuid, text, timestamptz) is
-  'security definer: outcomes are written by what happens alone. Writes what a seat owes for being cancelled, moved (a row only when late) or a no_show, under its own terms and from the start it had.';
+revoke execute on function private.record_outcome(uuid, text, timestamptz, uuid) from public, anon, authenticated, service_role;
+comment on function private.record_outcome(uuid, text, timestamptz, uuid) is
+  'security definer: outcomes are written by what happens alone. Writes what a seat owes for being cancelled, moved (a row only when late) or a no_show, under its own terms and from the start it had. p_by is who wanted it so, whoever did it.';
 
 create or replace function private.undo_outcome(p_attendee_id uuid, p_kind text)
 returns void
@@ -4770,23 +4796,31 @@ as $$
 declare
   v_stays boolean := private.takes_a_place(new.role, new.status, new.cancelled_at);
 begin
+  if (new.attendance = 'no_show') is true and (old.attendance = 'no_show') is not true then
+    perform private.record_outcome(
+      new.id, 'no_show', (select s.scheduled_at from public.sessions as s where s.id = new.session_id), null);
+  elsif (old.attendance = 'no_show') is true and (new.attendance = 'no_show') is not true then
+    perform private.undo_outcome(new.id, 'no_show');
+  end if;
   if v_stays = private.takes_a_place(old.role, old.status, old.cancelled_at) then
     return null;
   elsif v_stays then
     perform private.undo_outcome(new.id, 'cancelled');
   elsif old.status <> 'invited' or old.billing_status <> 'unbilled' then
     -- Whoever had not said yes owes nothing, and has nothing to get back.
-    perform private.record_outcome(new.id, 'cancelled', (select s.scheduled_at from public.sessions as s where s.id = new.session_id));
+    perform private.record_outcome(
+      new.id, 'cancelled', (select s.scheduled_at from public.sessions as s where s.id = new.session_id),
+      case when new.cancelled_at is null then private.me() else new.cancelled_by end);
   end if;
   return null;
 end;
 $$;
 revoke execute on function private.seat_left_or_back() from public, anon, authenticated, service_role;
 comment on function private.seat_left_or_back() is
-  'security definer: outcomes are written by what happens alone. Trigger: whoever gives up a seat, by whatever way, gets an outcome.';
+  'security definer: outcomes are written by what happens alone. Trigger: whoever gives up a seat, by whatever way, or is missed in it gets an outcome.';
 
 drop trigger if exists session_attendees_outcome on public.session_attendees;
-create trigger session_attendees_outcome after update of status, cancelled_at on public.session_attendees
+create trigger session_attendees_outcome after update of status, cancelled_at, attendance on public.session_attendees
   for each row when (new.role <> 'coach') execute function private.seat_left_or_back();
 
 create or replace function public.waive_outcome(p_outcome_id uuid, p_reason text default null)
@@ -5071,7 +5105,7 @@ create trigger booking_requests_touch before update on public.booking_requests
 create table if not exists public.session_series (
   id uuid primary key default gen_random_uuid(),
   coach_id uuid not null references public.users (id) on delete cascade,
-  client_id uuid not null references public.users (id) on delete cascade,
+  client_id uuid references public.users (id) on delete cascade,
   template_id uuid references public.session_templates (id) on delete set null,
   rule text not null,
   timezone text not null,
@@ -5081,6 +5115,7 @@ create table if not exists public.session_series (
   constraint session_series_rule_length check (char_length(rule) between 1 and 500)
 );
 comment on table public.session_series is 'Sessions that were booked together by a rule, on one clock. Each of them is a session like any other.';
+comment on column public.session_series.client_id is 'Null for a series of group sessions, whose people are those of each session.';
 comment on column public.session_series.rule is 'The RRULE of RFC 5545 that the times came from, for people to read: the sessions are the truth.';
 comment on column public.session_series.timezone is 'The zone on whose clock the times recur.';
 
@@ -5088,7 +5123,7 @@ create table if not exists public.series_sessions (
   session_id uuid primary key references public.sessions (id) on delete cascade,
   series_id uuid not null references public.session_series (id) on delete cascade,
   coach_id uuid not null references public.users (id) on delete cascade,
-  client_id uuid not null references public.users (id) on delete cascade,
+  client_id uuid references public.users (id) on delete cascade,
   ordinal integer not null,
   -- squawk-ignore prefer-timestamp-tz
   local_start timestamp not null,
@@ -5373,11 +5408,14 @@ begin
       new.id, new.coach_id, case new.status when 'in_progress' then 'started' else new.status::text end, old.status, new.status,
       private.me(), jsonb_strip_nulls(jsonb_build_object('reason', new.cancellation_reason)));
     if new.status in ('cancelled', 'no_show') then
-      perform private.record_outcome(a.id, new.status::text, old.scheduled_at)
+      perform private.record_outcome(a.id, new.status::text, old.scheduled_at, new.cancelled_by)
       from public.session_attendees as a
       where a.session_id = new.id and private.takes_a_place(a.role, a.status, a.cancelled_at)
-        and (a.status <> 'invited' or a.billing_status <> 'unbilled')
-        and not (new.status = 'no_show' and a.status = 'checked_in');
+        -- Whoever had confirmed and is missed is on record as such, and owes by that.
+        and case new.status
+          when 'cancelled' then a.status <> 'invited' or a.billing_status <> 'unbilled'
+          else a.status = 'invited' and a.billing_status <> 'unbilled'
+        end;
     end if;
   elsif (new.scheduled_at, new.duration_minutes) is distinct from (old.scheduled_at, old.duration_minutes) then
     insert into public.session_events (session_id, coach_id, kind, from_status, to_status, actor_id, details)
@@ -5902,6 +5940,57 @@ comment on function public.judged_slots_json(uuid, uuid, timestamptz, timestampt
   'security definer: shares the judgement of free slots. Every start of a template in the coach''s hours, as the JSON of the HTTP API, each with the reason why it is not free, null when it is.';
 
 -- schemas/30_scheduling/71_book_session.sql
+-- Booking an individual session, and making one for a group.
+
+create or replace function private.check_booking_mode(p_template public.session_templates)
+returns void
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  if private.me() is null then
+    perform private.fail(401, 'not_authenticated', 'Sign in to book.');
+  elsif p_template.coach_id = private.me() then
+    -- A coach may leave the hours they publish, and need not ask themselves; only time that is taken stays taken.
+    return;
+  elsif p_template.booking_mode = 'request' then
+    perform private.fail(
+      422, 'approval_needed', 'The coach wants to be asked first.', 'Send a request for a single time, or write to the coach.');
+  elsif p_template.booking_mode = 'prepaid' then
+    perform private.fail(422, 'payment_needed', 'This is booked by paying for it.', 'Hold a single time, then pay.');
+  end if;
+end;
+$$;
+revoke execute on function private.check_booking_mode(public.session_templates) from public, anon, authenticated, service_role;
+comment on function private.check_booking_mode(public.session_templates) is
+  'security definer: called by definer functions. Refuses clients what they have to ask or pay for first.';
+
+create or replace function private.client_to_book(p_template public.session_templates, p_client_id uuid)
+returns uuid
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_me uuid := private.me();
+begin
+  if p_template.session_type <> 'individual' then
+    perform private.fail(422, 'template_is_group', 'A group session is joined by invitation.');
+  elsif p_template.coach_id = v_me and p_client_id is null then
+    perform private.fail(422, 'client_required', 'Say which client it is with.');
+  elsif p_template.coach_id <> v_me and p_client_id <> v_me then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  end if;
+  return coalesce(p_client_id, v_me);
+end;
+$$;
+revoke execute on function private.client_to_book(public.session_templates, uuid) from public, anon, authenticated, service_role;
+comment on function private.client_to_book(public.session_templates, uuid) is
+  'security definer: called by definer functions. Whom a booking is for: the calling client, or the one that a coach names.';
+
 create or replace function public.book_session(
   p_template_id uuid, p_starts_at timestamptz, p_client_id uuid default null, p_timezone text default null
 )
@@ -5912,38 +6001,22 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_me uuid := private.me();
   v_template public.session_templates := private.bookable_template(p_template_id);
+  v_client_id uuid;
   v_session_id uuid;
 begin
-  if v_me is null then
-    perform private.fail(401, 'not_authenticated', 'Sign in to book.');
-  elsif v_template.session_type <> 'individual' then
-    perform private.fail(422, 'template_is_group', 'A group session is joined by invitation.');
-  elsif p_starts_at is null or not isfinite(p_starts_at) or p_starts_at < now() then
-    perform private.fail(422, 'session_in_past', 'A session cannot start in the past.');
-  end if;
-  if v_template.coach_id = v_me then
-    -- A coach may leave the hours they publish; only time that is taken stays taken.
-    if p_client_id is null then
-      perform private.fail(422, 'client_required', 'Say which client the session is with.');
-    end if;
-  else
-    if p_client_id is distinct from v_me and p_client_id is not null then
-      perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
-    end if;
-    if v_template.booking_mode = 'request' then
-      perform private.fail(422, 'approval_needed', 'The coach wants to be asked first.', 'Send a request instead.');
-    elsif v_template.booking_mode = 'prepaid' then
-      perform private.fail(422, 'payment_needed', 'This is booked by paying for it.', 'Hold the time, then pay.');
-    end if;
+  perform private.check_booking_mode(v_template);
+  v_client_id := private.client_to_book(v_template, p_client_id);
+  if p_starts_at is null then
+    perform private.fail(422, 'session_in_past', 'Say when the session starts.');
+  elsif v_template.coach_id <> private.me() then
     perform private.check_slot(v_template, p_starts_at);
   end if;
   insert into public.sessions (
     coach_id, client_id, title, description, scheduled_at, duration_minutes, template_id, timezone
   )
   values (
-    v_template.coach_id, coalesce(p_client_id, v_me), v_template.title, v_template.description, p_starts_at,
+    v_template.coach_id, v_client_id, v_template.title, v_template.description, p_starts_at,
     v_template.default_duration_minutes, v_template.id, p_timezone
   )
   returning id into v_session_id;
@@ -6017,7 +6090,7 @@ comment on function public.create_group_session(
 -- schemas/30_scheduling/72_invitations.sql
 -- Asking people to a session, and their answers, with an account or with a link.
 
-create or replace function private.coached_session(p_session_id uuid)
+create or replace function private.session_of_party(p_session_id uuid, p_coach_only boolean)
 returns public.sessions
 language plpgsql
 volatile
@@ -6027,23 +6100,37 @@ as $$
 declare
   v_session public.sessions;
 begin
-  select * into v_session from public.sessions where id = p_session_id and coach_id = private.me() for no key update;
+  select * into v_session from public.sessions
+  where id = p_session_id and (coach_id = private.me() or (client_id = private.me() and not p_coach_only))
+  for no key update;
   if v_session.id is null then
     perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
   end if;
   return v_session;
 end;
 $$;
-revoke execute on function private.coached_session(uuid) from public, anon, authenticated, service_role;
-comment on function private.coached_session(uuid) is
-  'security definer: called by definer functions. The caller''s own session as its coach, locked; 404 for every other.';
+revoke execute on function private.session_of_party(uuid, boolean) from public, anon, authenticated, service_role;
+comment on function private.session_of_party(uuid, boolean) is
+  'security definer: called by definer functions. A session of the caller as its coach or its one client, or as its coach only, locked; 404 for every other.';
 
-create or replace function public.invite_attendee(
-  p_session_id uuid,
-  p_user_id uuid default null,
-  p_email text default null,
-  p_display_name text default null,
-  p_price_cents integer default null
+create or replace function private.session_of_seat(p_attendee_id uuid)
+returns public.sessions
+language sql
+volatile
+security definer
+set search_path = ''
+as $$
+  select s.* from public.sessions as s
+  join public.session_attendees as a on a.session_id = s.id
+  where a.id = p_attendee_id
+  for no key update of s;
+$$;
+revoke execute on function private.session_of_seat(uuid) from public, anon, authenticated, service_role;
+comment on function private.session_of_seat(uuid) is
+  'security definer: called by definer functions. The session of a seat, locked; the seat''s own lock comes after it, the order in which everything takes them.';
+
+create or replace function private.give_seat(
+  p_session public.sessions, p_user_id uuid, p_email text, p_display_name text, p_price_cents integer, p_keep boolean
 )
 returns uuid
 language plpgsql
@@ -6052,14 +6139,13 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_session public.sessions := private.coached_session(p_session_id);
   v_email text := lower(nullif(btrim(p_email), ''));
   v_user_id uuid := p_user_id;
   v_relation_id uuid;
   v_seat public.session_attendees;
 begin
-  if v_session.status <> 'scheduled' then
-    perform private.fail(409, 'session_not_open', format('The session is %s.', v_session.status));
+  if p_session.status <> 'scheduled' then
+    perform private.fail(409, 'session_not_open', format('The session is %s.', p_session.status));
   elsif (p_user_id is null) = (v_email is null) then
     perform private.fail(422, 'attendee_unclear', 'Name either a client or an e-mail address.');
   elsif v_email is not null and v_email !~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+\.[^@[:space:][:cntrl:]]+$' then
@@ -6074,40 +6160,60 @@ begin
   end if;
   if v_user_id is null then
     insert into public.coach_clients (coach_id, email, display_name, source)
-    values (v_session.coach_id, v_email, nullif(btrim(p_display_name), ''), 'invitation')
+    values (p_session.coach_id, v_email, nullif(btrim(p_display_name), ''), 'invitation')
     on conflict (coach_id, lower(email)) do nothing;
     select c.id into v_relation_id from public.coach_clients as c
-    where c.coach_id = v_session.coach_id and lower(c.email) = v_email;
+    where c.coach_id = p_session.coach_id and lower(c.email) = v_email;
   end if;
   select * into v_seat from public.session_attendees as a
-  where a.session_id = p_session_id
+  where a.session_id = p_session.id
     and (a.user_id = v_user_id or (v_user_id is null and a.user_id is null and a.email = v_email));
-  if v_seat.id is not null then
-    if v_seat.cancelled_at is null and v_seat.status <> 'declined' then
-      perform private.fail(409, 'already_invited', 'That person has a seat already.');
-    end if;
-    update public.session_attendees
-    set status = 'invited', cancelled_at = null, cancelled_by = null, cancellation_reason = null, responded_at = null,
-      invited_by = private.me(), price_cents = coalesce(p_price_cents, price_cents), moves_made = 0,
-      terms = private.terms_in_force(v_session.coach_id, v_session.template_id)
-    where id = v_seat.id;
-  else
+  if v_seat.id is null then
     insert into public.session_attendees
       (session_id, user_id, role, invited_by, email, display_name, price_cents, coach_client_id)
     values (
-      p_session_id, v_user_id, (case when v_user_id is null then 'guest' else 'client' end)::public.session_attendee_role,
+      p_session.id, v_user_id, (case when v_user_id is null then 'guest' else 'client' end)::public.session_attendee_role,
       private.me(), case when v_user_id is null then v_email end, nullif(btrim(p_display_name), ''), p_price_cents,
       v_relation_id
     )
     returning * into v_seat;
+  elsif v_seat.cancelled_at is not null or v_seat.status = 'declined' then
+    update public.session_attendees
+    set status = 'invited', cancelled_at = null, cancelled_by = null, cancellation_reason = null, responded_at = null,
+      invited_by = private.me(), price_cents = coalesce(p_price_cents, price_cents), moves_made = 0,
+      terms = private.terms_in_force(p_session.coach_id, p_session.template_id)
+    where id = v_seat.id;
+  elsif not p_keep then
+    perform private.fail(409, 'already_invited', 'That person has a seat already.');
   end if;
   return v_seat.id;
 end;
 $$;
+revoke execute on function private.give_seat(public.sessions, uuid, text, text, integer, boolean)
+  from public, anon, authenticated, service_role;
+comment on function private.give_seat(public.sessions, uuid, text, text, integer, boolean) is
+  'security definer: called by definer functions that have locked a session of the calling coach. Asks a client or a guest by address to it; who declined or left is asked again, and who has a seat keeps it (p_keep) or is in the way. The seat''s trigger sees to the letter, which goes out after the commit. Gives the seat''s id.';
+
+create or replace function public.invite_attendee(
+  p_session_id uuid,
+  p_user_id uuid default null,
+  p_email text default null,
+  p_display_name text default null,
+  p_price_cents integer default null
+)
+returns uuid
+language sql
+volatile
+security definer
+set search_path = ''
+as $$
+  select private.give_seat(
+    private.session_of_party(p_session_id, true), p_user_id, p_email, p_display_name, p_price_cents, false);
+$$;
 revoke execute on function public.invite_attendee(uuid, uuid, text, text, integer) from public, anon, authenticated, service_role;
 grant execute on function public.invite_attendee(uuid, uuid, text, text, integer) to authenticated;
 comment on function public.invite_attendee(uuid, uuid, text, text, integer) is
-  'security definer: nobody may insert seats. The coach asks a client or a guest by address; who declined or left may be asked again. The seat''s trigger sees to the letter, which goes out after the commit. Gives the seat''s id.';
+  'security definer: nobody may insert seats. The coach asks a client or a guest by address; who declined or left may be asked again. Gives the seat''s id.';
 
 create or replace function private.answer_seat(p_attendee_id uuid, p_answer text)
 returns public.session_attendees
@@ -6123,10 +6229,7 @@ begin
   if p_answer is null or p_answer not in ('confirmed', 'declined') then
     perform private.fail(422, 'answer_unknown', 'The answer is confirmed or declined.');
   end if;
-  -- The session first, then the seat: the order in which everything locks them.
-  select s.* into v_session from public.sessions as s
-  join public.session_attendees as a on a.session_id = s.id
-  where a.id = p_attendee_id for no key update of s;
+  v_session := private.session_of_seat(p_attendee_id);
   select * into v_seat from public.session_attendees where id = p_attendee_id for no key update;
   if v_seat.role = 'coach' or v_seat.user_id = v_session.client_id then
     perform private.fail(409, 'seat_has_no_answer', 'This session is booked, not proposed.', 'Cancel the session instead.');
@@ -6174,7 +6277,9 @@ comment on function public.respond_to_invitation(uuid, text) is
 -- schemas/30_scheduling/74_session_moves.sql
 -- The moves of a session, each by whom it belongs to.
 
-create or replace function private.move_session(p_session_id uuid, p_to public.session_status, p_reason text)
+create or replace function private.move_session(
+  p_session_id uuid, p_to public.session_status, p_reason text default null, p_by uuid default private.me()
+)
 returns void
 language plpgsql
 volatile
@@ -6183,18 +6288,21 @@ set search_path = ''
 as $$
 begin
   update public.sessions
-  set status = p_to, cancellation_reason = case when p_to = 'cancelled' then left(p_reason, 2000) else cancellation_reason end
+  set status = p_to,
+    cancellation_reason = case when p_to = 'cancelled' then left(p_reason, 2000) else cancellation_reason end,
+    cancelled_by = case when p_to = 'cancelled' then p_by else cancelled_by end
   where id = p_session_id and status <> p_to;
   if not found then
     perform private.fail(409, 'session_state_conflict', format('The session is %s already.', p_to));
   end if;
 end;
 $$;
-revoke execute on function private.move_session(uuid, public.session_status, text) from public, anon, authenticated, service_role;
-comment on function private.move_session(uuid, public.session_status, text) is
-  'security definer: called by functions that know whose session it is. One move; the trigger says whether it is allowed.';
+revoke execute on function private.move_session(uuid, public.session_status, text, uuid)
+  from public, anon, authenticated, service_role;
+comment on function private.move_session(uuid, public.session_status, text, uuid) is
+  'security definer: called by functions that know whose session it is. One move; the trigger says whether it is allowed. p_by is who wanted it cancelled, whoever does it.';
 
-create or replace function public.start_session(p_session_id uuid)
+create or replace function private.move_coached_session(p_session_id uuid, p_to public.session_status)
 returns uuid
 language plpgsql
 volatile
@@ -6202,28 +6310,37 @@ security definer
 set search_path = ''
 as $$
 begin
-  perform private.coached_session(p_session_id);
-  perform private.move_session(p_session_id, 'in_progress', null);
+  perform private.session_of_party(p_session_id, true);
+  perform private.move_session(p_session_id, p_to);
   return p_session_id;
 end;
+$$;
+revoke execute on function private.move_coached_session(uuid, public.session_status) from public, anon, authenticated, service_role;
+comment on function private.move_coached_session(uuid, public.session_status) is
+  'security definer: called by definer functions. One move of a session of the calling coach; 404 for every other.';
+
+create or replace function public.start_session(p_session_id uuid)
+returns uuid
+language sql
+volatile
+security definer
+set search_path = ''
+as $$
+  select private.move_coached_session(p_session_id, 'in_progress');
 $$;
 revoke execute on function public.start_session(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.start_session(uuid) to authenticated;
 comment on function public.start_session(uuid) is
-  'security definer: nobody may update the status of a session. The coach starts it.';
+  'security definer: nobody may update the status of a session. The coach starts it, an hour before its time at the earliest.';
 
 create or replace function public.complete_session(p_session_id uuid)
 returns uuid
-language plpgsql
+language sql
 volatile
 security definer
 set search_path = ''
 as $$
-begin
-  perform private.coached_session(p_session_id);
-  perform private.move_session(p_session_id, 'completed', null);
-  return p_session_id;
-end;
+  select private.move_coached_session(p_session_id, 'completed');
 $$;
 revoke execute on function public.complete_session(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.complete_session(uuid) to authenticated;
@@ -6232,46 +6349,19 @@ comment on function public.complete_session(uuid) is
 
 create or replace function public.mark_no_show(p_session_id uuid)
 returns uuid
-language plpgsql
+language sql
 volatile
 security definer
 set search_path = ''
 as $$
-begin
-  perform private.coached_session(p_session_id);
-  perform private.move_session(p_session_id, 'no_show', null);
-  return p_session_id;
-end;
+  select private.move_coached_session(p_session_id, 'no_show');
 $$;
 revoke execute on function public.mark_no_show(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.mark_no_show(uuid) to authenticated;
 comment on function public.mark_no_show(uuid) is
   'security definer: nobody may update the status of a session. The coach records that nobody came, not before the start.';
 
-create or replace function private.session_of_party(p_session_id uuid)
-returns public.sessions
-language plpgsql
-volatile
-security definer
-set search_path = ''
-as $$
-declare
-  v_session public.sessions;
-begin
-  select * into v_session from public.sessions
-  where id = p_session_id and (coach_id = private.me() or client_id = private.me())
-  for no key update;
-  if v_session.id is null then
-    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
-  end if;
-  return v_session;
-end;
-$$;
-revoke execute on function private.session_of_party(uuid) from public, anon, authenticated, service_role;
-comment on function private.session_of_party(uuid) is
-  'security definer: called by definer functions. A session of the caller as its coach or its one client, locked; 404 for every other.';
-
-create or replace function public.cancel_session(p_session_id uuid, p_reason text default null)
+create or replace function public.cancel_session(p_session_id uuid, p_reason text default null, p_for_client boolean default false)
 returns uuid
 language plpgsql
 volatile
@@ -6279,19 +6369,21 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_session public.sessions := private.session_of_party(p_session_id);
+  v_session public.sessions := private.session_of_party(p_session_id, false);
 begin
-  if v_session.coach_id is distinct from private.me() and v_session.status = 'in_progress' then
-    perform private.fail(409, 'session_state_conflict', 'The session is running; ask the coach.');
+  if p_for_client and v_session.client_id is null then
+    perform private.fail(
+      422, 'group_has_no_client', 'A group session has no one client who could want it cancelled.', 'Cancel the seat of whoever asked.');
   end if;
-  perform private.move_session(p_session_id, 'cancelled', p_reason);
+  perform private.move_session(
+    p_session_id, 'cancelled', p_reason, case when p_for_client then v_session.client_id else private.me() end);
   return p_session_id;
 end;
 $$;
-revoke execute on function public.cancel_session(uuid, text) from public, anon, authenticated, service_role;
-grant execute on function public.cancel_session(uuid, text) to authenticated;
-comment on function public.cancel_session(uuid, text) is
-  'security definer: nobody may update the status of a session. The coach, or the client of an individual session, cancels it. Attendees of a group give up their seat instead.';
+revoke execute on function public.cancel_session(uuid, text, boolean) from public, anon, authenticated, service_role;
+grant execute on function public.cancel_session(uuid, text, boolean) to authenticated;
+comment on function public.cancel_session(uuid, text, boolean) is
+  'security definer: nobody may update the status of a session. The coach, or until the start the client of an individual session, cancels it. p_for_client: the coach does so because the client asked, and the terms count as if the client had. Attendees of a group give up their seat instead.';
 
 create or replace function private.count_move(p_session public.sessions)
 returns void
@@ -6313,7 +6405,7 @@ begin
     perform private.fail(409, 'move_too_late', format('A session can be moved until %s hours before; ask the coach.', v_tier ->> 'hours'));
   end if;
   update public.session_attendees set moves_made = moves_made + 1 where id = v_seat.id;
-  perform private.record_outcome(v_seat.id, 'moved', p_session.scheduled_at);
+  perform private.record_outcome(v_seat.id, 'moved', p_session.scheduled_at, private.me());
 end;
 $$;
 revoke execute on function private.count_move(public.sessions) from public, anon, authenticated, service_role;
@@ -6339,7 +6431,7 @@ begin
   select s.coach_id into v_coach_id from public.sessions as s
   where s.id = p_session_id and (s.coach_id = private.me() or s.client_id = private.me());
   perform private.lock_coach_time(v_coach_id);
-  v_session := private.session_of_party(p_session_id);
+  v_session := private.session_of_party(p_session_id, false);
   if v_session.status <> 'scheduled' then
     perform private.fail(409, 'session_state_conflict', format('A session that is %s cannot be moved.', v_session.status));
   elsif p_starts_at is null then
@@ -6384,10 +6476,7 @@ as $$
 declare
   v_seat public.session_attendees;
 begin
-  perform from public.sessions as s
-  join public.session_attendees as a on a.session_id = s.id
-  where a.id = p_attendee_id and s.coach_id = private.me()
-  for no key update of s;
+  perform private.session_of_seat(p_attendee_id);
   select * into v_seat from public.session_attendees
   where id = p_attendee_id and coach_id = private.me() and role <> 'coach' for no key update;
   if v_seat.id is null then
@@ -6401,7 +6490,7 @@ comment on function private.coached_seat(uuid) is
   'security definer: called by definer functions. A seat in a session of the calling coach, locked after its session; 404 for every other.';
 
 create or replace function public.cancel_attendance(
-  p_session_id uuid default null, p_attendee_id uuid default null, p_reason text default null
+  p_session_id uuid default null, p_attendee_id uuid default null, p_reason text default null, p_for_client boolean default false
 )
 returns uuid
 language plpgsql
@@ -6431,19 +6520,21 @@ begin
     perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
   elsif v_seat.user_id = v_session.client_id then
     perform private.fail(409, 'seat_is_the_session', 'An individual session is cancelled as a whole.', 'Cancel the session instead.');
-  elsif v_session.status <> 'scheduled' or v_seat.status = 'checked_in' then
+  elsif v_session.status <> 'scheduled' or v_seat.status = 'checked_in'
+    or (p_attendee_id is null and v_session.scheduled_at <= now()) then
     perform private.fail(409, 'session_not_open', 'Seats are given up before the session.');
   end if;
   update public.session_attendees
-  set cancelled_at = now(), cancelled_by = private.me(), cancellation_reason = left(p_reason, 2000)
+  set cancelled_at = now(), cancelled_by = case when p_for_client then v_seat.user_id else private.me() end,
+    cancellation_reason = left(p_reason, 2000)
   where id = v_seat.id;
   return v_seat.id;
 end;
 $$;
-revoke execute on function public.cancel_attendance(uuid, uuid, text) from public, anon, authenticated, service_role;
-grant execute on function public.cancel_attendance(uuid, uuid, text) to authenticated;
-comment on function public.cancel_attendance(uuid, uuid, text) is
-  'security definer: nobody may update seats. Somebody gives up their own seat in a session, or its coach takes a seat away. The place is free again; what was billed stays billed. Gives the seat''s id.';
+revoke execute on function public.cancel_attendance(uuid, uuid, text, boolean) from public, anon, authenticated, service_role;
+grant execute on function public.cancel_attendance(uuid, uuid, text, boolean) to authenticated;
+comment on function public.cancel_attendance(uuid, uuid, text, boolean) is
+  'security definer: nobody may update seats. Somebody gives up their own seat until the session starts, or its coach takes a seat away. p_for_client: because its person asked, and the terms count as if they had done it themselves. The place is free again; what was billed stays billed. Gives the seat''s id.';
 
 -- schemas/30_scheduling/76_seats_of_newcomers.sql
 -- Somebody who was invited as a guest and signs up later finds the sessions they were invited to.
@@ -7070,9 +7161,8 @@ as $$
 declare
   v_template public.session_templates := private.bookable_template(p_template_id);
 begin
-  if private.me() is null then
-    perform private.fail(401, 'not_authenticated', 'Sign in to book.');
-  elsif v_template.session_type <> 'individual' then
+  perform private.check_booking_mode(v_template);
+  if v_template.session_type <> 'individual' and v_template.coach_id <> private.me() then
     perform private.fail(422, 'template_is_group', 'A group session is joined by invitation.');
   elsif not private.is_time_zone(p_timezone) then
     perform private.fail(422, 'timezone_unknown', format('There is no time zone named %L.', left(p_timezone, 80)));
@@ -7081,10 +7171,6 @@ begin
   elsif coalesce(cardinality(p_local_starts), 0) not between 1 and 104
     or exists (select from unnest(p_local_starts) as l where l is null or not isfinite(l)) then
     perform private.fail(422, 'series_invalid', 'A series has 1 to 104 times.');
-  elsif v_template.coach_id <> private.me() and v_template.booking_mode = 'request' then
-    perform private.fail(422, 'approval_needed', 'The coach wants to be asked first.', 'Ask for single times, or write to the coach.');
-  elsif v_template.coach_id <> private.me() and v_template.booking_mode = 'prepaid' then
-    perform private.fail(422, 'payment_needed', 'This is booked by paying for it, one by one.');
   end if;
   return v_template;
 end;
@@ -7121,7 +7207,8 @@ create or replace function public.create_series(
   p_rule text,
   p_client_id uuid default null,
   p_missing text default 'ask',
-  p_only integer[] default null
+  p_only integer[] default null,
+  p_capacity integer default null
 )
 returns uuid
 language plpgsql
@@ -7139,15 +7226,12 @@ declare
   v_series_id uuid;
   v_session_id uuid;
 begin
-  if v_template.coach_id = v_me then
-    if p_client_id is null then
-      perform private.fail(422, 'client_required', 'Say which client the sessions are with.');
-    end if;
-    v_client_id := p_client_id;
-  elsif p_client_id is distinct from v_me and p_client_id is not null then
-    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
-  else
-    v_client_id := v_me;
+  -- Sessions of a group begin without people: the coach invites them, to one or to all from one on.
+  if v_template.session_type = 'individual' or p_client_id is not null then
+    v_client_id := private.client_to_book(v_template, p_client_id);
+  end if;
+  if p_capacity is not null and (v_client_id is not null or p_capacity not between 1 and 1000) then
+    perform private.fail(422, 'capacity_out_of_range', 'A group has between 1 and 1000 seats, a session between two none to set.');
   end if;
   -- Two series that want the same weeks in another order would wait for each other's; so one comes after the other.
   perform private.lock_coach_time(v_template.coach_id);
@@ -7174,10 +7258,12 @@ begin
       -- Once more one by one: what was just written counts against limits per day and week.
       perform private.check_slot(v_template, v_time.starts_at);
     end if;
-    insert into public.sessions (coach_id, client_id, title, description, scheduled_at, duration_minutes, template_id, timezone)
+    insert into public.sessions (
+      coach_id, client_id, type, title, description, scheduled_at, duration_minutes, template_id, capacity, timezone
+    )
     values (
-      v_template.coach_id, v_client_id, v_template.title, v_template.description, v_time.starts_at,
-      v_template.default_duration_minutes, v_template.id, p_timezone
+      v_template.coach_id, v_client_id, v_template.session_type, v_template.title, v_template.description, v_time.starts_at,
+      v_template.default_duration_minutes, v_template.id, p_capacity, p_timezone
     )
     returning id into v_session_id;
     insert into public.series_sessions (session_id, series_id, coach_id, client_id, ordinal, local_start)
@@ -7190,11 +7276,11 @@ begin
   return v_series_id;
 end;
 $$;
-revoke execute on function public.create_series(uuid, timestamp[], text, text, uuid, text, integer[])
+revoke execute on function public.create_series(uuid, timestamp[], text, text, uuid, text, integer[], integer)
   from public, anon, authenticated, service_role;
-grant execute on function public.create_series(uuid, timestamp[], text, text, uuid, text, integer[]) to authenticated;
-comment on function public.create_series(uuid, timestamp[], text, text, uuid, text, integer[]) is
-  'security definer: a client may not insert sessions. Books every time of a series or nothing, and names what is in the way; p_only picks some by their place. Gives the series'' id.';
+grant execute on function public.create_series(uuid, timestamp[], text, text, uuid, text, integer[], integer) to authenticated;
+comment on function public.create_series(uuid, timestamp[], text, text, uuid, text, integer[], integer) is
+  'security definer: a client may not insert sessions. Books every time of a series or nothing, and names what is in the way; p_only picks some by their place. Of a group template, by its coach and without a client, each is a group session with p_capacity seats, or as many as the template has. Gives the series'' id.';
 
 -- schemas/30_scheduling/83_series_moves.sql
 -- All from here on.
@@ -7227,7 +7313,42 @@ revoke execute on function private.series_from(uuid, boolean) from public, anon,
 comment on function private.series_from(uuid, boolean) is
   'security definer: called by definer functions. The sessions of a series from one on that are still ahead, locked in their order after the coach''s time.';
 
-create or replace function public.cancel_series(p_session_id uuid, p_reason text default null)
+create or replace function public.invite_to_series(
+  p_session_id uuid,
+  p_user_id uuid default null,
+  p_email text default null,
+  p_display_name text default null,
+  p_price_cents integer default null
+)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_session public.sessions;
+  v_seat_id uuid;
+  v_first_seat_id uuid;
+begin
+  for v_session in select * from private.series_from(p_session_id, true) loop
+    v_seat_id := private.give_seat(v_session, p_user_id, p_email, p_display_name, p_price_cents, true);
+    if v_session.id = p_session_id then
+      v_first_seat_id := v_seat_id;
+    end if;
+  end loop;
+  if v_first_seat_id is null then
+    perform private.fail(409, 'session_not_open', 'The session is not ahead any more.', 'Name the next one of the series.');
+  end if;
+  return v_first_seat_id;
+end;
+$$;
+revoke execute on function public.invite_to_series(uuid, uuid, text, text, integer) from public, anon, authenticated, service_role;
+grant execute on function public.invite_to_series(uuid, uuid, text, text, integer) to authenticated;
+comment on function public.invite_to_series(uuid, uuid, text, text, integer) is
+  'security definer: nobody may insert seats. The coach asks somebody to a session of a series and to all after it, to all or none; who has a seat in one keeps it. Gives the seat''s id in the session named.';
+
+create or replace function public.cancel_series(p_session_id uuid, p_reason text default null, p_for_client boolean default false)
 returns integer
 language plpgsql
 volatile
@@ -7239,7 +7360,7 @@ declare
   v_count integer := 0;
 begin
   for v_session in select * from private.series_from(p_session_id, false) loop
-    perform private.move_session(v_session.id, 'cancelled', p_reason);
+    perform public.cancel_session(v_session.id, p_reason, p_for_client);
     v_count := v_count + 1;
   end loop;
   if v_count = 0 then
@@ -7248,10 +7369,10 @@ begin
   return v_count;
 end;
 $$;
-revoke execute on function public.cancel_series(uuid, text) from public, anon, authenticated, service_role;
-grant execute on function public.cancel_series(uuid, text) to authenticated;
-comment on function public.cancel_series(uuid, text) is
-  'security definer: nobody may update the status of a session. The coach or the client cancels a session of a series and all after it; each by its own terms. Gives their number.';
+revoke execute on function public.cancel_series(uuid, text, boolean) from public, anon, authenticated, service_role;
+grant execute on function public.cancel_series(uuid, text, boolean) to authenticated;
+comment on function public.cancel_series(uuid, text, boolean) is
+  'security definer: nobody may update the status of a session. The coach or the client cancels a session of a series and all after it, each by its own terms; p_for_client as in cancel_session. Gives their number.';
 
 create or replace function public.move_series(p_session_id uuid, p_starts_at timestamptz, p_missing text default 'ask')
 returns integer
@@ -7440,6 +7561,19 @@ comment on function public.revoke_calendar_feed(uuid) is
 -- schemas/35_calendars/20_calendar_feed.sql
 -- What a feed shows, and whether it has changed since it was last fetched.
 
+create or replace function private.calendar_begins()
+returns timestamptz
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  -- From the first of a month, so that the answer does not change with each hour.
+  select date_trunc('month', now()) - interval '12 months';
+$$;
+revoke execute on function private.calendar_begins() from public, anon, authenticated, service_role;
+comment on function private.calendar_begins() is 'Since when feeds show sessions: a year back.';
+
 create or replace function private.calendar_entries(p_user_id uuid)
 returns table (
   uid uuid, starts_at timestamptz, ends_at timestamptz, changed_at timestamptz, title text, with_name text, is_coach boolean,
@@ -7450,13 +7584,12 @@ stable
 security definer
 set search_path = ''
 as $$
-  -- From the first of a month, so that the answer does not change with each hour. The newest come first, should there be
-  -- more than a calendar application can bear.
+  -- The newest come first, should there be more than a calendar application can bear.
   with given as (
     (
       select s as session, null::public.session_attendees as seat
       from public.sessions as s
-      where s.coach_id = p_user_id and s.scheduled_at >= date_trunc('month', now()) - interval '12 months'
+      where s.coach_id = p_user_id and s.scheduled_at >= (select private.calendar_begins())
       order by s.scheduled_at desc, s.id desc
       limit 5000
     )
@@ -7466,7 +7599,7 @@ as $$
       from public.session_attendees as a
       join public.sessions as s on s.id = a.session_id
       where a.user_id = p_user_id and a.role <> 'coach' and a.status <> 'declined'
-        and s.scheduled_at >= date_trunc('month', now()) - interval '12 months'
+        and s.scheduled_at >= (select private.calendar_begins())
       order by s.scheduled_at desc, s.id desc
       limit 5000
     )
@@ -7537,13 +7670,13 @@ as $$
   -- away moves one of them. What the rows say is not read, so asking costs little while nothing has changed.
   with coached as (
     select s.id, s.updated_at, s.client_id, s.type from public.sessions as s
-    where s.coach_id = p_user_id and s.scheduled_at >= date_trunc('month', now()) - interval '12 months'
+    where s.coach_id = p_user_id and s.scheduled_at >= (select private.calendar_begins())
   ), attended as (
     select s.updated_at, a.updated_at as seat_updated_at, s.coach_id
     from public.session_attendees as a
     join public.sessions as s on s.id = a.session_id
     where a.user_id = p_user_id and a.role <> 'coach'
-      and s.scheduled_at >= date_trunc('month', now()) - interval '12 months'
+      and s.scheduled_at >= (select private.calendar_begins())
   ), changes (part, at) as (
     select 1, updated_at from coached
     union all select 2, updated_at from attended
@@ -8026,10 +8159,8 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_session public.sessions;
+  v_session public.sessions := private.session_of_seat(p_attendee_id);
 begin
-  select s.* into v_session from public.sessions as s
-  where s.id = (select a.session_id from public.session_attendees as a where a.id = p_attendee_id) for no key update;
   update public.session_attendees as a
   set cancelled_at = now(), cancellation_reason = left(p_reason, 2000)
   where a.id = p_attendee_id and a.user_id is null and a.cancelled_at is null and a.status <> 'checked_in'
@@ -13244,8 +13375,11 @@ begin
   perform private.sync_credit(new.attendee_id);
   return null;
 end $$;
-comment on function private.sync_credit_of_outcome() is 'security definer: calls a helper that no API role may. Trigger: a miss that was waived, or taken back.';
+comment on function private.sync_credit_of_outcome() is 'security definer: calls a helper that no API role may. Trigger: a miss, and one that was waived or taken back.';
 revoke execute on function private.sync_credit_of_outcome() from public, anon, authenticated, service_role;
+drop trigger if exists seat_outcomes_spend_new on public.seat_outcomes;
+create trigger seat_outcomes_spend_new after insert on public.seat_outcomes
+  for each row when (new.kind = 'no_show') execute function private.sync_credit_of_outcome();
 drop trigger if exists seat_outcomes_spend on public.seat_outcomes;
 create trigger seat_outcomes_spend after update of waived_at, undone_at on public.seat_outcomes
   for each row execute function private.sync_credit_of_outcome();
@@ -17690,7 +17824,7 @@ begin
   else
     kind := case
       when new.cancelled_at is not null and old.cancelled_at is null then
-        case when new.cancelled_by is not distinct from new.coach_id then 'seat_taken_away' else 'seat_given_up' end
+        case when private.me() is not distinct from new.coach_id then 'seat_taken_away' else 'seat_given_up' end
       when new.cancelled_at is null and new.status = 'invited'
         and (old.status <> 'invited' or old.cancelled_at is not null) then 'session_invited'
       when new.status <> old.status and new.status in ('confirmed', 'declined') and old.status <> 'checked_in' then

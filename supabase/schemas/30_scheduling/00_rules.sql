@@ -1,21 +1,24 @@
 -- The small rules of sessions and seats that have no table of their own.
 
-create or replace function private.session_may_become(p_from public.session_status, p_to public.session_status)
-returns boolean
+create or replace function private.session_moves()
+returns table (from_status public.session_status, to_status public.session_status, by_client boolean, opens interval)
 language sql
 immutable
 set search_path = ''
 as $$
-  select case p_from
-    when 'scheduled' then p_to in ('in_progress', 'completed', 'cancelled', 'no_show')
-    when 'in_progress' then p_to in ('completed', 'cancelled', 'no_show')
-    else false
-  end;
+  values
+    -- Started early when both are there, but not days before: a session that runs can no longer be moved.
+    ('scheduled'::public.session_status, 'in_progress'::public.session_status, false, interval '-1 hour'),
+    ('scheduled', 'completed', false, interval '0'),
+    ('scheduled', 'no_show', false, interval '0'),
+    ('scheduled', 'cancelled', true, null),
+    ('in_progress', 'completed', false, null),
+    ('in_progress', 'no_show', false, interval '0'),
+    ('in_progress', 'cancelled', false, null);
 $$;
-revoke execute on function private.session_may_become(public.session_status, public.session_status)
-  from public, anon, authenticated, service_role;
-comment on function private.session_may_become(public.session_status, public.session_status) is
-  'The moves of a session. rescheduled is an old end state: it can be read and imported, never entered.';
+revoke execute on function private.session_moves() from public, anon, authenticated, service_role;
+comment on function private.session_moves() is
+  'The moves of a session, for whoever makes them. People are held to who and when as well: the coach makes all of them, the one client of an individual session those of by_client and only until the start; none is made before opens, counted from the start (null: any time). rescheduled is an old end state: it can be read and imported, never entered.';
 
 create or replace function private.seat_may_become(
   p_from public.session_attendee_status, p_to public.session_attendee_status

@@ -52,7 +52,7 @@ comment on column public.session_templates.buffer_before_minutes is 'Kept free b
 comment on column public.session_templates.buffer_after_minutes is 'Kept free after a session made from this.';
 comment on column public.session_templates.slot_step_minutes is 'Distance between two offered starts; null steps by the duration.';
 comment on column public.session_templates.no_show_grace_minutes is
-  'Who confirmed and was not checked in so long after the end counts as a no-show; null as the coach has it.';
+  'Who confirmed and was not checked in so long after the end counts as a no-show; null as booking_rules has it.';
 comment on column public.session_templates.min_notice_minutes is 'In place of the coach''s own, see booking_rules; null leaves that.';
 comment on column public.session_templates.horizon_days is 'In place of the coach''s own, see booking_rules; null leaves that.';
 comment on column public.session_templates.max_per_day is 'Sessions of this template on one day, beside the coach''s limit on all.';

@@ -28,8 +28,13 @@ begin
   end if;
   p_session.roster_visible := coalesce(p_session.roster_visible, v_template.roster_visible, false);
   p_session.buffer_before_minutes := coalesce(p_session.buffer_before_minutes, v_template.buffer_before_minutes, 0);
-  p_session.no_show_grace_minutes := coalesce(p_session.no_show_grace_minutes, v_template.no_show_grace_minutes);
   p_session.buffer_after_minutes := coalesce(p_session.buffer_after_minutes, v_template.buffer_after_minutes, 0);
+  -- History that comes along misses nobody, unless it says so itself.
+  if p_session.scheduled_at > now() then
+    p_session.no_show_grace_minutes := coalesce(
+      p_session.no_show_grace_minutes, v_template.no_show_grace_minutes,
+      (select r.no_show_grace_minutes from public.booking_rules as r where r.coach_id = p_session.coach_id));
+  end if;
   p_session.timezone := coalesce(
     p_session.timezone, (select u.timezone from public.users as u where u.id = p_session.coach_id), 'UTC');
 end;
@@ -100,14 +105,26 @@ stable
 security definer
 set search_path = ''
 as $$
+declare
+  v_move record;
 begin
-  if not private.session_may_become(p_old.status, p_new.status) then
+  select * into v_move from private.session_moves() as m where m.from_status = p_old.status and m.to_status = p_new.status;
+  if not found then
     perform private.fail(409, 'session_state_conflict',
       format('A session that is %s cannot become %s.', p_old.status, p_new.status));
   end if;
-  if private.acting_as_api() and p_new.scheduled_at > now()
-    and (p_new.status = 'no_show' or (p_new.status = 'completed' and p_old.status = 'scheduled')) then
-    perform private.fail(409, 'session_not_started', 'The session has not started yet.');
+  if private.acting_as_api() then
+    if private.me() is distinct from p_new.coach_id and (not v_move.by_client or p_new.scheduled_at <= now()) then
+      perform private.fail(409, 'session_state_conflict', 'The session has started; ask the coach.');
+    elsif p_new.scheduled_at + v_move.opens > now() then
+      perform private.fail(
+        409, 'session_not_started',
+        case p_new.status
+          when 'in_progress' then 'A session is started an hour before its time at the earliest.'
+          else 'The session has not started yet.'
+        end,
+        case p_new.status when 'in_progress' then 'Move it first, if it takes place earlier.' end);
+    end if;
   end if;
   case p_new.status
     when 'in_progress' then
@@ -124,7 +141,7 @@ end;
 $$;
 revoke execute on function private.session_move(public.sessions, public.sessions) from public, anon, authenticated, service_role;
 comment on function private.session_move(public.sessions, public.sessions) is
-  'security definer: called by a trigger of definer functions. Allows or refuses a change of status and stamps when and by whom.';
+  'security definer: called by a trigger of definer functions. Allows or refuses a change of status by session_moves, and stamps when and by whom.';
 
 create or replace function private.sessions_before_update()
 returns trigger

@@ -72,7 +72,7 @@ drop trigger if exists seat_outcomes_touch on public.seat_outcomes;
 create trigger seat_outcomes_touch before update on public.seat_outcomes
   for each row execute function private.touch_updated_at();
 
-create or replace function private.record_outcome(p_attendee_id uuid, p_kind text, p_starts_at timestamptz)
+create or replace function private.record_outcome(p_attendee_id uuid, p_kind text, p_starts_at timestamptz, p_by uuid)
 returns void
 language plpgsql
 security definer
@@ -85,8 +85,8 @@ declare
   v_cost record;
 begin
   select * into v_seat from public.session_attendees where id = p_attendee_id;
-  -- Links act without a person: whoever holds one is the seat's own. Jobs and imports cost nobody anything.
-  v_by_coach := p_kind <> 'no_show' and (not private.acting_as_api() or private.me() is not distinct from v_seat.coach_id);
+  -- A guest's link acts without a person: whoever holds it is the seat's own. Jobs and imports cost nobody anything.
+  v_by_coach := p_kind <> 'no_show' and (not private.acting_as_api() or p_by is not distinct from v_seat.coach_id);
   select * into v_cost from private.terms_cost(
     case when not v_by_coach then v_seat.terms end, case when p_kind = 'no_show' then interval '-1 minute' else v_notice end,
     v_seat.price_cents, v_seat.currency);
@@ -101,9 +101,9 @@ begin
     v_cost.tier, v_cost.amount_cents, v_cost.currency, v_cost.forfeits);
 end;
 $$;
-revoke execute on function private.record_outcome(uuid, text, timestamptz) from public, anon, authenticated, service_role;
-comment on function private.record_outcome(uuid, text, timestamptz) is
-  'security definer: outcomes are written by what happens alone. Writes what a seat owes for being cancelled, moved (a row only when late) or a no_show, under its own terms and from the start it had.';
+revoke execute on function private.record_outcome(uuid, text, timestamptz, uuid) from public, anon, authenticated, service_role;
+comment on function private.record_outcome(uuid, text, timestamptz, uuid) is
+  'security definer: outcomes are written by what happens alone. Writes what a seat owes for being cancelled, moved (a row only when late) or a no_show, under its own terms and from the start it had. p_by is who wanted it so, whoever did it.';
 
 create or replace function private.undo_outcome(p_attendee_id uuid, p_kind text)
 returns void
@@ -127,23 +127,31 @@ as $$
 declare
   v_stays boolean := private.takes_a_place(new.role, new.status, new.cancelled_at);
 begin
+  if (new.attendance = 'no_show') is true and (old.attendance = 'no_show') is not true then
+    perform private.record_outcome(
+      new.id, 'no_show', (select s.scheduled_at from public.sessions as s where s.id = new.session_id), null);
+  elsif (old.attendance = 'no_show') is true and (new.attendance = 'no_show') is not true then
+    perform private.undo_outcome(new.id, 'no_show');
+  end if;
   if v_stays = private.takes_a_place(old.role, old.status, old.cancelled_at) then
     return null;
   elsif v_stays then
     perform private.undo_outcome(new.id, 'cancelled');
   elsif old.status <> 'invited' or old.billing_status <> 'unbilled' then
     -- Whoever had not said yes owes nothing, and has nothing to get back.
-    perform private.record_outcome(new.id, 'cancelled', (select s.scheduled_at from public.sessions as s where s.id = new.session_id));
+    perform private.record_outcome(
+      new.id, 'cancelled', (select s.scheduled_at from public.sessions as s where s.id = new.session_id),
+      case when new.cancelled_at is null then private.me() else new.cancelled_by end);
   end if;
   return null;
 end;
 $$;
 revoke execute on function private.seat_left_or_back() from public, anon, authenticated, service_role;
 comment on function private.seat_left_or_back() is
-  'security definer: outcomes are written by what happens alone. Trigger: whoever gives up a seat, by whatever way, gets an outcome.';
+  'security definer: outcomes are written by what happens alone. Trigger: whoever gives up a seat, by whatever way, or is missed in it gets an outcome.';
 
 drop trigger if exists session_attendees_outcome on public.session_attendees;
-create trigger session_attendees_outcome after update of status, cancelled_at on public.session_attendees
+create trigger session_attendees_outcome after update of status, cancelled_at, attendance on public.session_attendees
   for each row when (new.role <> 'coach') execute function private.seat_left_or_back();
 
 create or replace function public.waive_outcome(p_outcome_id uuid, p_reason text default null)

@@ -3,7 +3,7 @@
 create table if not exists public.session_series (
   id uuid primary key default gen_random_uuid(),
   coach_id uuid not null references public.users (id) on delete cascade,
-  client_id uuid not null references public.users (id) on delete cascade,
+  client_id uuid references public.users (id) on delete cascade,
   template_id uuid references public.session_templates (id) on delete set null,
   rule text not null,
   timezone text not null,
@@ -13,6 +13,7 @@ create table if not exists public.session_series (
   constraint session_series_rule_length check (char_length(rule) between 1 and 500)
 );
 comment on table public.session_series is 'Sessions that were booked together by a rule, on one clock. Each of them is a session like any other.';
+comment on column public.session_series.client_id is 'Null for a series of group sessions, whose people are those of each session.';
 comment on column public.session_series.rule is 'The RRULE of RFC 5545 that the times came from, for people to read: the sessions are the truth.';
 comment on column public.session_series.timezone is 'The zone on whose clock the times recur.';
 
@@ -20,7 +21,7 @@ create table if not exists public.series_sessions (
   session_id uuid primary key references public.sessions (id) on delete cascade,
   series_id uuid not null references public.session_series (id) on delete cascade,
   coach_id uuid not null references public.users (id) on delete cascade,
-  client_id uuid not null references public.users (id) on delete cascade,
+  client_id uuid references public.users (id) on delete cascade,
   ordinal integer not null,
   -- squawk-ignore prefer-timestamp-tz
   local_start timestamp not null,

@@ -93,11 +93,14 @@ begin
       new.id, new.coach_id, case new.status when 'in_progress' then 'started' else new.status::text end, old.status, new.status,
       private.me(), jsonb_strip_nulls(jsonb_build_object('reason', new.cancellation_reason)));
     if new.status in ('cancelled', 'no_show') then
-      perform private.record_outcome(a.id, new.status::text, old.scheduled_at)
+      perform private.record_outcome(a.id, new.status::text, old.scheduled_at, new.cancelled_by)
       from public.session_attendees as a
       where a.session_id = new.id and private.takes_a_place(a.role, a.status, a.cancelled_at)
-        and (a.status <> 'invited' or a.billing_status <> 'unbilled')
-        and not (new.status = 'no_show' and a.status = 'checked_in');
+        -- Whoever had confirmed and is missed is on record as such, and owes by that.
+        and case new.status
+          when 'cancelled' then a.status <> 'invited' or a.billing_status <> 'unbilled'
+          else a.status = 'invited' and a.billing_status <> 'unbilled'
+        end;
     end if;
   elsif (new.scheduled_at, new.duration_minutes) is distinct from (old.scheduled_at, old.duration_minutes) then
     insert into public.session_events (session_id, coach_id, kind, from_status, to_status, actor_id, details)

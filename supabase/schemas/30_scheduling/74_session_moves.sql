@@ -1,6 +1,8 @@
 -- The moves of a session, each by whom it belongs to.
 
-create or replace function private.move_session(p_session_id uuid, p_to public.session_status, p_reason text)
+create or replace function private.move_session(
+  p_session_id uuid, p_to public.session_status, p_reason text default null, p_by uuid default private.me()
+)
 returns void
 language plpgsql
 volatile
@@ -9,18 +11,21 @@ set search_path = ''
 as $$
 begin
   update public.sessions
-  set status = p_to, cancellation_reason = case when p_to = 'cancelled' then left(p_reason, 2000) else cancellation_reason end
+  set status = p_to,
+    cancellation_reason = case when p_to = 'cancelled' then left(p_reason, 2000) else cancellation_reason end,
+    cancelled_by = case when p_to = 'cancelled' then p_by else cancelled_by end
   where id = p_session_id and status <> p_to;
   if not found then
     perform private.fail(409, 'session_state_conflict', format('The session is %s already.', p_to));
   end if;
 end;
 $$;
-revoke execute on function private.move_session(uuid, public.session_status, text) from public, anon, authenticated, service_role;
-comment on function private.move_session(uuid, public.session_status, text) is
-  'security definer: called by functions that know whose session it is. One move; the trigger says whether it is allowed.';
+revoke execute on function private.move_session(uuid, public.session_status, text, uuid)
+  from public, anon, authenticated, service_role;
+comment on function private.move_session(uuid, public.session_status, text, uuid) is
+  'security definer: called by functions that know whose session it is. One move; the trigger says whether it is allowed. p_by is who wanted it cancelled, whoever does it.';
 
-create or replace function public.start_session(p_session_id uuid)
+create or replace function private.move_coached_session(p_session_id uuid, p_to public.session_status)
 returns uuid
 language plpgsql
 volatile
@@ -28,28 +33,37 @@ security definer
 set search_path = ''
 as $$
 begin
-  perform private.coached_session(p_session_id);
-  perform private.move_session(p_session_id, 'in_progress', null);
+  perform private.session_of_party(p_session_id, true);
+  perform private.move_session(p_session_id, p_to);
   return p_session_id;
 end;
+$$;
+revoke execute on function private.move_coached_session(uuid, public.session_status) from public, anon, authenticated, service_role;
+comment on function private.move_coached_session(uuid, public.session_status) is
+  'security definer: called by definer functions. One move of a session of the calling coach; 404 for every other.';
+
+create or replace function public.start_session(p_session_id uuid)
+returns uuid
+language sql
+volatile
+security definer
+set search_path = ''
+as $$
+  select private.move_coached_session(p_session_id, 'in_progress');
 $$;
 revoke execute on function public.start_session(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.start_session(uuid) to authenticated;
 comment on function public.start_session(uuid) is
-  'security definer: nobody may update the status of a session. The coach starts it.';
+  'security definer: nobody may update the status of a session. The coach starts it, an hour before its time at the earliest.';
 
 create or replace function public.complete_session(p_session_id uuid)
 returns uuid
-language plpgsql
+language sql
 volatile
 security definer
 set search_path = ''
 as $$
-begin
-  perform private.coached_session(p_session_id);
-  perform private.move_session(p_session_id, 'completed', null);
-  return p_session_id;
-end;
+  select private.move_coached_session(p_session_id, 'completed');
 $$;
 revoke execute on function public.complete_session(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.complete_session(uuid) to authenticated;
@@ -58,46 +72,19 @@ comment on function public.complete_session(uuid) is
 
 create or replace function public.mark_no_show(p_session_id uuid)
 returns uuid
-language plpgsql
+language sql
 volatile
 security definer
 set search_path = ''
 as $$
-begin
-  perform private.coached_session(p_session_id);
-  perform private.move_session(p_session_id, 'no_show', null);
-  return p_session_id;
-end;
+  select private.move_coached_session(p_session_id, 'no_show');
 $$;
 revoke execute on function public.mark_no_show(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.mark_no_show(uuid) to authenticated;
 comment on function public.mark_no_show(uuid) is
   'security definer: nobody may update the status of a session. The coach records that nobody came, not before the start.';
 
-create or replace function private.session_of_party(p_session_id uuid)
-returns public.sessions
-language plpgsql
-volatile
-security definer
-set search_path = ''
-as $$
-declare
-  v_session public.sessions;
-begin
-  select * into v_session from public.sessions
-  where id = p_session_id and (coach_id = private.me() or client_id = private.me())
-  for no key update;
-  if v_session.id is null then
-    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
-  end if;
-  return v_session;
-end;
-$$;
-revoke execute on function private.session_of_party(uuid) from public, anon, authenticated, service_role;
-comment on function private.session_of_party(uuid) is
-  'security definer: called by definer functions. A session of the caller as its coach or its one client, locked; 404 for every other.';
-
-create or replace function public.cancel_session(p_session_id uuid, p_reason text default null)
+create or replace function public.cancel_session(p_session_id uuid, p_reason text default null, p_for_client boolean default false)
 returns uuid
 language plpgsql
 volatile
@@ -105,19 +92,21 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_session public.sessions := private.session_of_party(p_session_id);
+  v_session public.sessions := private.session_of_party(p_session_id, false);
 begin
-  if v_session.coach_id is distinct from private.me() and v_session.status = 'in_progress' then
-    perform private.fail(409, 'session_state_conflict', 'The session is running; ask the coach.');
+  if p_for_client and v_session.client_id is null then
+    perform private.fail(
+      422, 'group_has_no_client', 'A group session has no one client who could want it cancelled.', 'Cancel the seat of whoever asked.');
   end if;
-  perform private.move_session(p_session_id, 'cancelled', p_reason);
+  perform private.move_session(
+    p_session_id, 'cancelled', p_reason, case when p_for_client then v_session.client_id else private.me() end);
   return p_session_id;
 end;
 $$;
-revoke execute on function public.cancel_session(uuid, text) from public, anon, authenticated, service_role;
-grant execute on function public.cancel_session(uuid, text) to authenticated;
-comment on function public.cancel_session(uuid, text) is
-  'security definer: nobody may update the status of a session. The coach, or the client of an individual session, cancels it. Attendees of a group give up their seat instead.';
+revoke execute on function public.cancel_session(uuid, text, boolean) from public, anon, authenticated, service_role;
+grant execute on function public.cancel_session(uuid, text, boolean) to authenticated;
+comment on function public.cancel_session(uuid, text, boolean) is
+  'security definer: nobody may update the status of a session. The coach, or until the start the client of an individual session, cancels it. p_for_client: the coach does so because the client asked, and the terms count as if the client had. Attendees of a group give up their seat instead.';
 
 create or replace function private.count_move(p_session public.sessions)
 returns void
@@ -139,7 +128,7 @@ begin
     perform private.fail(409, 'move_too_late', format('A session can be moved until %s hours before; ask the coach.', v_tier ->> 'hours'));
   end if;
   update public.session_attendees set moves_made = moves_made + 1 where id = v_seat.id;
-  perform private.record_outcome(v_seat.id, 'moved', p_session.scheduled_at);
+  perform private.record_outcome(v_seat.id, 'moved', p_session.scheduled_at, private.me());
 end;
 $$;
 revoke execute on function private.count_move(public.sessions) from public, anon, authenticated, service_role;
@@ -165,7 +154,7 @@ begin
   select s.coach_id into v_coach_id from public.sessions as s
   where s.id = p_session_id and (s.coach_id = private.me() or s.client_id = private.me());
   perform private.lock_coach_time(v_coach_id);
-  v_session := private.session_of_party(p_session_id);
+  v_session := private.session_of_party(p_session_id, false);
   if v_session.status <> 'scheduled' then
     perform private.fail(409, 'session_state_conflict', format('A session that is %s cannot be moved.', v_session.status));
   elsif p_starts_at is null then

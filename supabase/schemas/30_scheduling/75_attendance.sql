@@ -10,10 +10,7 @@ as $$
 declare
   v_seat public.session_attendees;
 begin
-  perform from public.sessions as s
-  join public.session_attendees as a on a.session_id = s.id
-  where a.id = p_attendee_id and s.coach_id = private.me()
-  for no key update of s;
+  perform private.session_of_seat(p_attendee_id);
   select * into v_seat from public.session_attendees
   where id = p_attendee_id and coach_id = private.me() and role <> 'coach' for no key update;
   if v_seat.id is null then
@@ -27,7 +24,7 @@ comment on function private.coached_seat(uuid) is
   'security definer: called by definer functions. A seat in a session of the calling coach, locked after its session; 404 for every other.';
 
 create or replace function public.cancel_attendance(
-  p_session_id uuid default null, p_attendee_id uuid default null, p_reason text default null
+  p_session_id uuid default null, p_attendee_id uuid default null, p_reason text default null, p_for_client boolean default false
 )
 returns uuid
 language plpgsql
@@ -57,16 +54,18 @@ begin
     perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
   elsif v_seat.user_id = v_session.client_id then
     perform private.fail(409, 'seat_is_the_session', 'An individual session is cancelled as a whole.', 'Cancel the session instead.');
-  elsif v_session.status <> 'scheduled' or v_seat.status = 'checked_in' then
+  elsif v_session.status <> 'scheduled' or v_seat.status = 'checked_in'
+    or (p_attendee_id is null and v_session.scheduled_at <= now()) then
     perform private.fail(409, 'session_not_open', 'Seats are given up before the session.');
   end if;
   update public.session_attendees
-  set cancelled_at = now(), cancelled_by = private.me(), cancellation_reason = left(p_reason, 2000)
+  set cancelled_at = now(), cancelled_by = case when p_for_client then v_seat.user_id else private.me() end,
+    cancellation_reason = left(p_reason, 2000)
   where id = v_seat.id;
   return v_seat.id;
 end;
 $$;
-revoke execute on function public.cancel_attendance(uuid, uuid, text) from public, anon, authenticated, service_role;
-grant execute on function public.cancel_attendance(uuid, uuid, text) to authenticated;
-comment on function public.cancel_attendance(uuid, uuid, text) is
-  'security definer: nobody may update seats. Somebody gives up their own seat in a session, or its coach takes a seat away. The place is free again; what was billed stays billed. Gives the seat''s id.';
+revoke execute on function public.cancel_attendance(uuid, uuid, text, boolean) from public, anon, authenticated, service_role;
+grant execute on function public.cancel_attendance(uuid, uuid, text, boolean) to authenticated;
+comment on function public.cancel_attendance(uuid, uuid, text, boolean) is
+  'security definer: nobody may update seats. Somebody gives up their own seat until the session starts, or its coach takes a seat away. p_for_client: because its person asked, and the terms count as if they had done it themselves. The place is free again; what was billed stays billed. Gives the seat''s id.';

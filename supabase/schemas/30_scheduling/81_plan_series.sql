@@ -59,9 +59,8 @@ as $$
 declare
   v_template public.session_templates := private.bookable_template(p_template_id);
 begin
-  if private.me() is null then
-    perform private.fail(401, 'not_authenticated', 'Sign in to book.');
-  elsif v_template.session_type <> 'individual' then
+  perform private.check_booking_mode(v_template);
+  if v_template.session_type <> 'individual' and v_template.coach_id <> private.me() then
     perform private.fail(422, 'template_is_group', 'A group session is joined by invitation.');
   elsif not private.is_time_zone(p_timezone) then
     perform private.fail(422, 'timezone_unknown', format('There is no time zone named %L.', left(p_timezone, 80)));
@@ -70,10 +69,6 @@ begin
   elsif coalesce(cardinality(p_local_starts), 0) not between 1 and 104
     or exists (select from unnest(p_local_starts) as l where l is null or not isfinite(l)) then
     perform private.fail(422, 'series_invalid', 'A series has 1 to 104 times.');
-  elsif v_template.coach_id <> private.me() and v_template.booking_mode = 'request' then
-    perform private.fail(422, 'approval_needed', 'The coach wants to be asked first.', 'Ask for single times, or write to the coach.');
-  elsif v_template.coach_id <> private.me() and v_template.booking_mode = 'prepaid' then
-    perform private.fail(422, 'payment_needed', 'This is booked by paying for it, one by one.');
   end if;
   return v_template;
 end;

@@ -5,7 +5,8 @@ create or replace function public.create_series(
   p_rule text,
   p_client_id uuid default null,
   p_missing text default 'ask',
-  p_only integer[] default null
+  p_only integer[] default null,
+  p_capacity integer default null
 )
 returns uuid
 language plpgsql
@@ -23,15 +24,12 @@ declare
   v_series_id uuid;
   v_session_id uuid;
 begin
-  if v_template.coach_id = v_me then
-    if p_client_id is null then
-      perform private.fail(422, 'client_required', 'Say which client the sessions are with.');
-    end if;
-    v_client_id := p_client_id;
-  elsif p_client_id is distinct from v_me and p_client_id is not null then
-    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
-  else
-    v_client_id := v_me;
+  -- Sessions of a group begin without people: the coach invites them, to one or to all from one on.
+  if v_template.session_type = 'individual' or p_client_id is not null then
+    v_client_id := private.client_to_book(v_template, p_client_id);
+  end if;
+  if p_capacity is not null and (v_client_id is not null or p_capacity not between 1 and 1000) then
+    perform private.fail(422, 'capacity_out_of_range', 'A group has between 1 and 1000 seats, a session between two none to set.');
   end if;
   -- Two series that want the same weeks in another order would wait for each other's; so one comes after the other.
   perform private.lock_coach_time(v_template.coach_id);
@@ -58,10 +56,12 @@ begin
       -- Once more one by one: what was just written counts against limits per day and week.
       perform private.check_slot(v_template, v_time.starts_at);
     end if;
-    insert into public.sessions (coach_id, client_id, title, description, scheduled_at, duration_minutes, template_id, timezone)
+    insert into public.sessions (
+      coach_id, client_id, type, title, description, scheduled_at, duration_minutes, template_id, capacity, timezone
+    )
     values (
-      v_template.coach_id, v_client_id, v_template.title, v_template.description, v_time.starts_at,
-      v_template.default_duration_minutes, v_template.id, p_timezone
+      v_template.coach_id, v_client_id, v_template.session_type, v_template.title, v_template.description, v_time.starts_at,
+      v_template.default_duration_minutes, v_template.id, p_capacity, p_timezone
     )
     returning id into v_session_id;
     insert into public.series_sessions (session_id, series_id, coach_id, client_id, ordinal, local_start)
@@ -74,8 +74,8 @@ begin
   return v_series_id;
 end;
 $$;
-revoke execute on function public.create_series(uuid, timestamp[], text, text, uuid, text, integer[])
+revoke execute on function public.create_series(uuid, timestamp[], text, text, uuid, text, integer[], integer)
   from public, anon, authenticated, service_role;
-grant execute on function public.create_series(uuid, timestamp[], text, text, uuid, text, integer[]) to authenticated;
-comment on function public.create_series(uuid, timestamp[], text, text, uuid, text, integer[]) is
-  'security definer: a client may not insert sessions. Books every time of a series or nothing, and names what is in the way; p_only picks some by their place. Gives the series'' id.';
+grant execute on function public.create_series(uuid, timestamp[], text, text, uuid, text, integer[], integer) to authenticated;
+comment on function public.create_series(uuid, timestamp[], text, text, uuid, text, integer[], integer) is
+  'security definer: a client may not insert sessions. Books every time of a series or nothing, and names what is in the way; p_only picks some by their place. Of a group template, by its coach and without a client, each is a group session with p_capacity seats, or as many as the template has. Gives the series'' id.';

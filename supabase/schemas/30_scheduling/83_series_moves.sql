@@ -28,7 +28,42 @@ revoke execute on function private.series_from(uuid, boolean) from public, anon,
 comment on function private.series_from(uuid, boolean) is
   'security definer: called by definer functions. The sessions of a series from one on that are still ahead, locked in their order after the coach''s time.';
 
-create or replace function public.cancel_series(p_session_id uuid, p_reason text default null)
+create or replace function public.invite_to_series(
+  p_session_id uuid,
+  p_user_id uuid default null,
+  p_email text default null,
+  p_display_name text default null,
+  p_price_cents integer default null
+)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_session public.sessions;
+  v_seat_id uuid;
+  v_first_seat_id uuid;
+begin
+  for v_session in select * from private.series_from(p_session_id, true) loop
+    v_seat_id := private.give_seat(v_session, p_user_id, p_email, p_display_name, p_price_cents, true);
+    if v_session.id = p_session_id then
+      v_first_seat_id := v_seat_id;
+    end if;
+  end loop;
+  if v_first_seat_id is null then
+    perform private.fail(409, 'session_not_open', 'The session is not ahead any more.', 'Name the next one of the series.');
+  end if;
+  return v_first_seat_id;
+end;
+$$;
+revoke execute on function public.invite_to_series(uuid, uuid, text, text, integer) from public, anon, authenticated, service_role;
+grant execute on function public.invite_to_series(uuid, uuid, text, text, integer) to authenticated;
+comment on function public.invite_to_series(uuid, uuid, text, text, integer) is
+  'security definer: nobody may insert seats. The coach asks somebody to a session of a series and to all after it, to all or none; who has a seat in one keeps it. Gives the seat''s id in the session named.';
+
+create or replace function public.cancel_series(p_session_id uuid, p_reason text default null, p_for_client boolean default false)
 returns integer
 language plpgsql
 volatile
@@ -40,7 +75,7 @@ declare
   v_count integer := 0;
 begin
   for v_session in select * from private.series_from(p_session_id, false) loop
-    perform private.move_session(v_session.id, 'cancelled', p_reason);
+    perform public.cancel_session(v_session.id, p_reason, p_for_client);
     v_count := v_count + 1;
   end loop;
   if v_count = 0 then
@@ -49,10 +84,10 @@ begin
   return v_count;
 end;
 $$;
-revoke execute on function public.cancel_series(uuid, text) from public, anon, authenticated, service_role;
-grant execute on function public.cancel_series(uuid, text) to authenticated;
-comment on function public.cancel_series(uuid, text) is
-  'security definer: nobody may update the status of a session. The coach or the client cancels a session of a series and all after it; each by its own terms. Gives their number.';
+revoke execute on function public.cancel_series(uuid, text, boolean) from public, anon, authenticated, service_role;
+grant execute on function public.cancel_series(uuid, text, boolean) to authenticated;
+comment on function public.cancel_series(uuid, text, boolean) is
+  'security definer: nobody may update the status of a session. The coach or the client cancels a session of a series and all after it, each by its own terms; p_for_client as in cancel_session. Gives their number.';
 
 create or replace function public.move_series(p_session_id uuid, p_starts_at timestamptz, p_missing text default 'ask')
 returns integer

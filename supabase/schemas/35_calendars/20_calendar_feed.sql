@@ -1,5 +1,18 @@
 -- What a feed shows, and whether it has changed since it was last fetched.
 
+create or replace function private.calendar_begins()
+returns timestamptz
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  -- From the first of a month, so that the answer does not change with each hour.
+  select date_trunc('month', now()) - interval '12 months';
+$$;
+revoke execute on function private.calendar_begins() from public, anon, authenticated, service_role;
+comment on function private.calendar_begins() is 'Since when feeds show sessions: a year back.';
+
 create or replace function private.calendar_entries(p_user_id uuid)
 returns table (
   uid uuid, starts_at timestamptz, ends_at timestamptz, changed_at timestamptz, title text, with_name text, is_coach boolean,
@@ -10,13 +23,12 @@ stable
 security definer
 set search_path = ''
 as $$
-  -- From the first of a month, so that the answer does not change with each hour. The newest come first, should there be
-  -- more than a calendar application can bear.
+  -- The newest come first, should there be more than a calendar application can bear.
   with given as (
     (
       select s as session, null::public.session_attendees as seat
       from public.sessions as s
-      where s.coach_id = p_user_id and s.scheduled_at >= date_trunc('month', now()) - interval '12 months'
+      where s.coach_id = p_user_id and s.scheduled_at >= (select private.calendar_begins())
       order by s.scheduled_at desc, s.id desc
       limit 5000
     )
@@ -26,7 +38,7 @@ as $$
       from public.session_attendees as a
       join public.sessions as s on s.id = a.session_id
       where a.user_id = p_user_id and a.role <> 'coach' and a.status <> 'declined'
-        and s.scheduled_at >= date_trunc('month', now()) - interval '12 months'
+        and s.scheduled_at >= (select private.calendar_begins())
       order by s.scheduled_at desc, s.id desc
       limit 5000
     )
@@ -97,13 +109,13 @@ as $$
   -- away moves one of them. What the rows say is not read, so asking costs little while nothing has changed.
   with coached as (
     select s.id, s.updated_at, s.client_id, s.type from public.sessions as s
-    where s.coach_id = p_user_id and s.scheduled_at >= date_trunc('month', now()) - interval '12 months'
+    where s.coach_id = p_user_id and s.scheduled_at >= (select private.calendar_begins())
   ), attended as (
     select s.updated_at, a.updated_at as seat_updated_at, s.coach_id
     from public.session_attendees as a
     join public.sessions as s on s.id = a.session_id
     where a.user_id = p_user_id and a.role <> 'coach'
-      and s.scheduled_at >= date_trunc('month', now()) - interval '12 months'
+      and s.scheduled_at >= (select private.calendar_begins())
   ), changes (part, at) as (
     select 1, updated_at from coached
     union all select 2, updated_at from attended

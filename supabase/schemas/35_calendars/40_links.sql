@@ -167,10 +167,8 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_session public.sessions;
+  v_session public.sessions := private.session_of_seat(p_attendee_id);
 begin
-  select s.* into v_session from public.sessions as s
-  where s.id = (select a.session_id from public.session_attendees as a where a.id = p_attendee_id) for no key update;
   update public.session_attendees as a
   set cancelled_at = now(), cancellation_reason = left(p_reason, 2000)
   where a.id = p_attendee_id and a.user_id is null and a.cancelled_at is null and a.status <> 'checked_in'

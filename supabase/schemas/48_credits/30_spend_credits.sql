@@ -102,8 +102,11 @@ begin
   perform private.sync_credit(new.attendee_id);
   return null;
 end $$;
-comment on function private.sync_credit_of_outcome() is 'security definer: calls a helper that no API role may. Trigger: a miss that was waived, or taken back.';
+comment on function private.sync_credit_of_outcome() is 'security definer: calls a helper that no API role may. Trigger: a miss, and one that was waived or taken back.';
 revoke execute on function private.sync_credit_of_outcome() from public, anon, authenticated, service_role;
+drop trigger if exists seat_outcomes_spend_new on public.seat_outcomes;
+create trigger seat_outcomes_spend_new after insert on public.seat_outcomes
+  for each row when (new.kind = 'no_show') execute function private.sync_credit_of_outcome();
 drop trigger if exists seat_outcomes_spend on public.seat_outcomes;
 create trigger seat_outcomes_spend after update of waived_at, undone_at on public.seat_outcomes
   for each row execute function private.sync_credit_of_outcome();

@@ -95,7 +95,7 @@ begin
   else
     kind := case
       when new.cancelled_at is not null and old.cancelled_at is null then
-        case when new.cancelled_by is not distinct from new.coach_id then 'seat_taken_away' else 'seat_given_up' end
+        case when private.me() is not distinct from new.coach_id then 'seat_taken_away' else 'seat_given_up' end
       when new.cancelled_at is null and new.status = 'invited'
         and (old.status <> 'invited' or old.cancelled_at is not null) then 'session_invited'
       when new.status <> old.status and new.status in ('confirmed', 'declined') and old.status <> 'checked_in' then

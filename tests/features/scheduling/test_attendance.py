@@ -29,6 +29,7 @@ ANSWER = (
     "select jsonb_build_array(status, responded_at, checked_in_at, attendance, cancelled_at, price_cents, currency)"
     " from public.session_attendees where id = %s"
 )
+GRACE = "insert into public.booking_rules (coach_id, no_show_grace_minutes) values (%s, %s)"
 KINDS = "select coalesce(array_agg(kind order by number), '{}') from public.attendance_events where attendee_id = %s"
 
 
@@ -129,8 +130,10 @@ def test_without_the_lock_and_the_nonce_the_same_taps_are_several_records(cluste
     name = cluster.create(cluster.template())
     try:
         with psycopg.connect(cluster.url(name, "loom_owner"), autocommit=True, row_factory=dict_row) as conn:
-            body = one(conn, "select pg_get_functiondef('private.coached_seat(uuid)'::regprocedure)")
-            conn.execute(body.replace("for no key update of s", "").replace("for no key update", ""))
+            for lock in ("session_of_seat", "coached_seat"):
+                body = one(conn, f"select pg_get_functiondef('private.{lock}(uuid)'::regprocedure)")
+                assert "for no key update" in body
+                conn.execute(body.replace("for no key update of s", "").replace("for no key update", ""))
             conn.execute(
                 "alter table public.attendance_events drop constraint attendance_events_nonce,"
                 " drop constraint attendance_events_number;"
@@ -266,12 +269,26 @@ def test_a_session_missed_as_a_whole_marks_its_seats(owner: Owner, as_user: AsUs
     assert (one(owner, KINDS, [seat]), one(owner, ANSWER, [seat])[0]) == (["no_show"], "confirmed")
 
 
-def test_a_session_keeps_the_grace_of_its_template(owner: Owner, as_user: AsUser, scene: Scene) -> None:
+def test_a_session_keeps_the_grace_of_its_template_or_else_of_its_coach(
+    owner: Owner, as_user: AsUser, scene: Scene
+) -> None:
     template = add_template(owner, scene.coach, session_type="group", no_show_grace_minutes=20)
+    make, grace = "select public.create_group_session(%s, %s)", "no_show_grace_minutes"
     with as_user(scene.coach) as conn:
-        session = one(conn, "select public.create_group_session(%s, %s)", [template, at(2)])
+        conn.execute(GRACE, [scene.coach, 45])
+        made = [one(conn, make, [template, at(2)]), one(conn, make, [scene.group, at(3)])]
         conn.execute("update public.session_templates set no_show_grace_minutes = 5 where id = %s", [template])
-        assert one(conn, "select no_show_grace_minutes from public.sessions where id = %s", [session]) == 20
+        conn.execute("update public.booking_rules set no_show_grace_minutes = null where coach_id = %s", [scene.coach])
+        made.append(one(conn, make, [scene.group, at(4)]))
+        kept = [one(conn, f"select {grace} from public.sessions where id = %s", [session]) for session in made]
+    assert kept == [20, 45, None]
+
+
+def test_history_that_comes_along_has_no_grace_of_its_coach(owner: Owner, as_role: AsRole, scene: Scene) -> None:
+    derive(as_role)
+    owner.execute(GRACE, [scene.coach, 0])
+    seat = a_seat(owner, a_group(owner, scene, -2), scene.client)
+    assert (derive(as_role), one(owner, KINDS, [seat])) == (0, [])
 
 
 async def test_the_worker_derives(owner: Owner, db: Database, settings: Settings, scene: Scene) -> None:

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg.rows import DictRow
 
-from tests.support.acting import AsUser
+from tests.support.acting import AsRole, AsUser
 from tests.support.scheduling import Scene, add_session, at, make_scene, one, refusal
 
 Owner = psycopg.Connection[DictRow]
@@ -143,6 +143,44 @@ def test_whoever_is_cancelled_on_owes_nothing_and_imports_cost_nobody_anything(
     assert outcomes(owner, by_coach) == outcomes(owner, by_import) == [("cancelled", 0, 0, False)]
 
 
+def test_what_the_coach_cancels_because_the_client_asked_owes_what_the_client_would(
+    owner: Owner, scene: Scene, as_user: AsUser
+) -> None:
+    set_policy(owner, scene.coach, WITHIN_72)
+    session = booked(owner, scene, timedelta(hours=3))
+    with as_user(scene.coach) as conn:
+        one(conn, "select public.cancel_session(%s, 'ill', true)", [session])
+    assert outcomes(owner, session) == [("cancelled", 30000, 30000, True)]
+    row = owner.execute(
+        "select s.cancelled_by, e.actor_id from public.sessions as s join public.session_events as e"
+        " on e.session_id = s.id and e.kind = 'cancelled' where s.id = %s",
+        [session],
+    ).fetchone()
+    assert row == {"cancelled_by": scene.client, "actor_id": scene.coach}
+    group = add_session(owner, scene.coach, None, at(1), price_cents=25000)
+    with as_user(scene.coach) as conn, pytest.raises(psycopg.Error) as nobodys:
+        one(conn, "select public.cancel_session(%s, 'ill', true)", [group])
+    assert refusal(nobodys.value) == (422, "group_has_no_client")
+
+
+@pytest.mark.parametrize(("for_client", "owed"), [(True, 25000), (False, 0)])
+def test_a_seat_cancelled_for_its_person_owes_and_one_taken_away_does_not(
+    owner: Owner, scene: Scene, as_user: AsUser, for_client: bool, owed: int
+) -> None:
+    set_policy(owner, scene.coach, WITHIN_72)
+    session = add_session(owner, scene.coach, None, at(1), price_cents=25000, template_id=scene.group)
+    with as_user(scene.coach) as conn:
+        seats = [
+            one(conn, "select public.invite_attendee(%s, %s)", [session, scene.client]),
+            one(conn, "select public.invite_attendee(%s, p_email => 'guest@example.com')", [session]),
+        ]
+    owner.execute("update public.session_attendees set status = 'confirmed' where id = any (%s)", [seats])
+    for seat in seats:
+        with as_user(scene.coach) as conn:
+            one(conn, "select public.cancel_attendance(null, %s, 'phoned', %s)", [seat, for_client])
+    assert [owes for _, _, owes, _ in outcomes(owner, session)] == [owed, owed]
+
+
 def test_a_group_that_is_cancelled_has_one_outcome_for_each_who_said_yes(
     owner: Owner, scene: Scene, as_user: AsUser
 ) -> None:
@@ -204,6 +242,38 @@ def test_who_does_not_come_owes_what_missing_costs(owner: Owner, scene: Scene, a
     with as_user(scene.coach) as conn:
         one(conn, "select public.mark_no_show(%s)", [session])
     assert outcomes(owner, session) == [("no_show", 30000, 30000, True)]
+
+
+def test_a_seat_that_is_missed_owes_and_owes_nothing_once_that_is_taken_back(
+    owner: Owner, scene: Scene, as_user: AsUser, as_role: AsRole
+) -> None:
+    set_policy(owner, scene.coach, [{"hours": 0, "percent": 80}])
+    session = add_session(
+        owner, scene.coach, None, at(1), price_cents=25000, template_id=scene.group, no_show_grace_minutes=0
+    )
+    seats = [
+        one(
+            owner,
+            "insert into public.session_attendees (session_id, user_id, role, status)"
+            " values (%s, %s, 'client', 'confirmed') returning id",
+            [session, who],
+        )
+        for who in (scene.client, scene.second_client)
+    ]
+    owner.execute("update public.sessions set scheduled_at = now() - interval '3 hours' where id = %s", [session])
+    record = "select public.record_attendance(%s, %s)"
+    with as_user(scene.coach) as conn:
+        one(conn, record, [seats[0], "no_show"])
+    assert outcomes(owner, session) == [("no_show", 20000, 20000, False)]
+    with as_user(scene.coach) as conn:
+        one(conn, record, [seats[0], "in"])
+    assert outcomes(owner, session) == [("no_show", 20000, 0, False)]
+    with as_role("service_role") as conn:
+        one(conn, "select private.derive_no_shows()")
+    assert outcomes(owner, session)[1:] == [("no_show", 20000, 20000, False)]
+    with as_user(scene.coach) as conn:
+        one(conn, "select public.mark_no_show(%s)", [session])
+    assert len(outcomes(owner, session)) == 2, "who was missed already is not missed twice"
 
 
 def test_moves_are_counted_and_a_late_one_is_refused_or_charged(owner: Owner, scene: Scene, as_user: AsUser) -> None:

@@ -343,8 +343,9 @@ async def test_rules_and_days_are_set_over_http_by_coaches_alone(
     assert (await client.get("/v1/booking-rules", headers=coach)).json()["min_notice_minutes"] == 0
     body = {"min_notice_minutes": 120, "max_per_day": 4, "week_starts_on": 1}
     assert (await client.put("/v1/booking-rules", json=body, headers=bearer(scene.client))).status_code == 404
-    for _ in range(2):
-        assert (await client.put("/v1/booking-rules", json=body, headers=coach)).json()["max_per_day"] == 4
+    for grace in (15, None):
+        kept = body | {"horizon_days": None, "max_per_week": None, "no_show_grace_minutes": grace}
+        assert (await client.put("/v1/booking-rules", json=kept, headers=coach)).json() == kept
     day = f"/v1/availability/days/{local_day(9)}"
     night = {"timezone": JERUSALEM, "ranges": [{"start_time": "22:00", "end_time": "01:30"}]}
     made = await client.put(day, json=night, headers=coach)

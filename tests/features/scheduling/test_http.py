@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -264,8 +264,11 @@ async def test_a_group_from_invitation_to_check_in(
     declined = seats[str(scene.second_client)]
     refused = await client.post(f"/v1/attendees/{declined}/attendance", json={"kind": "in"}, headers=coach)
     assert (refused.status_code, refused.json()["code"]) == (409, "seat_state_conflict")
-    for verb in ("start", "complete"):
-        moved = await client.post(f"/v1/sessions/{session}/{verb}", headers=coach)
+    early = await client.post(f"/v1/sessions/{session}/start", headers=coach)
+    assert (early.status_code, early.json()["code"]) == (409, "session_not_started")
+    soon = {"starts_at": (datetime.now(UTC) + timedelta(minutes=30)).isoformat()}
+    for verb, body in (("reschedule", soon), ("start", None), ("complete", None)):
+        moved = await client.post(f"/v1/sessions/{session}/{verb}", json=body, headers=coach)
         assert moved.status_code == 200, moved.text
     events = await client.get(f"/v1/sessions/{session}/events", headers=coach)
     kinds = [event["kind"] for event in events.json()["items"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -49,8 +50,44 @@ def test_a_session_moves_only_along_its_states_whoever_moves_it(owner: Owner, sc
     assert refusal(refused.value) == (409, "session_state_conflict")
 
 
+DAY_AHEAD, SOON, GONE = timedelta(days=1), timedelta(minutes=50), timedelta(minutes=-10)
+COACH_MAY = {
+    ("scheduled", "in_progress"): {SOON, GONE},
+    ("scheduled", "completed"): {GONE},
+    ("scheduled", "no_show"): {GONE},
+    ("scheduled", "cancelled"): {DAY_AHEAD, SOON, GONE},
+    ("in_progress", "completed"): {DAY_AHEAD, SOON, GONE},
+    ("in_progress", "no_show"): {GONE},
+    ("in_progress", "cancelled"): {DAY_AHEAD, SOON, GONE},
+}
+CLIENT_MAY = {("scheduled", "cancelled"): {DAY_AHEAD, SOON}}
+FUNCTIONS = {
+    "in_progress": "start_session",
+    "completed": "complete_session",
+    "no_show": "mark_no_show",
+    "cancelled": "cancel_session",
+}
+
+
+@pytest.mark.parametrize(("who", "may"), [("coach", COACH_MAY), ("client", CLIENT_MAY)])
+def test_who_makes_which_move_when(
+    owner: Owner, as_user: AsUser, scene: Scene, who: str, may: dict[tuple[str, str], set[timedelta]]
+) -> None:
+    made: dict[tuple[str, str], set[timedelta]] = {}
+    for old, new in MOVES:
+        for ahead in (DAY_AHEAD, SOON, GONE):
+            session = add_session(owner, scene.coach, scene.client, datetime.now(UTC) + ahead, status=old)
+            # Refusals have tests of their own; here a move that was not made is one that was refused.
+            with contextlib.suppress(psycopg.Error), as_user(getattr(scene, who)) as conn:
+                one(conn, f"select public.{FUNCTIONS[new]}(%s)", [session])
+            if one(owner, "select status from public.sessions where id = %s", [session]) == new:
+                made.setdefault((old, new), set()).add(ahead)
+            owner.execute("delete from public.sessions where id = %s", [session])
+    assert made == may
+
+
 def test_each_move_is_stamped_and_told_with_who_made_it(owner: Owner, as_user: AsUser, scene: Scene) -> None:
-    session = add_session(owner, scene.coach, scene.client, at(1))
+    session = add_session(owner, scene.coach, scene.client, datetime.now(UTC) + SOON)
     for function in ("start_session", "complete_session"):
         with as_user(scene.coach) as conn:
             one(conn, f"select public.{function}(%s)", [session])
@@ -124,6 +161,11 @@ def test_an_attendee_gives_up_a_seat_but_does_not_cancel_the_group(owner: Owner,
     for params in ([None, seat], [group, seat], [None, None]):
         with as_user(scene.client) as conn, pytest.raises(psycopg.Error):
             one(conn, "select public.cancel_attendance(%s, %s)", params)
+    owner.execute("update public.sessions set scheduled_at = now() - interval '1 minute' where id = %s", [group])
+    with as_user(scene.client) as conn, pytest.raises(psycopg.Error) as begun:
+        one(conn, "select public.cancel_attendance(%s)", [group])
+    assert refusal(begun.value) == (409, "session_not_open")
+    owner.execute("update public.sessions set scheduled_at = now() + interval '2 days' where id = %s", [group])
     with as_user(scene.client) as conn:
         assert one(conn, "select public.cancel_attendance(%s)", [group]) == seat
     assert one(owner, "select status from public.sessions where id = %s", [group]) == "scheduled"

@@ -194,6 +194,27 @@ async def group(stage: Stage) -> None:
     stage.check("unless the coach allows it, and then by name alone", len(roster) > len(hidden))
 
     await _door(stage, session["id"])
+    await _every_week(stage)
+
+
+async def _every_week(stage: Stage) -> None:
+    """The group goes on every week, and one of its people is asked to all that is left of it."""
+    maya, noa = stage.people[people.MAYA.email], stage.people[people.NOA.email]
+    first = (clock.now() + timedelta(days=3)).astimezone(MAYAS_ZONE).replace(hour=7, minute=0)
+    series = await maya.post(
+        "/v1/series",
+        {
+            "template_id": stage.facts["group_template"],
+            "local_start": first.strftime("%Y-%m-%dT%H:%M"),
+            "timezone": people.MAYA.timezone,
+            "rule": "FREQ=WEEKLY;COUNT=3",
+            "capacity": 4,
+        },
+    )
+    second = series["sessions"][1]["session_id"]
+    await maya.post(f"/v1/sessions/{second}/attendees", {"user_id": noa.user_id, "following": True})
+    seats = [(await maya.get(f"/v1/sessions/{each['session_id']}/attendees"))["items"] for each in series["sessions"]]
+    stage.check("of three weeks she is asked to the last two", [len(seated) - 1 for seated in seats] == [0, 1, 1])
 
 
 async def _door(stage: Stage, session_id: str) -> None:

@@ -10,6 +10,7 @@ from loom.db.sql import load_queries
 from loom.features.booking.schemas import (
     Ask,
     BookingRequest,
+    CancelSeries,
     CreateSeries,
     Hold,
     MoveSeries,
@@ -139,6 +140,7 @@ async def create_series(q: Executor, new: CreateSeries, local_starts: list[datet
         "client_id": new.client_id,
         "missing": new.missing_times,
         "only": new.only,
+        "capacity": new.capacity,
     }
     return await q.fetch_value(SQL["create_series"], params)
 
@@ -164,6 +166,6 @@ async def move_series(q: Executor, session_id: UUID, to: MoveSeries) -> int:
     return await q.fetch_value(SQL["move_series"], params)
 
 
-async def cancel_series(q: Executor, session_id: UUID, reason: str | None) -> int:
+async def cancel_series(q: Executor, session_id: UUID, how: CancelSeries) -> int:
     """How many sessions were cancelled."""
-    return await q.fetch_value(SQL["cancel_series"], {"session_id": session_id, "reason": reason})
+    return await q.fetch_value(SQL["cancel_series"], {"session_id": session_id, **how.model_dump()})

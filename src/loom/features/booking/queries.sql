@@ -78,7 +78,8 @@ order by ordinal
 
 -- name: create_series
 select public.create_series(
-  %(template_id)s, %(local_starts)s::timestamp[], %(timezone)s, %(rule)s, %(client_id)s, %(missing)s, %(only)s::integer[]
+  %(template_id)s, %(local_starts)s::timestamp[], %(timezone)s, %(rule)s, %(client_id)s, %(missing)s, %(only)s::integer[],
+  %(capacity)s
 )
 
 -- name: get_series
@@ -104,4 +105,4 @@ order by m.ordinal
 select public.move_series(%(session_id)s, %(starts_at)s, %(missing)s)
 
 -- name: cancel_series
-select public.cancel_series(%(session_id)s, %(reason)s)
+select public.cancel_series(%(session_id)s, %(reason)s, %(for_client)s)

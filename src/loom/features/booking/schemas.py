@@ -178,6 +178,14 @@ class Close(Input):
     reason: Reason | None = None
 
 
+class CancelSeries(Close):
+    """Why, and whose wish it was."""
+
+    for_client: bool = Field(
+        False, description="The coach cancels because the client asked for it: the terms count as if the client had."
+    )
+
+
 class PlanSeries(Input):
     """Sessions that recur on the clock of a zone."""
 
@@ -206,6 +214,9 @@ class CreateSeries(PlanSeries):
     """All of the times, or those whose places are named."""
 
     client_id: UUID | None = Field(None, description="Only for a coach who books: one of their clients.")
+    capacity: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        None, description="Of each session of a group; without it as the template has it."
+    )
     only: Annotated[list[Annotated[int, Field(ge=1, le=104)]], Field(min_length=1, max_length=104)] | None = Field(
         None, description="The places (`ordinal`) of the plan to book; without it all, which must all be free."
     )
@@ -239,7 +250,7 @@ class Series(BaseModel):
 
     id: UUID
     coach_id: UUID
-    client_id: UUID
+    client_id: UUID | None = Field(description="Null for sessions of a group, whose people are those of each session.")
     template_id: UUID | None
     rule: str
     timezone: str

@@ -11,6 +11,7 @@ from loom.features.booking.recurrence import occurrences
 from loom.features.booking.schemas import (
     Ask,
     BookingRequest,
+    CancelSeries,
     Changed,
     CreateSeries,
     Hold,
@@ -76,6 +77,6 @@ async def move_series(q: Executor, session_id: UUID, to: MoveSeries) -> Changed:
     return Changed(sessions=await queries.move_series(q, session_id, to))
 
 
-async def cancel_series(q: Executor, session_id: UUID, reason: str | None) -> Changed:
+async def cancel_series(q: Executor, session_id: UUID, how: CancelSeries) -> Changed:
     """How many sessions were cancelled."""
-    return Changed(sessions=await queries.cancel_series(q, session_id, reason))
+    return Changed(sessions=await queries.cancel_series(q, session_id, how))

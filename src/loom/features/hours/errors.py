@@ -16,6 +16,7 @@ CONSTRAINT_ERRORS: dict[str, tuple[int, str, str]] = {
     "booking_rules_per_day_range": _RULES,
     "booking_rules_per_week_range": _RULES,
     "booking_rules_week_start": _RULES,
+    "booking_rules_grace_range": _RULES,
     "holiday_calendars_country_check": (422, "holidays_unknown", "Holidays of that country are not known."),
     "holiday_calendars_subdivision_check": (422, "holidays_unknown", "That part of the country is not known."),
     "coach_holidays_name_length": (422, "holidays_invalid", "The name of a holiday is empty or too long."),

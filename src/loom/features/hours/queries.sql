@@ -1,17 +1,22 @@
 -- name: get_rules
-select r.min_notice_minutes, r.horizon_days, r.max_per_day, r.max_per_week, r.week_starts_on
+select
+  r.min_notice_minutes, r.horizon_days, r.max_per_day, r.max_per_week, r.week_starts_on, r.no_show_grace_minutes
 from public.booking_rules as r
 where r.coach_id = (select private.me())
 
 -- name: set_rules
-insert into public.booking_rules (coach_id, min_notice_minutes, horizon_days, max_per_day, max_per_week, week_starts_on)
+insert into public.booking_rules (
+  coach_id, min_notice_minutes, horizon_days, max_per_day, max_per_week, week_starts_on, no_show_grace_minutes
+)
 values (
-  (select private.me()), %(min_notice_minutes)s, %(horizon_days)s, %(max_per_day)s, %(max_per_week)s, %(week_starts_on)s
+  (select private.me()), %(min_notice_minutes)s, %(horizon_days)s, %(max_per_day)s, %(max_per_week)s, %(week_starts_on)s,
+  %(no_show_grace_minutes)s
 )
 on conflict (coach_id) do update set
   min_notice_minutes = excluded.min_notice_minutes, horizon_days = excluded.horizon_days,
-  max_per_day = excluded.max_per_day, max_per_week = excluded.max_per_week, week_starts_on = excluded.week_starts_on
-returning min_notice_minutes, horizon_days, max_per_day, max_per_week, week_starts_on
+  max_per_day = excluded.max_per_day, max_per_week = excluded.max_per_week, week_starts_on = excluded.week_starts_on,
+  no_show_grace_minutes = excluded.no_show_grace_minutes
+returning min_notice_minutes, horizon_days, max_per_day, max_per_week, week_starts_on, no_show_grace_minutes
 
 -- name: list_days
 select

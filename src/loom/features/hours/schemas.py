@@ -22,13 +22,17 @@ Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166.", e
 
 
 class Rules(BaseModel):
-    """How soon, how far ahead and how often clients can book. A coach's own bookings are not held to it."""
+    """How soon, how far ahead and how often clients can book, which a coach's own bookings are not held to.
+
+    `no_show_grace_minutes` goes for what is made from now on, unless its template has its own.
+    """
 
     min_notice_minutes: int
     horizon_days: int | None
     max_per_day: int | None
     max_per_week: int | None
     week_starts_on: int
+    no_show_grace_minutes: int | None
 
 
 class SetRules(Input):
@@ -39,6 +43,10 @@ class SetRules(Input):
     max_per_day: Annotated[int, Field(ge=1, le=100)] | None = None
     max_per_week: Annotated[int, Field(ge=1, le=700)] | None = None
     week_starts_on: Annotated[int, Field(ge=0, le=6, description="0 is Sunday.")] = 0
+    no_show_grace_minutes: Annotated[int, Field(ge=0, le=10_080)] | None = Field(
+        None,
+        description="Minutes after the end at which who confirmed and did not come is a no-show; without it nobody is.",
+    )
 
 
 class SetDayRange(Input):

@@ -12,7 +12,14 @@ from loom.db.executor import Executor
 from loom.features.hours import holidays, queries
 from loom.features.hours.schemas import Calendar, DayRange, DaySettings, Rules, SetDay, TakeTimeOff, TimeOff
 
-NO_RULES = Rules(min_notice_minutes=0, horizon_days=None, max_per_day=None, max_per_week=None, week_starts_on=0)
+NO_RULES = Rules(
+    min_notice_minutes=0,
+    horizon_days=None,
+    max_per_day=None,
+    max_per_week=None,
+    week_starts_on=0,
+    no_show_grace_minutes=None,
+)
 
 
 async def rules(q: Executor) -> Rules:

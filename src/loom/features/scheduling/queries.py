@@ -12,6 +12,7 @@ from loom.features.scheduling.schemas import (
     AttendanceRecord,
     Attendee,
     BookIndividual,
+    Cancel,
     CreateGroup,
     CreateTemplate,
     DirectoryCoach,
@@ -169,9 +170,9 @@ async def mark_no_show(q: Executor, session_id: UUID) -> None:
     await q.execute(SQL["mark_no_show"], {"id": session_id})
 
 
-async def cancel_session(q: Executor, session_id: UUID, reason: str | None) -> None:
-    """409 session_state_conflict."""
-    await q.execute(SQL["cancel_session"], {"id": session_id, "reason": reason})
+async def cancel_session(q: Executor, session_id: UUID, how: Cancel) -> None:
+    """409 session_state_conflict; 422 group_has_no_client."""
+    await q.execute(SQL["cancel_session"], {"id": session_id, **how.model_dump()})
 
 
 async def reschedule_session(q: Executor, session_id: UUID, to: Reschedule) -> None:
@@ -187,7 +188,8 @@ async def list_events(q: Executor, session_id: UUID, after: After, limit: int) -
 
 async def invite_attendee(q: Executor, session_id: UUID, who: Invite) -> UUID:
     """The seat's id; 409 already_invited, session_full, session_not_open."""
-    return await q.fetch_value(SQL["invite_attendee"], {"session_id": session_id, **who.model_dump()})
+    query = SQL["invite_to_series"] if who.following else SQL["invite_attendee"]
+    return await q.fetch_value(query, {"session_id": session_id, **who.model_dump(exclude={"following"})})
 
 
 async def get_attendee(q: Executor, attendee_id: UUID) -> Attendee:
@@ -233,9 +235,9 @@ async def leave_session(q: Executor, session_id: UUID, reason: str | None) -> UU
     return await q.fetch_value(SQL["leave_session"], {"session_id": session_id, "reason": reason})
 
 
-async def cancel_attendee(q: Executor, attendee_id: UUID, reason: str | None) -> None:
+async def cancel_attendee(q: Executor, attendee_id: UUID, how: Cancel) -> None:
     """409 session_not_open, seat_is_the_session."""
-    await q.execute(SQL["cancel_attendee"], {"id": attendee_id, "reason": reason})
+    await q.execute(SQL["cancel_attendee"], {"id": attendee_id, **how.model_dump()})
 
 
 async def session_roster(q: Executor, session_id: UUID) -> list[RosterEntry]:

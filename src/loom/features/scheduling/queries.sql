@@ -183,7 +183,7 @@ select public.complete_session(%(id)s)
 select public.mark_no_show(%(id)s)
 
 -- name: cancel_session
-select public.cancel_session(%(id)s, %(reason)s)
+select public.cancel_session(%(id)s, %(reason)s, %(for_client)s)
 
 -- name: reschedule_session
 select public.reschedule_session(%(id)s, %(starts_at)s, %(duration_minutes)s)
@@ -198,6 +198,9 @@ limit %(limit)s
 
 -- name: invite_attendee
 select public.invite_attendee(%(session_id)s, %(user_id)s, %(email)s, %(name)s, %(price_cents)s)
+
+-- name: invite_to_series
+select public.invite_to_series(%(session_id)s, %(user_id)s, %(email)s, %(name)s, %(price_cents)s)
 
 -- name: get_attendee
 select
@@ -245,7 +248,9 @@ limit %(limit)s
 select public.cancel_attendance(p_session_id => %(session_id)s, p_reason => %(reason)s)
 
 -- name: cancel_attendee
-select public.cancel_attendance(p_attendee_id => %(id)s, p_reason => %(reason)s)
+select public.cancel_attendance(
+  p_attendee_id => %(id)s, p_reason => %(reason)s, p_for_client => %(for_client)s
+)
 
 -- name: session_roster
 select name, role, is_me from public.session_roster(%(session_id)s)

@@ -271,6 +271,16 @@ class WithReason(Input):
     reason: Reason | None = None
 
 
+class Cancel(WithReason):
+    """Why, and whose wish it was."""
+
+    for_client: bool = Field(
+        False,
+        description="The coach cancels because the client asked for it, by telephone say: the terms count as if the "
+        "client had done it.",
+    )
+
+
 class SessionEvent(BaseModel):
     """One move of a session or a seat: who made it, and for a new time where it was."""
 
@@ -318,6 +328,9 @@ class Invite(Input):
     email: EmailAddress | None = None
     name: PersonName | None = None
     price_cents: Price | None = Field(None, description="In the session's currency; the session's price if left out.")
+    following: bool = Field(
+        False, description="Also to all sessions of the series after this one: all or none. A seat that is there stays."
+    )
 
 
 class UpdateAttendee(Input):

@@ -13,6 +13,7 @@ from loom.features.scheduling.schemas import (
     AttendanceRecord,
     Attendee,
     BookIndividual,
+    Cancel,
     CreateGroup,
     Invite,
     RecordAttendance,
@@ -89,7 +90,7 @@ async def leave(q: Executor, session_id: UUID, reason: str | None) -> Attendee:
     return await queries.get_attendee(q, await queries.leave_session(q, session_id, reason))
 
 
-async def cancel_attendee(q: Executor, attendee_id: UUID, reason: str | None) -> Attendee:
+async def cancel_attendee(q: Executor, attendee_id: UUID, how: Cancel) -> Attendee:
     """The seat that the coach took away."""
-    await queries.cancel_attendee(q, attendee_id, reason)
+    await queries.cancel_attendee(q, attendee_id, how)
     return await queries.get_attendee(q, attendee_id)

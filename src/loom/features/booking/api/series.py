@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from loom.features.booking import queries, service
 from loom.features.booking.schemas import (
+    CancelSeries,
     Changed,
-    Close,
     CreateSeries,
     MoveSeries,
     PlannedTime,
@@ -32,7 +32,10 @@ async def plan_series(body: PlanSeries, write: Write) -> Response:
 
 @router.post("/series", status_code=201, response_model=SeriesWithSessions, responses=problems(404, 409))
 async def create_series(body: CreateSeries, write: Write) -> Response:
-    """Book every time of a rule, or those picked, or none: 409 `series_conflict` names what is in the way."""
+    """Book every time of a rule, or those picked, or none: 409 `series_conflict` names what is in the way.
+
+    A coach makes a series for a client, or from a group template sessions of a group, to which people are invited.
+    """
     return await write.run(
         lambda tx: service.create_series(tx, body), status=201, location=lambda made: f"/v1/series/{made.id}"
     )
@@ -57,6 +60,6 @@ async def move_following(session_id: UUID, body: MoveSeries, write: Write) -> Re
 
 
 @router.post("/sessions/{session_id}/cancel-following", response_model=Changed, responses=problems(404, 409))
-async def cancel_following(session_id: UUID, body: Close, write: Write) -> Response:
+async def cancel_following(session_id: UUID, body: CancelSeries, write: Write) -> Response:
     """Cancel a session of a series and all after it, each by its own terms."""
-    return await write.run(lambda tx: service.cancel_series(tx, session_id, body.reason))
+    return await write.run(lambda tx: service.cancel_series(tx, session_id, body))

@@ -12,6 +12,7 @@ from loom.features.scheduling.api.cursors import after_number
 from loom.features.scheduling.schemas import (
     AttendanceRecord,
     Attendee,
+    Cancel,
     Invite,
     RecordAttendance,
     Respond,
@@ -92,6 +93,6 @@ async def list_attendance(
 
 
 @router.post("/attendees/{attendee_id}/cancel", response_model=Attendee, responses=problems(404, 409))
-async def cancel_attendee(attendee_id: UUID, body: WithReason, write: Write) -> Response:
+async def cancel_attendee(attendee_id: UUID, body: Cancel, write: Write) -> Response:
     """Take a seat away before the session. Only the coach."""
-    return await write.run(lambda tx: service.cancel_attendee(tx, attendee_id, body.reason))
+    return await write.run(lambda tx: service.cancel_attendee(tx, attendee_id, body))

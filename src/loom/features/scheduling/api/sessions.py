@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from loom.features.scheduling import queries, service
 from loom.features.scheduling.schemas import (
+    Cancel,
     CreateSession,
     Instant,
     Reschedule,
@@ -18,7 +19,6 @@ from loom.features.scheduling.schemas import (
     SessionStatus,
     SessionType,
     UpdateSession,
-    WithReason,
 )
 from loom.http import Cursor, Limit, Page, Read, Write, page_of, problems
 from loom.http.cursors import decode_after
@@ -98,7 +98,7 @@ async def update_session(session_id: UUID, body: UpdateSession, write: Write) ->
 
 @router.post("/{session_id}/start", response_model=Session, responses=problems(404, 409))
 async def start_session(session_id: UUID, write: Write) -> Response:
-    """It begins. Only its coach."""
+    """It begins. Only its coach, an hour before its time at the earliest."""
     return await write.run(lambda tx: service.moved(tx, session_id, queries.start_session(tx, session_id)))
 
 
@@ -115,11 +115,9 @@ async def mark_no_show(session_id: UUID, write: Write) -> Response:
 
 
 @router.post("/{session_id}/cancel", response_model=Session, responses=problems(404, 409))
-async def cancel_session(session_id: UUID, body: WithReason, write: Write) -> Response:
-    """Cancel it as a whole: its coach, or the client of an individual session."""
-    return await write.run(
-        lambda tx: service.moved(tx, session_id, queries.cancel_session(tx, session_id, body.reason))
-    )
+async def cancel_session(session_id: UUID, body: Cancel, write: Write) -> Response:
+    """Cancel it as a whole: its coach, or until the start the client of an individual session."""
+    return await write.run(lambda tx: service.moved(tx, session_id, queries.cancel_session(tx, session_id, body)))
 
 
 @router.post("/{session_id}/reschedule", response_model=Session, responses=problems(404, 409))
