@@ -67,6 +67,7 @@ def document(lines: int, language: Language) -> Document:
         tax_on_payment=False,
         credit_of=None,
         paid=None,
+        discount_cents=0,
         subtotal_cents=35000 * lines,
         tax_rate_bp=1800,
         tax_cents=6300 * lines,

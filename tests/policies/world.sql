@@ -111,6 +111,12 @@ from (values
   (@outcome-suspended::uuid, @group::uuid, @suspended::uuid), (@outcome-foreign::uuid, @foreign::uuid, @foreign_client::uuid)
 ) o (id, session_id, user_id)
 join public.session_attendees a on a.session_id = o.session_id and a.user_id = o.user_id;
+insert into public.seat_write_offs (id, attendee_id, practice_id, coach_client_id, currency, reason, undone_at)
+select w.id, a.id, m.practice_id, a.coach_client_id, 'ILS', 'An apology.', now()
+from (values (@seat-write-off::uuid, @upcoming::uuid, @client::uuid), (@seat-write-off-foreign::uuid, @foreign::uuid, @foreign_client::uuid))
+  w (id, session_id, user_id)
+join public.session_attendees a on a.session_id = w.session_id and a.user_id = w.user_id
+join public.practice_members m on m.user_id = a.coach_id;
 
 insert into private.access_links (token_hash, purpose, attendee_id, email, expires_at)
 select encode(sha256('guest-token'), 'hex'), 'confirm', a.id, a.email, now() + interval '1 day'

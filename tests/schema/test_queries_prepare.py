@@ -1,5 +1,5 @@
-"""Every query of every `queries.sql` is prepared and planned as the role that will run it, and its columns are
-compared with the row type and the parameters that the Python code gives it.
+"""Every query of every `queries.sql`, and of files like `gateway_queries.sql`, is prepared and planned as the role that
+will run it, and its columns are compared with the row type and the parameters that the Python code gives it.
 
 A query runs as `authenticated`; a line `-- role: service_role` (or `anon`) under its name says otherwise.
 """
@@ -27,7 +27,7 @@ FETCHES = {"fetch_all", "fetch_one", "find_one"}
 @dataclass(frozen=True, slots=True)
 class Query:
     package: str
-    """Dotted name of the package whose `queries.sql` has it."""
+    """Dotted name of the package that has it."""
     name: str
     role: str
     text: str
@@ -47,7 +47,7 @@ class Query:
 
 
 def queries() -> Iterator[Query]:
-    for path in sorted(SOURCE.glob("loom/**/queries*.sql")):
+    for path in sorted(SOURCE.glob("loom/**/*queries.sql")):
         blocks = re.split(r"^-- name: *(\w+) *$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
         for name, text in zip(blocks[1::2], blocks[2::2], strict=True):
             role = re.search(r"^-- role: *(\w+) *$", text, flags=re.MULTILINE)
@@ -124,7 +124,7 @@ def test_a_query_can_be_planned_as_the_role_that_runs_it(conn: psycopg.Connectio
 def test_every_query_is_used_and_every_use_has_a_query(package: str) -> None:
     written = {query.name for query in ALL if query.package == package}
     used = {use.query for use in uses(package)}
-    assert used <= written, f"queries.sql lacks {sorted(used - written)}"
+    assert used <= written, f"no file of queries has {sorted(used - written)}"
     text = "".join(path.read_text(encoding="utf-8") for path in modules(package))
     assert not [name for name in written if f'"{name}"' not in text], "queries that nothing runs"
 

@@ -47,7 +47,7 @@ AUTHORISATION = re.compile(
 def test_no_query_decides_who_may_see_what() -> None:
     found = [
         f"{short(path)}:{number}: {line.strip()}"
-        for path in tracked("src/loom/features/*/queries.sql")
+        for path in tracked("src/loom/features/*/*queries.sql")
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
         if AUTHORISATION.search(line.split("--")[0])
     ]

@@ -7,6 +7,7 @@ import csv
 import json
 import sys
 from enum import StrEnum
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Check the books.")
 _console = Console(highlight=False)
+AGREE = "Books, documents and balances agree."
 _FIELDS = ("account", "kind", "subject", "id", "provider_id", "ours", "theirs")
 
 
@@ -38,6 +40,7 @@ def verify(
 ) -> None:
     """Check that books, documents and balances agree. Says where they do not, and ends with 1 then."""
     from loom.features.books import queries
+    from loom.features.books.schemas import CHECKS
     from loom.features.books.tasks import CHECKING
     from loom.web.app import open_database
 
@@ -46,15 +49,18 @@ def verify(
     async def work(url: str) -> int:
         async with await open_database(settings, url) as database:
             differences = await queries.verify_all(database.reader(CHECKING), practice)
-        for one in differences:
-            _console.print(
-                f"{one.check_name}: {one.subject} {one.subject_id}: expected {one.expected}, found {one.found}",
-                soft_wrap=True,
-            )
-        _console.print(
-            "Books, documents and balances agree." if not differences else f"{len(differences)} differences."
-        )
-        return len(differences)
+        for where, found in groupby(differences, key=lambda one: (one.practice_name, one.practice_id, one.check_name)):
+            name, practice_id, check = where
+            _console.print(f"{name} ({practice_id}), {check}: {CHECKS[check]}", soft_wrap=True, markup=False)
+            for one in found:
+                _console.print(
+                    f"  {one.subject} {one.subject_id}: expected {one.expected}, found {one.found}",
+                    soft_wrap=True,
+                    markup=False,
+                )
+        count = len(differences)
+        _console.print(f"{count} {'difference' if count == 1 else 'differences'}." if count else AGREE)
+        return count
 
     with open_target(settings) as target:
         found = asyncio.run(work(target.app_url))

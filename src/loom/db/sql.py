@@ -1,4 +1,4 @@
-"""Loads a package's queries.sql: blocks that start with `-- name: snake_case`."""
+"""Loads a package's files of queries: blocks that start with `-- name: snake_case`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def parse_queries(text: str, source: str = "queries.sql") -> dict[str, LiteralSt
     return queries
 
 
-def load_queries(package: str | None) -> dict[str, LiteralString]:
-    """The queries of `queries.sql` in a package (pass `__package__`)."""
+def load_queries(package: str | None, file: str = "queries.sql") -> dict[str, LiteralString]:
+    """The queries of a file in a package (pass `__package__`)."""
     assert package is not None  # noqa: S101 - None only for a file that runs as a script
-    return parse_queries(files(package).joinpath("queries.sql").read_text("utf-8"), f"{package}/queries.sql")
+    return parse_queries(files(package).joinpath(file).read_text("utf-8"), f"{package}/{file}")

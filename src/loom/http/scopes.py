@@ -117,6 +117,37 @@ class WriteScope:
         self.database.doorbell.ring(CHANGES)
         return answer
 
+    async def changed(
+        self,
+        row_id: UUID,
+        act: Callable[[Tx], Awaitable[object]],
+        shown: Callable[[Tx, UUID], Awaitable[R]],
+        *,
+        status: int = 200,
+    ) -> Response:
+        """Run `act` and answer with the row as it is then."""
+
+        async def work(tx: Tx) -> R:
+            await act(tx)
+            return await shown(tx, row_id)
+
+        return await self.run(work, status=status)
+
+    async def made(
+        self,
+        act: Callable[[Tx], Awaitable[UUID]],
+        shown: Callable[[Tx, UUID], Awaitable[R]],
+        *,
+        status: int = 200,
+        location: Callable[[R], str] | None = None,
+    ) -> Response:
+        """Run `act`, which makes a row or finds it, and answer with the row."""
+
+        async def work(tx: Tx) -> R:
+            return await shown(tx, await act(tx))
+
+        return await self.run(work, status=status, location=location)
+
 
 def _body(result: BaseModel | bytes | None) -> bytes | None:
     if isinstance(result, BaseModel):

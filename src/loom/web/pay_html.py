@@ -191,6 +191,8 @@ def _lines(document: Document, language: Language) -> str:
 def _totals(found: LinkedDocument, language: Language) -> str:
     document, state, words = found.content, found.state, LABELS[language]
     rows: list[tuple[str, int, bool]] = []
+    if document.discount_cents:
+        rows.append((words["discount"], -document.discount_cents, False))
     if document.tax_rate_bp:
         tax = words["vat" if document.country == "IL" else "tax"].format(rate=rate(document.tax_rate_bp))
         rows += [(words["subtotal"], document.subtotal_cents, False), (tax, document.tax_cents, False)]

@@ -50,6 +50,7 @@ create table if not exists public.invoices (
   refund_covered_cents bigint not null default 0,
   credited_open_cents bigint not null default 0,
   payment_id uuid,
+  discount_cents bigint not null default 0,
   constraint invoices_never_failed check (status <> 'failed'),
   constraint invoices_currency_known check (private.is_currency(currency)),
   constraint invoices_metadata_object check (jsonb_typeof(metadata) = 'object'),
@@ -64,7 +65,7 @@ create table if not exists public.invoices (
   constraint invoices_void_is_canceled check ((voided_at is not null) = (status = 'canceled')),
   constraint invoices_tax_rate_sane check (tax_rate_bp between 0 and 10000),
   constraint invoices_amounts_not_negative check (least(subtotal_cents, tax_cents, amount_paid_cents, amount_refunded_cents,
-    refund_covered_cents, credited_open_cents) >= 0),
+    refund_covered_cents, credited_open_cents, discount_cents) >= 0),
   constraint invoices_credited_within check (credited_cents between 0 and greatest(total_amount_cents, 0)),
   constraint invoices_kind_has_its_source check (finalized_at is null or is_history
     or ((document_kind = 'credit_note') = (credit_of_invoice_id is not null)
@@ -100,6 +101,7 @@ comment on column public.invoices.credited_cents is 'What credit notes took back
 comment on column public.invoices.refund_covered_cents is
   'How much of its credit notes stands for money that went back; on a credit note, how much of itself.';
 comment on column public.invoices.credited_open_cents is 'On a credit note: how much of it took back what was not paid yet.';
+comment on column public.invoices.discount_cents is 'Off the sum of the lines, before tax is put on top or taken out; each line has one of its own beside it.';
 comment on column public.invoices.payment_id is 'The payment that a receipt is for.';
 comment on column public.invoices.number is 'Without holes per practice, kind and year (series_year, by the practice''s time zone).';
 

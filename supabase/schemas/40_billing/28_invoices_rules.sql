@@ -86,6 +86,9 @@ begin
   select * into v_invoice from public.invoices i where i.id = p_invoice_id for no key update;
   if not found or v_invoice.finalized_at is not null then return; end if;
   select * into v_sums from private.invoice_sums(p_invoice_id, v_invoice.tax_rate_bp, v_invoice.tax_inclusive);
+  if v_sums.gross < 0 then
+    perform private.fail(422, 'discount_exceeds_lines', 'The discount of the invoice is larger than its lines.', 'Lower the discount first.');
+  end if;
   if v_sums.subtotal + v_sums.tax > 2147483647 then
     perform private.fail(422, 'amount_out_of_range', 'The total is larger than an invoice can hold.', 'Split it into several.');
   end if;
@@ -102,11 +105,11 @@ begin
   perform private.recompute_draft(new.id);
   return null;
 end $$;
-comment on function private.recompute_draft_on_rate() is 'security definer: a changed tax rate changes the totals of a draft.';
+comment on function private.recompute_draft_on_rate() is 'security definer: a changed tax rate or discount changes the totals of a draft.';
 revoke execute on function private.recompute_draft_on_rate() from public, anon, authenticated, service_role;
 drop trigger if exists invoices_recompute on public.invoices;
-create trigger invoices_recompute after update of tax_rate_bp, tax_inclusive on public.invoices
-  for each row when ((old.tax_rate_bp, old.tax_inclusive) <> (new.tax_rate_bp, new.tax_inclusive)) execute function private.recompute_draft_on_rate();
+create trigger invoices_recompute after update of tax_rate_bp, tax_inclusive, discount_cents on public.invoices
+  for each row when ((old.tax_rate_bp, old.tax_inclusive, old.discount_cents) <> (new.tax_rate_bp, new.tax_inclusive, new.discount_cents)) execute function private.recompute_draft_on_rate();
 
 create or replace function private.check_invoice_totals() returns trigger
   language plpgsql security definer set search_path = '' as $$

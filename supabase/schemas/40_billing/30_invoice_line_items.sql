@@ -74,11 +74,12 @@ create or replace function private.invoice_sums(p_invoice_id uuid, p_tax_rate_bp
   out subtotal bigint, out tax bigint, out gross bigint)
   language sql stable set search_path = '' as $$
   select s.lines - case when p_inclusive then t.tax else 0 end, t.tax, s.lines + case when p_inclusive then 0 else t.tax end
-  from (select coalesce(sum(l.line_total_cents), 0)::bigint as lines from public.invoice_line_items l where l.invoice_id = p_invoice_id) s,
+  from (select coalesce(sum(l.line_total_cents), 0)::bigint - coalesce((select i.discount_cents from public.invoices i where i.id = p_invoice_id), 0) as lines
+    from public.invoice_line_items l where l.invoice_id = p_invoice_id) s,
     private.tax_in(s.lines, p_tax_rate_bp, p_inclusive) t (tax)
 $$;
 comment on function private.invoice_sums(uuid, integer, boolean) is
-  'Net, tax and gross of all lines; the tax is rounded once per document and the parts make up the whole.';
+  'Net, tax and gross of all lines less the discount of the document; the tax is rounded once per document and the parts make up the whole.';
 revoke execute on function private.invoice_sums(uuid, integer, boolean) from public, anon, authenticated, service_role;
 
 create or replace function private.keep_invoice_line() returns trigger

@@ -31,6 +31,8 @@ begin
       -- A seat that was released and billed again belongs to the newer line.
       and (l.released_at is null or not exists (select from public.invoice_line_items o
              where o.attendee_id = l.attendee_id and o.released_at is null))
+      -- Given up on since: that stands until it is taken back.
+      and not exists (select from public.seat_write_offs w where w.attendee_id = l.attendee_id and w.undone_at is null)
     order by l.session_id, l.attendee_id
   loop
     perform private.set_seat_billing(v_seat.attendee_id, v_wanted);

@@ -127,7 +127,7 @@ revoke execute on function private.check_kind(public.practices, text) from publi
 create or replace function public.draft_invoice(p_client_id uuid default null, p_coach_client_id uuid default null,
   p_lines jsonb default '[]', p_due_date timestamptz default null, p_currency text default null,
   p_tax_rate_bp integer default null, p_notes text default null, p_document_kind text default null,
-  p_tax_inclusive boolean default null) returns uuid
+  p_tax_inclusive boolean default null, p_discount_cents integer default 0) returns uuid
   language plpgsql security definer set search_path = '' as $$
 declare
   v_me constant uuid := private.me();
@@ -158,12 +158,14 @@ begin
   for v_line in select value from jsonb_array_elements(p_lines) loop
     perform private.put_line(v_invoice, v_line);
   end loop;
+  -- Only now, since it is off what the lines make.
+  update public.invoices set discount_cents = coalesce(p_discount_cents, 0) where id = v_invoice.id and p_discount_cents <> 0;
   return v_invoice.id;
 end $$;
-comment on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text, text, boolean) is
-  'security definer: a coach makes a draft for a client of hers, signed up or not, with lines: {attendee_id | session_id} for a seat, or {description, quantity, amount_cents, discount_cents}. Returns its id.';
-revoke execute on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text, text, boolean) from public, anon, authenticated, service_role;
-grant execute on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text, text, boolean) to authenticated;
+comment on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text, text, boolean, integer) is
+  'security definer: a coach makes a draft for a client of hers, signed up or not, with lines: {attendee_id | session_id} for a seat, or {description, quantity, amount_cents, discount_cents}, and a discount off all of them. Returns its id.';
+revoke execute on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text, text, boolean, integer) from public, anon, authenticated, service_role;
+grant execute on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text, text, boolean, integer) to authenticated;
 
 create or replace function private.buyer_of(p_client public.coach_clients, out name text, out email text)
   language sql stable security definer set search_path = '' as $$

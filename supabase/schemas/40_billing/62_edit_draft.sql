@@ -33,11 +33,11 @@ begin
   update public.invoices set due_date = v_new.due_date, notes = v_new.notes, tax_rate_bp = v_new.tax_rate_bp,
     tax_inclusive = v_new.tax_inclusive, document_kind = v_new.document_kind,
     buyer_name = v_new.buyer_name, buyer_email = v_new.buyer_email, buyer_tax_id = v_new.buyer_tax_id,
-    buyer_address = v_new.buyer_address
+    buyer_address = v_new.buyer_address, discount_cents = v_new.discount_cents
   where id = p_invoice_id;
 end $$;
 comment on function public.edit_draft_invoice(uuid, jsonb) is
-  'security definer: a coach changes due_date, notes, document_kind, tax_rate_bp, tax_inclusive or the buyer (name, email, tax_id, address) of a draft; other names are ignored.';
+  'security definer: a coach changes due_date, notes, document_kind, tax_rate_bp, tax_inclusive, discount_cents or the buyer (name, email, tax_id, address) of a draft; other names are ignored.';
 
 create or replace function public.delete_draft_invoice(p_invoice_id uuid) returns void
   language plpgsql security definer set search_path = '' as $$

@@ -13,10 +13,12 @@ begin
     and (not private.acting_as_api() or m.practice_id = any ((select private.my_practice_ids())::uuid[]));
   if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
   for v_seat in
-    select o.id, o.owed_cents, l.invoice_id, l.line_total_cents::numeric * i.total_amount_cents / nullif(i.subtotal_cents, 0) as gross
+    select o.id, o.owed_cents, l.invoice_id, l.line_total_cents::numeric * i.total_amount_cents / nullif(s.lines, 0) as gross
     from public.seat_outcomes o
     join public.invoice_line_items l on l.attendee_id = o.attendee_id and l.released_at is null
     join public.invoices i on i.id = l.invoice_id and i.finalized_at is not null and i.status <> 'canceled'
+    -- With its share of the tax on top, and of the discount of the document.
+    cross join lateral (select sum(x.line_total_cents) as lines from public.invoice_line_items x where x.invoice_id = i.id) s
     where o.session_id = p_session_id and o.kind = 'cancelled' and o.undone_at is null
     order by l.invoice_id, o.id
   loop

@@ -37,7 +37,11 @@ begin
   cross join lateral (select case when i.status = 'paid' then 'paid' when i.status = 'refunded' or i.written_off_at is not null then 'written_off'
     else 'awaiting_payment' end as wanted) w
   where i.practice_id = any (p_practice_ids) and i.finalized_at is not null and i.status <> 'canceled' and l.released_at is null
-    and not i.is_history and a.billing_status::text <> w.wanted;
+    and not i.is_history and a.billing_status::text <> w.wanted
+  union all
+  select w.practice_id, 'seat_written_off', 'seat', a.id::text, 'written_off', a.billing_status::text
+  from public.seat_write_offs w join public.session_attendees a on a.id = w.attendee_id
+  where w.practice_id = any (p_practice_ids) and w.undone_at is null and a.billing_status <> 'written_off';
 end $$;
 comment on function private.verify_documents(uuid[]) is
   'security definer: reads all of the practices given. Where documents do not agree with their lines, allocations, credit notes, series and seats.';

@@ -9,8 +9,10 @@ create or replace function private.books_of_credit(p_credit_id uuid) returns jso
   from public.credits k
   join public.invoice_line_items l on l.id = k.invoice_line_id
   join public.invoices i on i.id = l.invoice_id
-  cross join lateral (select l.line_total_cents
-    - case when i.tax_inclusive then private.tax_in(l.line_total_cents, i.tax_rate_bp, true) else 0 end) n (net)
+  -- Its share of the discount of the document is not earned either.
+  cross join lateral (select round(l.line_total_cents::numeric * (s.lines - i.discount_cents) / greatest(s.lines, 1))::bigint
+    from (select sum(x.line_total_cents) as lines from public.invoice_line_items x where x.invoice_id = i.id) s) t (total)
+  cross join lateral (select t.total - case when i.tax_inclusive then private.tax_in(t.total, i.tax_rate_bp, true) else 0 end) n (net)
   where k.id = p_credit_id
 $$;
 comment on function private.books_of_credit(uuid) is

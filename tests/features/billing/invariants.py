@@ -49,8 +49,10 @@ INVARIANTS: dict[str, Any] = {
         select a.id from public.session_attendees a
         left join public.invoice_line_items l on l.attendee_id = a.id and l.released_at is null
         left join public.invoices i on i.id = l.invoice_id and i.finalized_at is not null
+        left join public.seat_write_offs w on w.attendee_id = a.id and w.undone_at is null
         where a.coach_id = %(coach)s and a.role = 'client' and a.billing_status <> case
-            when i.id is null then 'unbilled' when i.status = 'paid' then 'paid'
+            when i.id is null then case when w.id is null then 'unbilled' else 'written_off' end
+            when w.id is null and i.status = 'paid' then 'paid'
             when i.status = 'refunded' or i.written_off_at is not null then 'written_off'
             else 'awaiting_payment' end::public.session_billing_status""",
     "what is under way has a time to be looked at": """

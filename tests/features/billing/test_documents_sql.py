@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import psycopg
 import pytest
 
@@ -140,6 +142,39 @@ def test_cash_above_the_ceiling_is_warned_of(world: World) -> None:
     by_hand(world, large, 70001)
     warnings = "select private.document_warnings(i) as v from public.invoices i where id = %s"
     assert [one(world.owner, warnings, invoice) for invoice in (small, large)] == [[], ["cash_over_ceiling"]]
+
+
+def test_an_exempt_practice_is_warned_near_and_above_the_ceiling_of_its_year(world: World) -> None:
+    registered(world, "exempt")
+    warnings = "select private.document_warnings(i) as v from public.invoices i where id = %s"
+    receipt_of = "select private.document_warnings(i) as v from public.invoices i where payment_id = %s"
+    ceiling = one(world.owner, "select private.tax_rule('IL', 'exempt_ceiling_cents', current_date) as v")
+
+    def receive(amount: int, at: str = "now()") -> UUID:
+        with world.coaching() as conn:
+            return one(
+                conn,
+                f"select public.record_payment_on_account(%s, %s, 'ILS', 'cash', p_received_at => {at}) as v",
+                world.relation,
+                amount,
+            )
+
+    receive(ceiling, "now() - interval '13 months'")
+    draft = world.draft(addon(100))
+    first = receive(ceiling - ceiling // 10)
+    assert [one(world.owner, warnings, draft), one(world.owner, receipt_of, first)] == [[], []]
+    second = receive(1)
+    assert one(world.owner, receipt_of, second) == ["exempt_near_ceiling"]
+    receive(ceiling // 10 - 1)
+    assert one(world.owner, warnings, draft) == ["exempt_near_ceiling"]
+    last = receive(1)
+    assert [one(world.owner, warnings, draft), one(world.owner, receipt_of, last)] == [["exempt_over_ceiling"]] * 2
+    # What went out before keeps its own word; what goes back, and other schemes, are not over anything.
+    assert one(world.owner, receipt_of, first) == []
+    act(world, "request_refund(%s, null, 'back')", last)
+    assert one(world.owner, warnings, draft) == ["exempt_near_ceiling"]
+    registered(world, "own_rate")
+    assert one(world.owner, warnings, draft) == []
 
 
 def test_hebrew_and_control_characters_in_names_stay_as_they_are(world: World) -> None:

@@ -1,4 +1,7 @@
-"""Many hands at one invoice or payment: whatever the order, no more is given out than there is."""
+"""Many hands at one invoice or payment: whatever the order, no more is given out than there is.
+
+What the same hands do without locks and counters is in test_overtaking_sql.
+"""
 
 from __future__ import annotations
 
@@ -95,25 +98,3 @@ def test_issuing_and_throwing_away_at_once_do_one_of_both(world: World, pair: tu
     )
     assert kept == numbers
     assert differences(world) == []
-
-
-def test_the_races_see_an_allocation_without_its_checks(world: World) -> None:
-    """The negative control: without the trigger that counts, and without the counter, too much is given."""
-    invoices = [world.issued(3000) for _ in range(HANDS)]
-    payment = act(world, "record_payment_on_account(%s, 10000, 'ILS', 'cash')", world.relation)
-    world.owner.execute("alter table public.payment_allocations disable trigger payment_allocations_keep")
-    world.owner.execute("alter table public.payments drop constraint payments_allocated_within")
-    try:
-        for invoice in invoices:
-            world.owner.execute(
-                "insert into public.payment_allocations (payment_id, invoice_id, amount_cents, currency, practice_id)"
-                " values (%s, %s, 3000, 'ILS', %s)",
-                [payment, invoice, world.practice],
-            )
-        assert world.payment(payment)["allocated_cents"] > 10000
-    finally:
-        world.owner.execute("alter table public.payment_allocations enable trigger payment_allocations_keep")
-        world.owner.execute(
-            "alter table public.payments add constraint payments_allocated_within"
-            " check (allocated_cents between 0 and amount_cents - refunded_cents) not valid"
-        )

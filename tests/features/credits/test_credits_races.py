@@ -8,8 +8,10 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from tests.features.billing.overtaking import coach, overtaken, service
+from tests.features.billing.test_books_sql import by_hand, differences
 from tests.features.billing.world import World, at_once, code_of, one
-from tests.features.credits.cards import book, give, ledger, left, template
+from tests.features.credits.cards import book, give, ledger, left, package, sell, template
 
 THREADS = 8
 ENTRY = (
@@ -56,6 +58,40 @@ def test_moves_at_once_stop_at_zero(world: World) -> None:
     assert len(refused) == THREADS - 3
     assert {answer.diag.constraint_name for answer in refused} == {"credits_used_up"}
     assert left(world, credit) == 0
+
+
+def test_a_move_sees_the_one_before_it(world: World, api_url: str) -> None:
+    credit = give(world, template(world), 3)
+    move = coach("public.move_credits(%s, -2, 'x')", credit)
+    assert overtaken(world, api_url, move, move) == "credits_used_up"
+    assert left(world, credit) == 1
+
+
+def test_of_two_seats_the_second_finds_the_last_credit_gone(world: World, api_url: str) -> None:
+    offer = template(world)
+    seats = [book(world, offer, days=10 + turn)[1] for turn in range(2)]
+    credit = give(world, offer, 1)
+    deeds = [coach("public.spend_credit(%s)", seat) for seat in seats]
+    assert overtaken(world, api_url, deeds[0], deeds[1]) == "no_credit"
+    assert left(world, credit) == 0
+
+
+def test_credits_that_are_being_extended_do_not_end(world: World, api_url: str) -> None:
+    credit = give(world, template(world), 3)
+    world.owner.execute("update public.credits set expires_at = now() - interval '30 days' where id = %s", [credit])
+    extend = coach("public.extend_credits(%s, now() + interval '30 days')", credit)
+    assert overtaken(world, api_url, extend, service("private.expire_credits()")) == "0"
+    assert left(world, credit) == 3
+
+
+def test_a_sale_that_is_taken_back_takes_what_a_move_has_left(world: World, api_url: str) -> None:
+    draft, credit = sell(world, package(world, template(world), sessions=3))
+    world.finalize(draft)
+    payment = by_hand(world, draft, 90000)
+    refund = coach("public.request_refund(%s, null, 'x')", payment)
+    assert len(overtaken(world, api_url, coach("public.move_credits(%s, -1, 'x')", credit), refund) or "") == 36
+    assert ledger(world, credit) == [(3, "granted"), (-1, "moved"), (-2, "withdrawn")]
+    assert differences(world) == []
 
 
 def race_entries(world: World, credit: UUID, database_url: str) -> list[Any]:

@@ -54,6 +54,7 @@ def paper(count: int = 1, **more: Any) -> Document:
         "tax_on_payment": False,
         "credit_of": None,
         "paid": None,
+        "discount_cents": 0,
         "subtotal_cents": 35000 * count,
         "tax_rate_bp": 1800,
         "tax_cents": 6300 * count,

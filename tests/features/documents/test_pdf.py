@@ -188,6 +188,17 @@ def test_a_discount_has_a_column_where_there_is_one() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_a_discount_off_all_lines_stands_between_their_sum_and_the_total(language: Language) -> None:
+    words = LABELS[language]
+    plain = text_of(set_pdf(paper(2), None, language))
+    assert words["lines_total"] not in plain
+    text = text_of(set_pdf(paper(2, discount_cents=12345), None, language))
+    assert text.index(words["lines_total"]) < text.index(words["discount"]) < text.index(words["subtotal"])
+    assert "700.00" in text
+    assert "123.45" in text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_a_receipt_says_how_the_money_came(language: Language) -> None:
     paid = MoneyIn(at=ISSUED, method="bank_transfer", reference="4471 " + "x" * 200)
     text = text_of(set_pdf(paper(kind="tax_invoice_receipt", due_date=None, paid=paid), None, language))

@@ -15,6 +15,7 @@ ERROR_CODES: dict[str, str] = {
     "invoice_paid": "Money was paid on the invoice, so it can't be voided.",
     "invoice_not_open": "Nothing is to be paid on the invoice.",
     "invoice_without_lines": "An invoice needs a line.",
+    "discount_exceeds_lines": "The discount of the invoice is larger than its lines.",
     "invoice_total_wrong": "The total of a finalised invoice must equal its lines.",
     "amount_out_of_range": "The amount is larger or smaller than allowed.",
     "currency_mismatch": "Two things in different currencies can't be put together.",
@@ -90,6 +91,7 @@ _AMOUNT = (422, "amount_out_of_range", "The amount must be larger than 0.")
 
 CONSTRAINT_ERRORS: dict[str, tuple[int, str, str]] = {
     "invoices_currency_known": (422, "currency_unknown", "There is no such currency."),
+    "invoices_amounts_not_negative": (422, "amount_out_of_range", "The amount must not be below 0."),
     "invoices_tax_rate_sane": (422, "amount_out_of_range", "A tax rate is between 0 and 10000 basis points."),
     "invoice_line_items_seat_once": (409, "seat_already_billed", "That seat is on another invoice."),
     "invoice_line_items_fee_once": (409, "fee_already_billed", "That fee is on another invoice."),

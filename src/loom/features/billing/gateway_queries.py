@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from loom.db.executor import Executor
-from loom.features.billing.queries import SQL
+from loom.db.sql import load_queries
 from loom.providers.payments import (
     Credentials,
     GatewayEvent,
@@ -25,6 +25,8 @@ from loom.providers.payments import (
     SetupOrder,
     SetupSnapshot,
 )
+
+SQL = load_queries("loom.features.billing", "gateway_queries.sql")
 
 
 class Call(BaseModel):

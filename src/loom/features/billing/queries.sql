@@ -2,12 +2,13 @@
 select public.draft_invoice(
   p_client_id => %(client_id)s, p_coach_client_id => %(coach_client_id)s, p_lines => %(lines)s::jsonb,
   p_due_date => %(due_date)s, p_currency => %(currency)s, p_tax_rate_bp => %(tax_rate_bp)s, p_notes => %(notes)s,
-  p_document_kind => %(document_kind)s, p_tax_inclusive => %(tax_inclusive)s)
+  p_document_kind => %(document_kind)s, p_tax_inclusive => %(tax_inclusive)s,
+  p_discount_cents => %(discount_cents)s)
 
 -- name: list_invoices
 select
   i.id, i.practice_id, i.coach_id, i.user_id as client_id, i.coach_client_id, i.status, i.document_kind, i.document_number,
-  i.currency, i.subtotal_cents, i.tax_rate_bp, i.tax_inclusive, i.tax_cents, i.total_amount_cents, i.amount_paid_cents,
+  i.currency, i.discount_cents, i.subtotal_cents, i.tax_rate_bp, i.tax_inclusive, i.tax_cents, i.total_amount_cents, i.amount_paid_cents,
   i.amount_refunded_cents, i.credited_cents, i.buyer_tax_id, i.buyer_address, i.allocation_number, i.issued_elsewhere,
   i.credit_of_invoice_id, i.payment_id,
   private.invoice_balance(i) as balance_cents, private.invoice_display_status(i) as display_status,
@@ -27,7 +28,7 @@ limit %(limit)s
 -- name: get_invoice
 select
   i.id, i.practice_id, i.coach_id, i.user_id as client_id, i.coach_client_id, i.status, i.document_kind, i.document_number,
-  i.currency, i.subtotal_cents, i.tax_rate_bp, i.tax_inclusive, i.tax_cents, i.total_amount_cents, i.amount_paid_cents,
+  i.currency, i.discount_cents, i.subtotal_cents, i.tax_rate_bp, i.tax_inclusive, i.tax_cents, i.total_amount_cents, i.amount_paid_cents,
   i.amount_refunded_cents, i.credited_cents, i.buyer_tax_id, i.buyer_address, i.allocation_number, i.issued_elsewhere,
   i.credit_of_invoice_id, i.payment_id,
   private.invoice_balance(i) as balance_cents, private.invoice_display_status(i) as display_status,
@@ -280,193 +281,3 @@ select public.add_gateway_account(
 select public.disable_gateway_account(%(id)s)
 
 -- What follows runs as the service, past the policies.
-
--- name: service_webhook_account
--- role: service_role
-select g.id, g.provider, array_remove(array[s.webhook_secret, s.previous_webhook_secret], null) as secrets
-from public.gateway_accounts as g
-join private.gateway_secrets as s on s.account_id = g.id
-where g.provider = %(provider)s and g.webhook_token_hash = %(token_hash)s and s.webhook_secret is not null
-
--- name: service_receive_webhook
--- role: service_role
-select public.receive_webhook(%(account_id)s, %(event_id)s, %(event_type)s, %(occurred_at)s, %(payload)s::jsonb)
-
--- name: service_get_event
--- role: service_role
-select e.id, e.gateway_account_id as account_id, e.provider, e.payload::text as payload, e.status
-from public.webhook_events as e
-where e.id = %(id)s
-
--- name: service_finish_webhook
--- role: service_role
-select public.finish_webhook(%(id)s, %(status)s, %(outcome)s, %(error)s)
-
--- name: service_find_intent
--- role: service_role
-select i.id
-from public.payment_intents as i
-where i.gateway_account_id = %(account_id)s
-  and (i.provider_intent_id = %(provider_id)s or i.provider_checkout_id = %(provider_id)s
-    or (i.provider_intent_id is null and i.id::text = %(reference)s))
-order by i.provider_intent_id nulls last
-limit 1
-
--- name: service_intent_call
--- role: service_role
-select
-  i.id, i.amount_cents, i.currency, i.status, i.channel, i.capture_method, i.provider_intent_id, i.provider_checkout_id,
-  i.page_url, i.page_expires_at, i.last_charge_id, i.capture_requested_at, i.capture_amount_cents, i.cancel_requested_at,
-  i.check_attempts, g.provider, s.api_key, s.webhook_secret, s.webhook_token,
-  g.external_id, g.public_key, g.metadata as options, v.document_number
-from public.payment_intents as i
-left join public.invoices as v on v.id = i.invoice_id
-join public.gateway_accounts as g on g.id = i.gateway_account_id
-left join private.gateway_secrets as s on s.account_id = g.id
-where i.id = %(id)s
-
--- name: service_attempt_call
--- role: service_role
-select
-  p.id, p.intent_id, p.idempotency_key as key, p.amount_cents, p.currency, i.provider_intent_id, i.capture_method, i.off_session,
-  m.provider_method_id, m.provider_customer_id, m.exp_month, m.exp_year, g.provider, s.api_key, s.webhook_secret, s.webhook_token,
-  g.external_id, g.public_key, g.metadata as options
-from public.payments as p
-join public.payment_intents as i on i.id = p.intent_id
-join public.gateway_accounts as g on g.id = i.gateway_account_id
-left join private.gateway_secrets as s on s.account_id = g.id
-left join public.payment_methods as m on m.id = p.method_id
-where p.id = %(id)s
-
--- name: service_refund_call
--- role: service_role
-select
-  r.id, r.amount_cents, r.currency, r.status, r.provider_refund_id, p.provider_transaction_id as charge_id, g.provider, s.api_key, s.webhook_secret, s.webhook_token,
-  g.external_id, g.public_key, g.metadata as options
-from public.payment_refunds as r
-join public.payments as p on p.id = r.payment_id
-join public.gateway_accounts as g on g.id = p.gateway_account_id
-left join private.gateway_secrets as s on s.account_id = g.id
-where r.id = %(id)s
-
--- name: service_set_webhook_secret
--- role: service_role
-select public.set_webhook_secret(%(id)s, %(secret)s)
-
--- name: service_account_call
--- role: service_role
-select g.id, g.provider, s.api_key, s.webhook_secret, s.webhook_token,
-  g.external_id, g.public_key, g.metadata as options
-from public.gateway_accounts as g
-left join private.gateway_secrets as s on s.account_id = g.id
-where g.id = %(id)s
-
--- name: service_method_call
--- role: service_role
-select m.id, m.provider_method_id, g.provider, s.api_key, s.webhook_secret, s.webhook_token,
-  g.external_id, g.public_key, g.metadata as options
-from public.payment_methods as m
-join public.gateway_accounts as g on g.id = m.gateway_account_id
-left join private.gateway_secrets as s on s.account_id = g.id
-where m.id = %(id)s
-
--- name: service_record_intent_sent
--- role: service_role
-select public.record_intent_sent(%(id)s, %(provider_intent_id)s, %(client_secret)s, %(provider_status)s)
-
--- name: service_record_intent_page
--- role: service_role
-select public.record_intent_page(%(id)s, %(checkout_id)s, %(url)s, %(expires_at)s)
-
--- name: service_record_intent_unknown
--- role: service_role
-select public.record_intent_unknown(%(id)s, %(message)s, %(reason)s)
-
--- name: service_record_intent_outcome
--- role: service_role
-select public.record_intent_outcome(%(id)s, %(snapshot)s::jsonb, %(looked_up)s)
-
--- name: service_record_attempt_refused
--- role: service_role
-select public.record_attempt_refused(%(id)s, %(code)s, %(message)s)
-
--- name: service_begin_consented_attempt
--- role: service_role
-select public.begin_payment_attempt(i.id, i.payment_method_id)
-from public.payment_intents as i
-where i.id = %(id)s
-
--- name: service_begin_refund_call
--- role: service_role
-select public.begin_refund_call(%(id)s)
-
--- name: service_record_refund_outcome
--- role: service_role
-select public.record_refund_outcome(%(id)s, %(snapshot)s::jsonb)
-
--- name: service_find_refund
--- role: service_role
-select
-  r.id, r.amount_cents, r.currency, r.status, r.provider_refund_id, p.provider_transaction_id as charge_id, g.provider, s.api_key, s.webhook_secret, s.webhook_token,
-  g.external_id, g.public_key, g.metadata as options
-from public.payment_refunds as r
-join public.payments as p on p.id = r.payment_id
-join public.gateway_accounts as g on g.id = p.gateway_account_id
-left join private.gateway_secrets as s on s.account_id = g.id
-where p.gateway_account_id = %(account_id)s
-  and (r.provider_refund_id = %(provider_id)s or (r.provider_refund_id is null and r.id::text = %(reference)s))
-
--- name: service_record_refund_news
--- role: service_role
-select public.record_refund_news(%(account_id)s, %(snapshot)s::jsonb)
-
--- name: service_take_due_checks
--- role: service_role
-select kind, id from public.take_due_checks(%(limit)s)
-
--- name: service_reconcilable_accounts
--- role: service_role
-select g.id
-from public.gateway_accounts as g
-where exists (select from public.payment_intents as i where i.gateway_account_id = g.id)
-order by g.created_at, g.id
-
--- name: service_reconcile_gateway
--- role: service_role
-select public.reconcile_gateway(%(account_id)s, %(since)s, %(until)s, %(rows)s::jsonb)
-
--- name: service_get_reconciliation
--- role: service_role
-select
-  r.id, r.gateway_account_id, r.since, r.until, r.rows_there, r.rows_here, r.matched, r.findings, r.verify_seconds_p50,
-  r.verify_seconds_p99, r.created_at
-from public.reconciliations as r
-where r.id = %(id)s
-
--- name: service_setup_call
--- role: service_role
-select
-  t.id, t.user_id, t.gateway_account_id as account_id, t.status, t.customer_id, t.provider_setup_id, t.provider_checkout_id,
-  t.payment_method_id, t.check_attempts, v.currency, g.provider, s.api_key, s.webhook_secret, s.webhook_token,
-  g.external_id, g.public_key, g.metadata as options
-from public.payment_method_setups as t
-join public.gateway_accounts as g on g.id = t.gateway_account_id
-join public.practices as v on v.id = t.practice_id
-left join private.gateway_secrets as s on s.account_id = g.id
-where t.id = %(id)s
-
--- name: service_find_setup
--- role: service_role
-select t.id
-from public.payment_method_setups as t
-where t.gateway_account_id = %(account_id)s
-  and (t.provider_setup_id = %(provider_id)s or t.provider_checkout_id = %(provider_id)s or t.id::text = %(reference)s)
-limit 1
-
--- name: service_record_setup
--- role: service_role
-select public.record_method_setup(%(id)s, %(snapshot)s::jsonb)
-
--- name: service_record_setup_sent
--- role: service_role
-select public.record_setup_sent(%(id)s, %(customer_id)s, %(checkout_id)s)

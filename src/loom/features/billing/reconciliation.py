@@ -12,10 +12,9 @@ from loom.core.clock import now
 from loom.core.settings import Settings
 from loom.db.database import Database
 from loom.features.billing import gateway_queries as gateways
-from loom.features.billing.gateway_queries import Call
+from loom.features.billing.gateway_queries import SQL, Call
 from loom.features.billing.gateway_schemas import Reconciliation
 from loom.features.billing.inbox import Inbox
-from loom.features.billing.queries import SQL
 from loom.features.billing.service import HEARING, SENDING
 from loom.providers.payments import Hint, Movement, open_gateway
 

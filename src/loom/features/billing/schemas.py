@@ -58,7 +58,10 @@ class InvoiceLine(BaseModel):
 
 
 class Invoice(BaseModel):
-    """An invoice as lists show it. A draft has no number and no `finalized_at`."""
+    """An invoice as lists show it. A draft has no number and no `finalized_at`.
+
+    `discount_cents` is off all lines together, beside what each line has of its own.
+    """
 
     id: UUID
     practice_id: UUID
@@ -70,6 +73,7 @@ class Invoice(BaseModel):
     document_kind: DocumentKind
     document_number: str | None
     currency: str
+    discount_cents: int
     subtotal_cents: int
     tax_rate_bp: int
     tax_inclusive: bool
@@ -133,6 +137,7 @@ class DraftInvoice(Input):
     tax_inclusive: bool | None = None
     document_kind: DraftKind | None = None
     notes: Notes | None = None
+    discount_cents: Cents = 0
 
 
 class ChangeInvoice(Input):
@@ -147,6 +152,7 @@ class ChangeInvoice(Input):
     document_kind: DraftKind = Field(default_factory=_nothing)  # pyright: ignore[reportAssignmentType]
     tax_inclusive: bool = Field(default_factory=_nothing)  # pyright: ignore[reportAssignmentType]
     tax_rate_bp: BasisPoints = Field(default_factory=_nothing)  # pyright: ignore[reportAssignmentType]
+    discount_cents: Cents = Field(default_factory=_nothing)  # pyright: ignore[reportAssignmentType]
 
 
 class VoidInvoice(Input):

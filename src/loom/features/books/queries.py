@@ -17,6 +17,8 @@ from loom.features.books.schemas import (
     ExportRow,
     JournalEntry,
     NumberSeries,
+    PracticeDifference,
+    SeatWriteOff,
     Table,
     TaxRule,
     UnbilledItem,
@@ -44,6 +46,30 @@ async def bill_month(q: Executor, asked: BillMonth) -> list[BilledClient]:
     return await q.fetch_all(SQL["bill_month"], asked.model_dump(), BilledClient)
 
 
+async def write_off_seat(q: Executor, attendee_id: UUID, reason: str) -> UUID:
+    """The id of what says so."""
+    return await q.fetch_value(SQL["write_off_seat"], {"attendee_id": attendee_id, "reason": reason})
+
+
+async def restore_seat(q: Executor, attendee_id: UUID) -> UUID:
+    """The id of the write-off that is taken back."""
+    return await q.fetch_value(SQL["restore_seat"], {"attendee_id": attendee_id})
+
+
+async def get_seat_write_off(q: Executor, write_off_id: UUID) -> SeatWriteOff:
+    """One write-off of a seat."""
+    return await q.fetch_one(SQL["get_seat_write_off"], {"id": write_off_id}, SeatWriteOff)
+
+
+async def list_seat_write_offs(
+    q: Executor, *, coach_client_id: UUID | None, after: After, limit: int
+) -> list[SeatWriteOff]:
+    """Newest first, one more than `limit` where there are more."""
+    return await q.fetch_all(
+        SQL["list_seat_write_offs"], {"coach_client_id": coach_client_id} | _page(after, limit), SeatWriteOff
+    )
+
+
 async def client_balances(q: Executor, coach_client_id: UUID | None, *, overdue: bool) -> list[ClientBalance]:
     """How clients stand, the longest overdue first."""
     return await q.fetch_all(
@@ -57,13 +83,7 @@ async def journal(
     """Movements, the last first, one more than `limit` where there are more."""
     return await q.fetch_all(
         SQL["journal"],
-        {
-            "subject_id": subject_id,
-            "coach_client_id": coach_client_id,
-            "after_at": after.at,
-            "after_id": after.id,
-            "limit": limit + 1,
-        },
+        {"subject_id": subject_id, "coach_client_id": coach_client_id} | _page(after, limit),
         JournalEntry,
     )
 
@@ -73,9 +93,9 @@ async def verify(q: Executor) -> list[Difference]:
     return await q.fetch_all(SQL["verify"], {}, Difference)
 
 
-async def verify_all(q: Executor, practice_id: UUID | None) -> list[Difference]:
+async def verify_all(q: Executor, practice_id: UUID | None) -> list[PracticeDifference]:
     """Where the books of one practice, or of all, do not agree. For the service."""
-    return await q.fetch_all(SQL["verify_all"], {"practice_id": practice_id}, Difference)
+    return await q.fetch_all(SQL["verify_all"], {"practice_id": practice_id}, PracticeDifference)
 
 
 async def series(q: Executor) -> list[NumberSeries]:
@@ -99,3 +119,7 @@ async def tax_rules(q: Executor) -> list[TaxRule]:
 async def export(q: Executor, table: Table, start: datetime, end: datetime, limit: int) -> list[ExportRow]:
     """Rows of a file, one more than `limit` where there are more."""
     return await q.fetch_all(EXPORTS[table], {"from": start, "until": end, "limit": limit + 1}, ExportRow)
+
+
+def _page(after: After, limit: int) -> dict[str, object]:
+    return {"after_at": after.at, "after_id": after.id, "limit": limit + 1}

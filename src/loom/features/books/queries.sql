@@ -8,6 +8,27 @@ limit 1000
 select b.coach_client_id, b.currency, b.items, b.invoice_id, b.document_number, b.total_cents, b.error_code
 from public.bill_month(%(month)s, %(finalize)s, %(coach_client_ids)s) as b
 
+-- name: write_off_seat
+select public.write_off_seat(%(attendee_id)s, %(reason)s)
+
+-- name: restore_seat
+select public.restore_seat(%(attendee_id)s)
+
+-- name: get_seat_write_off
+select w.id, w.attendee_id, w.practice_id, w.coach_client_id, w.amount_cents, w.currency, w.reason, w.written_off_by, w.undone_at, w.undone_by,
+  w.created_at
+from public.seat_write_offs as w
+where w.id = %(id)s
+
+-- name: list_seat_write_offs
+select w.id, w.attendee_id, w.practice_id, w.coach_client_id, w.amount_cents, w.currency, w.reason, w.written_off_by, w.undone_at, w.undone_by,
+  w.created_at
+from public.seat_write_offs as w
+where (%(coach_client_id)s::uuid is null or w.coach_client_id = %(coach_client_id)s)
+  and (%(after_at)s::timestamptz is null or (w.created_at, w.id) < (%(after_at)s, %(after_id)s::uuid))
+order by w.created_at desc, w.id desc
+limit %(limit)s
+
 -- name: client_balances
 select
   b.practice_id, b.coach_client_id, b.currency, b.billed_cents, b.open_cents, b.overdue_cents, b.overdue_since, b.credit_cents,
@@ -34,8 +55,10 @@ select v.check_name, v.subject, v.subject_id, v.expected, v.found from public.ve
 
 -- name: verify_all
 -- role: service_role
-select v.check_name, v.subject, v.subject_id, v.expected, v.found
+select v.practice_id, p.name as practice_name, v.check_name, v.subject, v.subject_id, v.expected, v.found
 from private.verify_billing(%(practice_id)s) as v
+join public.practices as p on p.id = v.practice_id
+order by p.name, v.practice_id, v.check_name, v.subject_id
 
 -- name: series
 select s.document_kind, s.year, s.first_number, s.last_number
@@ -70,7 +93,7 @@ limit %(limit)s
 select jsonb_build_object(
   'number', i.document_number, 'kind', i.document_kind, 'state', private.invoice_display_status(i),
   'date', (i.issued_at at time zone p.timezone)::date, 'due', (i.due_date at time zone p.timezone)::date, 'client', i.buyer_name,
-  'client_tax_id', i.buyer_tax_id, 'net', i.subtotal_cents, 'tax_rate_bp', i.tax_rate_bp, 'tax', i.tax_cents,
+  'client_tax_id', i.buyer_tax_id, 'discount', i.discount_cents, 'net', i.subtotal_cents, 'tax_rate_bp', i.tax_rate_bp, 'tax', i.tax_cents,
   'total', i.total_amount_cents, 'paid', i.amount_paid_cents, 'refunded', i.amount_refunded_cents, 'credited', i.credited_cents,
   'open', private.invoice_balance(i), 'currency', i.currency, 'allocation_number', i.allocation_number,
   'corrects', o.document_number, 'id', i.id) as cells

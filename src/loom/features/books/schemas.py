@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
 from loom.http import Input
 
@@ -45,6 +45,28 @@ class BilledClient(BaseModel):
     document_number: str | None
     total_cents: int | None
     error_code: str | None
+
+
+class WriteOffSeat(Input):
+    """Why the seat is given up on."""
+
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
+
+class SeatWriteOff(BaseModel):
+    """A seat that was given up on before any invoice had it. Once `undone_at` is set it can be billed again."""
+
+    id: UUID
+    attendee_id: UUID
+    practice_id: UUID
+    coach_client_id: UUID | None
+    amount_cents: int | None
+    currency: str
+    reason: str
+    written_off_by: UUID | None
+    undone_at: datetime | None
+    undone_by: UUID | None
+    created_at: datetime
 
 
 class BilledMonth(BaseModel):
@@ -92,6 +114,32 @@ class Difference(BaseModel):
     subject_id: str
     expected: str | None
     found: str | None
+
+
+class PracticeDifference(Difference):
+    """Where the books of a practice do not agree, for who looks after all of them."""
+
+    practice_id: UUID
+    practice_name: str
+
+
+CHECKS = {
+    "total_of_lines": "A final document asks for the sum of its lines, less its discount, and their tax.",
+    "paid_by_allocations": "What is paid and refunded on a document is what its allocations say.",
+    "credited_by_notes": "What is taken back of a document is the sum of its credit notes.",
+    "numbers_without_holes": "A series has a document for each number that it gave.",
+    "state_of_seat": "A billed seat stands as its invoice does.",
+    "seat_written_off": "A seat that was given up on unbilled says so.",
+    "counters_of_payment": "What is allocated and refunded of a payment is what its allocations and refunds say.",
+    "journal_balanced": "The sides of each movement are zero together.",
+    "document_in_journal": "The journal says of a document what the document says.",
+    "payment_in_journal": "The journal says of a payment what the payment, its refunds and its allocations say.",
+    "receivable_of_client": "What a client's open invoices ask for is what the journal says the client owes.",
+    "balance_of_credits": "What is left of credits is the sum of their ledger.",
+    "credit_in_journal": "The journal says of sold credits what is not used of them yet.",
+    "seat_paid_by_credit": "A seat that a credit was spent on is paid.",
+}
+"""What each check compares, in a sentence."""
 
 
 class BooksCheck(BaseModel):

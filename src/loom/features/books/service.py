@@ -19,8 +19,8 @@ COLUMNS: dict[Table, tuple[str, ...]] = {
         "currency", "memo",
     ),
     "invoices": (
-        "number", "kind", "state", "date", "due", "client", "client_tax_id", "net", "tax_rate_bp", "tax", "total",
-        "paid", "refunded", "credited", "open", "currency", "allocation_number", "corrects", "id",
+        "number", "kind", "state", "date", "due", "client", "client_tax_id", "discount", "net", "tax_rate_bp", "tax",
+        "total", "paid", "refunded", "credited", "open", "currency", "allocation_number", "corrects", "id",
     ),
     "payments": (
         "date", "state", "method", "provider", "reference", "client", "amount", "refunded", "allocated", "on_account",
@@ -28,7 +28,7 @@ COLUMNS: dict[Table, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 MONEY = {
-    "debit", "credit", "net", "tax", "total", "paid", "refunded", "credited", "open", "amount", "allocated",
+    "debit", "credit", "discount", "net", "tax", "total", "paid", "refunded", "credited", "open", "amount", "allocated",
     "on_account",
 }  # fmt: skip
 # What a spreadsheet would run as a formula.

@@ -18,6 +18,6 @@ async def verify(ctx: JobContext, *, timestamp: int) -> None:  # noqa: ARG001 - 
     """Every night: says of each difference where it is. Repairs nothing: what is wrong is for people to understand."""
     differences = await queries.verify_all(ctx.db.reader(CHECKING), None)
     for found in differences:
-        _log.error("books_differ", **found.model_dump())
+        _log.error("books_differ", **found.model_dump(mode="json"))
     if not differences:
         _log.info("books_agree")

@@ -110,10 +110,16 @@ def _facts(document: Document, words: dict[str, str], language: Language) -> lis
 def _totals(document: Document, words: dict[str, str], language: Language) -> list[list[Any]]:
     label = words["received" if document.paid else "total"]
     total = [label, _money(document.total_cents, document, language), True]
+    discount = [
+        [words["lines_total"], _money(sum(line.total_cents for line in document.lines), document, language), False],
+        [words["discount"], _money(-document.discount_cents, document, language), False],
+    ]
+    found = discount if document.discount_cents else []
     if not document.tax_rate_bp:
-        return [total]
+        return [*found, total]
     tax = words["vat" if document.country == "IL" else "tax"].format(rate=rate(document.tax_rate_bp))
     return [
+        *found,
         [words["subtotal"], _money(document.subtotal_cents, document, language), False],
         [tax, _money(document.tax_cents, document, language), False],
         total,

@@ -66,6 +66,7 @@ class Document(BaseModel):
     tax_on_payment: bool
     credit_of: str | None
     paid: MoneyIn | None
+    discount_cents: int
     subtotal_cents: int
     tax_rate_bp: int
     tax_cents: int

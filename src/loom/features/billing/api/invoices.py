@@ -8,7 +8,6 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from loom.db.database import Tx
 from loom.features.billing import queries
 from loom.features.billing.schemas import (
     ChangeInvoice,
@@ -40,11 +39,12 @@ OfRelation = Annotated[UUID | None, Query(description="Only those of this client
 @router.post("", status_code=201, response_model=InvoiceWithLines, responses=problems(404, 409))
 async def draft_invoice(body: DraftInvoice, write: Write) -> Response:
     """Draft an invoice for a client of yours: seats at sessions, and add-ons. Nobody else sees it yet."""
-
-    async def work(tx: Tx) -> InvoiceWithLines:
-        return await queries.get_invoice(tx, await queries.draft_invoice(tx, body))
-
-    return await write.run(work, status=201, location=lambda made: f"/v1/invoices/{made.id}")
+    return await write.made(
+        lambda tx: queries.draft_invoice(tx, body),
+        queries.get_invoice,
+        status=201,
+        location=lambda made: f"/v1/invoices/{made.id}",
+    )
 
 
 @router.get("")
@@ -84,12 +84,7 @@ async def get_invoice(invoice_id: UUID, read: Read) -> InvoiceWithLines:
 @router.patch("/{invoice_id}", response_model=InvoiceWithLines, responses=problems(404, 409))
 async def change_invoice(invoice_id: UUID, body: ChangeInvoice, write: Write) -> Response:
     """Change a draft."""
-
-    async def work(tx: Tx) -> InvoiceWithLines:
-        await queries.edit_draft(tx, invoice_id, body)
-        return await queries.get_invoice(tx, invoice_id)
-
-    return await write.run(work)
+    return await write.changed(invoice_id, lambda tx: queries.edit_draft(tx, invoice_id, body), queries.get_invoice)
 
 
 @router.delete("/{invoice_id}", status_code=204, responses=problems(404, 409))
@@ -101,23 +96,15 @@ async def delete_invoice(invoice_id: UUID, write: Write) -> Response:
 @router.post("/{invoice_id}/lines", status_code=201, response_model=InvoiceWithLines, responses=problems(404, 409))
 async def add_invoice_line(invoice_id: UUID, body: NewLine, write: Write) -> Response:
     """Add a line to a draft."""
-
-    async def work(tx: Tx) -> InvoiceWithLines:
-        await queries.add_line(tx, invoice_id, body)
-        return await queries.get_invoice(tx, invoice_id)
-
-    return await write.run(work, status=201)
+    return await write.changed(
+        invoice_id, lambda tx: queries.add_line(tx, invoice_id, body), queries.get_invoice, status=201
+    )
 
 
 @router.delete("/{invoice_id}/lines/{line_id}", response_model=InvoiceWithLines, responses=problems(404, 409))
 async def remove_invoice_line(invoice_id: UUID, line_id: UUID, write: Write) -> Response:
     """Take a line off a draft."""
-
-    async def work(tx: Tx) -> InvoiceWithLines:
-        await queries.remove_line(tx, invoice_id, line_id)
-        return await queries.get_invoice(tx, invoice_id)
-
-    return await write.run(work)
+    return await write.changed(invoice_id, lambda tx: queries.remove_line(tx, invoice_id, line_id), queries.get_invoice)
 
 
 @router.post("/{invoice_id}/finalize", response_model=InvoiceWithLines, responses=problems(404, 409))
@@ -126,45 +113,33 @@ async def finalize_invoice(invoice_id: UUID, write: Write, body: FinalizeInvoice
 
     Where the practice's documents are made elsewhere, it gets the number that you give, or none yet.
     """
-
-    async def work(tx: Tx) -> InvoiceWithLines:
-        await queries.finalize_invoice(tx, invoice_id, body.document_number if body else None)
-        return await queries.get_invoice(tx, invoice_id)
-
-    return await write.run(work)
+    return await write.changed(
+        invoice_id,
+        lambda tx: queries.finalize_invoice(tx, invoice_id, body.document_number if body else None),
+        queries.get_invoice,
+    )
 
 
 @router.post("/{invoice_id}/void", response_model=InvoiceWithLines, responses=problems(404, 409))
 async def void_invoice(invoice_id: UUID, body: VoidInvoice, write: Write) -> Response:
     """Void an unpaid invoice. It keeps its number; its seats can be billed again."""
-
-    async def work(tx: Tx) -> InvoiceWithLines:
-        await queries.void_invoice(tx, invoice_id, body.reason)
-        return await queries.get_invoice(tx, invoice_id)
-
-    return await write.run(work)
+    return await write.changed(
+        invoice_id, lambda tx: queries.void_invoice(tx, invoice_id, body.reason), queries.get_invoice
+    )
 
 
 @router.post("/{invoice_id}/write-off", response_model=InvoiceWithLines, responses=problems(404, 409))
 async def write_off_invoice(invoice_id: UUID, body: WriteOffInvoice, write: Write) -> Response:
     """Give up on an open invoice. Money that comes later is still taken."""
-
-    async def work(tx: Tx) -> InvoiceWithLines:
-        await queries.write_off_invoice(tx, invoice_id, body.reason)
-        return await queries.get_invoice(tx, invoice_id)
-
-    return await write.run(work)
+    return await write.changed(
+        invoice_id, lambda tx: queries.write_off_invoice(tx, invoice_id, body.reason), queries.get_invoice
+    )
 
 
 @router.post("/{invoice_id}/restore", response_model=InvoiceWithLines, responses=problems(404, 409))
 async def restore_invoice(invoice_id: UUID, write: Write) -> Response:
     """Take a write-off back: the invoice is open again."""
-
-    async def work(tx: Tx) -> InvoiceWithLines:
-        await queries.restore_invoice(tx, invoice_id)
-        return await queries.get_invoice(tx, invoice_id)
-
-    return await write.run(work)
+    return await write.changed(invoice_id, lambda tx: queries.restore_invoice(tx, invoice_id), queries.get_invoice)
 
 
 @router.post(
@@ -175,19 +150,15 @@ async def credit_invoice(invoice_id: UUID, body: CreditInvoice, write: Write) ->
 
     It stands for money that was refunded first, then for what is open; what was paid beyond is then credit.
     """
-
-    async def work(tx: Tx) -> InvoiceWithLines:
-        return await queries.get_invoice(tx, await queries.credit_invoice(tx, invoice_id, body))
-
-    return await write.run(work, status=201, location=lambda made: f"/v1/invoices/{made.id}")
+    return await write.made(
+        lambda tx: queries.credit_invoice(tx, invoice_id, body),
+        queries.get_invoice,
+        status=201,
+        location=lambda made: f"/v1/invoices/{made.id}",
+    )
 
 
 @router.post("/{invoice_id}/numbers", response_model=InvoiceWithLines, responses=problems(404, 409))
 async def note_document_numbers(invoice_id: UUID, body: NoteNumbers, write: Write) -> Response:
     """Note, once, the tax authority's allocation number, or the number that another system gave to the document."""
-
-    async def work(tx: Tx) -> InvoiceWithLines:
-        await queries.note_numbers(tx, invoice_id, body)
-        return await queries.get_invoice(tx, invoice_id)
-
-    return await write.run(work)
+    return await write.changed(invoice_id, lambda tx: queries.note_numbers(tx, invoice_id, body), queries.get_invoice)

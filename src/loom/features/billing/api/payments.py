@@ -48,21 +48,23 @@ async def list_payments(
 @router.post("/payments", status_code=201, response_model=Payment, responses=problems(404, 409))
 async def record_payment(body: RecordPayment, write: Write) -> Response:
     """Record money that came by transfer, in cash, by voucher or otherwise, for an open invoice of yours."""
-
-    async def work(tx: Tx) -> Payment:
-        return await queries.get_payment(tx, await queries.record_manual_payment(tx, body))
-
-    return await write.run(work, status=201, location=lambda made: f"/v1/payments/{made.id}")
+    return await write.made(
+        lambda tx: queries.record_manual_payment(tx, body),
+        queries.get_payment,
+        status=201,
+        location=lambda made: f"/v1/payments/{made.id}",
+    )
 
 
 @router.post("/payments/on-account", status_code=201, response_model=Payment, responses=problems(404, 409))
 async def record_payment_on_account(body: RecordOnAccount, write: Write) -> Response:
     """Record money of a client of yours that is for several invoices, or for none yet."""
-
-    async def work(tx: Tx) -> Payment:
-        return await queries.get_payment(tx, await queries.record_on_account(tx, body))
-
-    return await write.run(work, status=201, location=lambda made: f"/v1/payments/{made.id}")
+    return await write.made(
+        lambda tx: queries.record_on_account(tx, body),
+        queries.get_payment,
+        status=201,
+        location=lambda made: f"/v1/payments/{made.id}",
+    )
 
 
 @router.get("/payments/{payment_id}", responses=problems(404))
@@ -81,44 +83,27 @@ async def list_allocations(payment_id: UUID, read: Read, limit: Limit = 50, curs
 @router.post("/payments/{payment_id}/allocations", response_model=Payment, responses=problems(404, 409))
 async def allocate_payment(payment_id: UUID, body: InvoicePart, write: Write) -> Response:
     """Give a part of a payment to an open invoice of the same client, or as much as fits."""
-
-    async def work(tx: Tx) -> Payment:
-        await queries.allocate(tx, payment_id, body)
-        return await queries.get_payment(tx, payment_id)
-
-    return await write.run(work)
+    return await write.changed(payment_id, lambda tx: queries.allocate(tx, payment_id, body), queries.get_payment)
 
 
 @router.post("/payments/{payment_id}/allocations/release", response_model=Payment, responses=problems(404, 409))
 async def release_payment(payment_id: UUID, body: InvoicePart, write: Write) -> Response:
     """Take money off an invoice again: it is open once more, and the money is the client's credit."""
-
-    async def work(tx: Tx) -> Payment:
-        await queries.release(tx, payment_id, body)
-        return await queries.get_payment(tx, payment_id)
-
-    return await write.run(work)
+    return await write.changed(payment_id, lambda tx: queries.release(tx, payment_id, body), queries.get_payment)
 
 
 @router.post("/payments/{payment_id}/undo", response_model=Payment, responses=problems(404, 409))
 async def undo_payment(payment_id: UUID, body: UndoPayment, write: Write) -> Response:
     """Undo a payment that was recorded by mistake. Its invoices are open again, and it stays on record as undone."""
-
-    async def work(tx: Tx) -> Payment:
-        await queries.undo_payment(tx, payment_id, body.reason)
-        return await queries.get_payment(tx, payment_id)
-
-    return await write.run(work)
+    return await write.changed(
+        payment_id, lambda tx: queries.undo_payment(tx, payment_id, body.reason), queries.get_payment
+    )
 
 
 @router.post("/payments/{payment_id}/receipt", response_model=InvoiceWithLines, responses=problems(404, 409))
 async def issue_receipt(payment_id: UUID, write: Write) -> Response:
     """The receipt of a payment that your practice received, made now if there is none."""
-
-    async def work(tx: Tx) -> InvoiceWithLines:
-        return await queries.get_invoice(tx, await queries.issue_receipt(tx, payment_id))
-
-    return await write.run(work)
+    return await write.made(lambda tx: queries.issue_receipt(tx, payment_id), queries.get_invoice)
 
 
 @router.post("/payments/{payment_id}/refunds", status_code=201, response_model=Refund, responses=problems(404, 409))

@@ -11,8 +11,16 @@ from starlette.responses import Response
 
 from loom.db.database import Tx
 from loom.features.books import queries
-from loom.features.books.schemas import BilledMonth, BillMonth, ClientBalance, UnbilledItem
-from loom.http import Page, Read, Write, problems
+from loom.features.books.schemas import (
+    BilledMonth,
+    BillMonth,
+    ClientBalance,
+    SeatWriteOff,
+    UnbilledItem,
+    WriteOffSeat,
+)
+from loom.http import Cursor, Limit, Page, Read, Write, page_of, problems
+from loom.http.cursors import decode_after
 
 router = APIRouter(prefix="/v1", tags=["books"])
 
@@ -39,6 +47,29 @@ async def bill_month(body: BillMonth, write: Write) -> Response:
         return BilledMonth(clients=await queries.bill_month(tx, body))
 
     return await write.run(work)
+
+
+@router.post("/attendees/{attendee_id}/write-off", response_model=SeatWriteOff, responses=problems(404, 409))
+async def write_off_seat(attendee_id: UUID, body: WriteOffSeat, write: Write) -> Response:
+    """Give up on a seat that no invoice has, and say why: it is not billed any more."""
+    return await write.made(lambda tx: queries.write_off_seat(tx, attendee_id, body.reason), queries.get_seat_write_off)
+
+
+@router.post("/attendees/{attendee_id}/restore", response_model=SeatWriteOff, responses=problems(404, 409))
+async def restore_seat(attendee_id: UUID, write: Write) -> Response:
+    """Take the write-off of a seat back: it can be billed again. Both stay on record."""
+    return await write.made(lambda tx: queries.restore_seat(tx, attendee_id), queries.get_seat_write_off)
+
+
+@router.get("/seat-write-offs")
+async def list_seat_write_offs(
+    read: Read, coach_client_id: OfRelation = None, limit: Limit = 50, cursor: Cursor = None
+) -> Page[SeatWriteOff]:
+    """Seats that your practice gave up on unbilled, by whom and why, newest first."""
+    found = await queries.list_seat_write_offs(
+        read, coach_client_id=coach_client_id, after=decode_after(cursor), limit=limit
+    )
+    return page_of(found, limit, "created_at", "id")
 
 
 @router.get("/client-balances")

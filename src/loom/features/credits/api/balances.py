@@ -8,7 +8,6 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from loom.db.database import Tx
 from loom.features.credits import queries
 from loom.features.credits.schemas import (
     Credits,
@@ -44,11 +43,12 @@ async def list_credits(
 @router.post("/credits", status_code=201, response_model=CreditsWithEntries, responses=problems(404, 409))
 async def give_credits(body: GiveCredits, write: Write) -> Response:
     """Give a client of yours sessions in advance, and say why."""
-
-    async def work(tx: Tx) -> CreditsWithEntries:
-        return await queries.get_credits(tx, await queries.give_credits(tx, body))
-
-    return await write.run(work, status=201, location=lambda made: f"/v1/credits/{made.id}")
+    return await write.made(
+        lambda tx: queries.give_credits(tx, body),
+        queries.get_credits,
+        status=201,
+        location=lambda made: f"/v1/credits/{made.id}",
+    )
 
 
 @router.get("/credits/{credit_id}", responses=problems(404))
@@ -60,30 +60,16 @@ async def get_credits(credit_id: UUID, read: Read) -> CreditsWithEntries:
 @router.post("/credits/{credit_id}/move", response_model=CreditsWithEntries, responses=problems(404, 409))
 async def move_credits(credit_id: UUID, body: MoveCredits, write: Write) -> Response:
     """Add to or take from credits that you sold, and say why. Never below zero."""
-
-    async def work(tx: Tx) -> CreditsWithEntries:
-        await queries.move_credits(tx, credit_id, body)
-        return await queries.get_credits(tx, credit_id)
-
-    return await write.run(work)
+    return await write.changed(credit_id, lambda tx: queries.move_credits(tx, credit_id, body), queries.get_credits)
 
 
 @router.post("/credits/{credit_id}/extend", response_model=CreditsWithEntries, responses=problems(404, 409))
 async def extend_credits(credit_id: UUID, body: ExtendCredits, write: Write) -> Response:
     """Set until when credits that you sold are good. What ended before stays ended."""
-
-    async def work(tx: Tx) -> CreditsWithEntries:
-        await queries.extend_credits(tx, credit_id, body)
-        return await queries.get_credits(tx, credit_id)
-
-    return await write.run(work)
+    return await write.changed(credit_id, lambda tx: queries.extend_credits(tx, credit_id, body), queries.get_credits)
 
 
 @router.post("/attendees/{attendee_id}/spend-credit", response_model=CreditsWithEntries, responses=problems(404, 409))
 async def spend_credit(attendee_id: UUID, write: Write) -> Response:
     """Pay a seat in a session of yours, booked before the credits were there, with one of the client's."""
-
-    async def work(tx: Tx) -> CreditsWithEntries:
-        return await queries.get_credits(tx, await queries.spend_credit(tx, attendee_id))
-
-    return await write.run(work)
+    return await write.made(lambda tx: queries.spend_credit(tx, attendee_id), queries.get_credits)

@@ -8,7 +8,6 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from loom.db.database import Tx
 from loom.features.credits import queries
 from loom.features.credits.schemas import ChangePackage, CreditsWithEntries, OfferPackage, Package, SellPackage
 from loom.http import Cursor, Limit, Page, Read, Write, page_of, problems
@@ -34,11 +33,12 @@ async def list_packages(
 @router.post("/packages", status_code=201, response_model=Package, responses=problems(404, 409))
 async def offer_package(body: OfferPackage, write: Write) -> Response:
     """Offer sessions of a template of your practice in advance."""
-
-    async def work(tx: Tx) -> Package:
-        return await queries.get_package(tx, await queries.offer_package(tx, body))
-
-    return await write.run(work, status=201, location=lambda made: f"/v1/packages/{made.id}")
+    return await write.made(
+        lambda tx: queries.offer_package(tx, body),
+        queries.get_package,
+        status=201,
+        location=lambda made: f"/v1/packages/{made.id}",
+    )
 
 
 @router.get("/packages/{package_id}", responses=problems(404))
@@ -50,12 +50,7 @@ async def get_package(package_id: UUID, read: Read) -> Package:
 @router.patch("/packages/{package_id}", response_model=Package, responses=problems(404, 409))
 async def change_package(package_id: UUID, body: ChangePackage, write: Write) -> Response:
     """Change a package of your practice, or take it off. What was sold keeps the terms it was sold on."""
-
-    async def work(tx: Tx) -> Package:
-        await queries.change_package(tx, package_id, body)
-        return await queries.get_package(tx, package_id)
-
-    return await write.run(work)
+    return await write.changed(package_id, lambda tx: queries.change_package(tx, package_id, body), queries.get_package)
 
 
 @router.post(
@@ -66,8 +61,9 @@ async def change_package(package_id: UUID, body: ChangePackage, write: Write) ->
 )
 async def sell_package(invoice_id: UUID, body: SellPackage, write: Write) -> Response:
     """Put a package on a draft of yours. Its credits are empty until the invoice is issued or paid."""
-
-    async def work(tx: Tx) -> CreditsWithEntries:
-        return await queries.get_credits(tx, await queries.sell_package(tx, invoice_id, body.package_id))
-
-    return await write.run(work, status=201, location=lambda made: f"/v1/credits/{made.id}")
+    return await write.made(
+        lambda tx: queries.sell_package(tx, invoice_id, body.package_id),
+        queries.get_credits,
+        status=201,
+        location=lambda made: f"/v1/credits/{made.id}",
+    )
