@@ -8852,6 +8852,7 @@ create table if not exists public.invoices (
   refund_covered_cents bigint not null default 0,
   credited_open_cents bigint not null default 0,
   payment_id uuid,
+  discount_cents bigint not null default 0,
   constraint invoices_never_failed check (status <> 'failed'),
   constraint invoices_currency_known check (private.is_currency(currency)),
   constraint invoices_metadata_object check (jsonb_typeof(metadata) = 'object'),
@@ -8866,7 +8867,7 @@ create table if not exists public.invoices (
   constraint invoices_void_is_canceled check ((voided_at is not null) = (status = 'canceled')),
   constraint invoices_tax_rate_sane check (tax_rate_bp between 0 and 10000),
   constraint invoices_amounts_not_negative check (least(subtotal_cents, tax_cents, amount_paid_cents, amount_refunded_cents,
-    refund_covered_cents, credited_open_cents) >= 0),
+    refund_covered_cents, credited_open_cents, discount_cents) >= 0),
   constraint invoices_credited_within check (credited_cents between 0 and greatest(total_amount_cents, 0)),
   constraint invoices_kind_has_its_source check (finalized_at is null or is_history
     or ((document_kind = 'credit_note') = (credit_of_invoice_id is not null)
@@ -8902,6 +8903,7 @@ comment on column public.invoices.credited_cents is 'What credit notes took back
 comment on column public.invoices.refund_covered_cents is
   'How much of its credit notes stands for money that went back; on a credit note, how much of itself.';
 comment on column public.invoices.credited_open_cents is 'On a credit note: how much of it took back what was not paid yet.';
+comment on column public.invoices.discount_cents is 'Off the sum of the lines, before tax is put on top or taken out; each line has one of its own beside it.';
 comment on column public.invoices.payment_id is 'The payment that a receipt is for.';
 comment on column public.invoices.number is 'Without holes per practice, kind and year (series_year, by the practice''s time zone).';
 
@@ -9065,6 +9067,9 @@ begin
   select * into v_invoice from public.invoices i where i.id = p_invoice_id for no key update;
   if not found or v_invoice.finalized_at is not null then return; end if;
   select * into v_sums from private.invoice_sums(p_invoice_id, v_invoice.tax_rate_bp, v_invoice.tax_inclusive);
+  if v_sums.gross < 0 then
+    perform private.fail(422, 'discount_exceeds_lines', 'The discount of the invoice is larger than its lines.', 'Lower the discount first.');
+  end if;
   if v_sums.subtotal + v_sums.tax > 2147483647 then
     perform private.fail(422, 'amount_out_of_range', 'The total is larger than an invoice can hold.', 'Split it into several.');
   end if;
@@ -9081,11 +9086,11 @@ begin
   perform private.recompute_draft(new.id);
   return null;
 end $$;
-comment on function private.recompute_draft_on_rate() is 'security definer: a changed tax rate changes the totals of a draft.';
+comment on function private.recompute_draft_on_rate() is 'security definer: a changed tax rate or discount changes the totals of a draft.';
 revoke execute on function private.recompute_draft_on_rate() from public, anon, authenticated, service_role;
 drop trigger if exists invoices_recompute on public.invoices;
-create trigger invoices_recompute after update of tax_rate_bp, tax_inclusive on public.invoices
-  for each row when ((old.tax_rate_bp, old.tax_inclusive) <> (new.tax_rate_bp, new.tax_inclusive)) execute function private.recompute_draft_on_rate();
+create trigger invoices_recompute after update of tax_rate_bp, tax_inclusive, discount_cents on public.invoices
+  for each row when ((old.tax_rate_bp, old.tax_inclusive, old.discount_cents) <> (new.tax_rate_bp, new.tax_inclusive, new.discount_cents)) execute function private.recompute_draft_on_rate();
 
 create or replace function private.check_invoice_totals() returns trigger
   language plpgsql security definer set search_path = '' as $$
@@ -9213,11 +9218,12 @@ create or replace function private.invoice_sums(p_invoice_id uuid, p_tax_rate_bp
   out subtotal bigint, out tax bigint, out gross bigint)
   language sql stable set search_path = '' as $$
   select s.lines - case when p_inclusive then t.tax else 0 end, t.tax, s.lines + case when p_inclusive then 0 else t.tax end
-  from (select coalesce(sum(l.line_total_cents), 0)::bigint as lines from public.invoice_line_items l where l.invoice_id = p_invoice_id) s,
+  from (select coalesce(sum(l.line_total_cents), 0)::bigint - coalesce((select i.discount_cents from public.invoices i where i.id = p_invoice_id), 0) as lines
+    from public.invoice_line_items l where l.invoice_id = p_invoice_id) s,
     private.tax_in(s.lines, p_tax_rate_bp, p_inclusive) t (tax)
 $$;
 comment on function private.invoice_sums(uuid, integer, boolean) is
-  'Net, tax and gross of all lines; the tax is rounded once per document and the parts make up the whole.';
+  'Net, tax and gross of all lines less the discount of the document; the tax is rounded once per document and the parts make up the whole.';
 revoke execute on function private.invoice_sums(uuid, integer, boolean) from public, anon, authenticated, service_role;
 
 create or replace function private.keep_invoice_line() returns trigger
@@ -9950,6 +9956,116 @@ drop trigger if exists payment_line_items_touch on public.payment_line_items;
 create trigger payment_line_items_touch before update on public.payment_line_items
   for each row execute function private.touch_updated_at();
 
+-- schemas/40_billing/47_seat_write_offs.sql
+-- What a coach gives up on before it was ever billed: a seat, by whom and why. What is on an invoice is written off with it.
+create table if not exists public.seat_write_offs (
+  id uuid primary key default gen_random_uuid(),
+  attendee_id uuid not null references public.session_attendees (id) on delete cascade,
+  practice_id uuid not null references public.practices (id) on delete restrict,
+  coach_client_id uuid references public.coach_clients (id) on delete restrict,
+  amount_cents integer,
+  currency text not null,
+  reason text not null,
+  written_off_by uuid references public.users (id) on delete set null,
+  undone_at timestamptz,
+  undone_by uuid references public.users (id) on delete set null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint seat_write_offs_reason_length check (char_length(btrim(reason)) between 1 and 500)
+);
+comment on table public.seat_write_offs is
+  'Seats that were given up on unbilled, by whom and why. At most one of a seat stands; one that was taken back stays on record.';
+comment on column public.seat_write_offs.amount_cents is 'The price of the seat at that time, in minor units of currency; null where none was decided.';
+comment on column public.seat_write_offs.undone_at is 'When it was taken back: the seat can be billed again.';
+
+create unique index if not exists seat_write_offs_one_stands on public.seat_write_offs (attendee_id) where undone_at is null;
+create index if not exists seat_write_offs_attendee_idx on public.seat_write_offs (attendee_id, created_at desc);
+create index if not exists seat_write_offs_practice_idx on public.seat_write_offs (practice_id, created_at desc, id desc);
+create index if not exists seat_write_offs_coach_client_idx on public.seat_write_offs (coach_client_id);
+create index if not exists seat_write_offs_written_off_by_idx on public.seat_write_offs (written_off_by);
+create index if not exists seat_write_offs_undone_by_idx on public.seat_write_offs (undone_by);
+
+-- Only the functions of the owner write.
+revoke all on public.seat_write_offs from public, anon, authenticated, service_role;
+grant select on public.seat_write_offs to authenticated, service_role;
+
+alter table public.seat_write_offs enable row level security;
+drop policy if exists seat_write_offs_select_practice on public.seat_write_offs;
+create policy seat_write_offs_select_practice on public.seat_write_offs for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]) or (select private.i_am_admin()));
+comment on policy seat_write_offs_select_practice on public.seat_write_offs is
+  'The people of a practice, and an admin, see what it gave up on; its reasons are not for the client.';
+
+drop trigger if exists seat_write_offs_touch on public.seat_write_offs;
+create trigger seat_write_offs_touch before update on public.seat_write_offs
+  for each row execute function private.touch_updated_at();
+drop trigger if exists seat_write_offs_kept on public.seat_write_offs;
+create trigger seat_write_offs_kept before delete on public.seat_write_offs
+  for each row execute function private.refuse_money_delete();
+
+create or replace function private.lock_my_seat(p_attendee_id uuid) returns public.session_attendees
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_seat public.session_attendees;
+begin
+  -- As a line that bills it does: of two hands at one seat the second sees what the first did.
+  select a.* into v_seat from public.session_attendees a join public.practice_members m on m.user_id = a.coach_id
+    where a.id = p_attendee_id and a.role <> 'coach'
+      and (not private.acting_as_api() or m.practice_id = any ((select private.my_practice_ids())::uuid[])) for no key update of a;
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  return v_seat;
+end $$;
+comment on function private.lock_my_seat(uuid) is
+  'security definer: locks a seat at a session of the caller''s practice, which the caller may see but not write.';
+revoke execute on function private.lock_my_seat(uuid) from public, anon, authenticated, service_role;
+
+create or replace function public.write_off_seat(p_attendee_id uuid, p_reason text) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_seat constant public.session_attendees := private.lock_my_seat(p_attendee_id);
+  v_id uuid;
+begin
+  select w.id into v_id from public.seat_write_offs w where w.attendee_id = p_attendee_id and w.undone_at is null;
+  if found then return v_id; end if;
+  if nullif(btrim(p_reason), '') is null then
+    perform private.fail(422, 'reason_needed', 'Say why the seat is written off.');
+  end if;
+  if v_seat.billing_status <> 'unbilled'
+     or exists (select from public.invoice_line_items l where l.attendee_id = p_attendee_id and l.released_at is null) then
+    perform private.fail(409, 'seat_already_billed', 'The seat is on an invoice, or settled otherwise.',
+      'Take its line off the draft, or write off the invoice.');
+  end if;
+  insert into public.seat_write_offs (attendee_id, practice_id, coach_client_id, amount_cents, currency, reason, written_off_by)
+  select p_attendee_id, m.practice_id, v_seat.coach_client_id, coalesce(v_seat.price_cents, s.price_cents), coalesce(v_seat.currency, s.currency),
+    p_reason, private.me()
+  from public.sessions s join public.practice_members m on m.user_id = s.coach_id where s.id = v_seat.session_id
+  returning id into v_id;
+  perform private.set_seat_billing(p_attendee_id, 'written_off');
+  return v_id;
+end $$;
+comment on function public.write_off_seat(uuid, text) is
+  'security definer: a coach gives up on a seat of her practice that no invoice has, and says why: it is not billed any more. Returns what says so; repeating it changes nothing.';
+
+create or replace function public.restore_seat(p_attendee_id uuid) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_seat constant public.session_attendees := private.lock_my_seat(p_attendee_id);
+  v_last public.seat_write_offs;
+begin
+  select * into v_last from public.seat_write_offs w where w.attendee_id = v_seat.id order by w.undone_at is null desc, w.created_at desc limit 1;
+  if not found then perform private.fail(409, 'seat_not_written_off', 'That seat was never written off.'); end if;
+  if v_last.undone_at is null then
+    update public.seat_write_offs set undone_at = now(), undone_by = private.me() where id = v_last.id;
+    perform private.set_seat_billing(v_seat.id, 'unbilled');
+  end if;
+  return v_last.id;
+end $$;
+comment on function public.restore_seat(uuid) is
+  'security definer: a coach takes the write-off of a seat of her practice back: it can be billed again. Returns the write-off, which stays on record; repeating it changes nothing.';
+
+revoke execute on function public.write_off_seat(uuid, text), public.restore_seat(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.write_off_seat(uuid, text), public.restore_seat(uuid) to authenticated, service_role;
+
 -- schemas/40_billing/48_payment_allocations.sql
 -- Which invoice a payment pays, and how much of it. amount_cents is what is there now, refunded_cents what went back.
 create table if not exists public.payment_allocations (
@@ -10296,6 +10412,8 @@ begin
       -- A seat that was released and billed again belongs to the newer line.
       and (l.released_at is null or not exists (select from public.invoice_line_items o
              where o.attendee_id = l.attendee_id and o.released_at is null))
+      -- Given up on since: that stands until it is taken back.
+      and not exists (select from public.seat_write_offs w where w.attendee_id = l.attendee_id and w.undone_at is null)
     order by l.session_id, l.attendee_id
   loop
     perform private.set_seat_billing(v_seat.attendee_id, v_wanted);
@@ -10713,7 +10831,7 @@ revoke execute on function private.check_kind(public.practices, text) from publi
 create or replace function public.draft_invoice(p_client_id uuid default null, p_coach_client_id uuid default null,
   p_lines jsonb default '[]', p_due_date timestamptz default null, p_currency text default null,
   p_tax_rate_bp integer default null, p_notes text default null, p_document_kind text default null,
-  p_tax_inclusive boolean default null) returns uuid
+  p_tax_inclusive boolean default null, p_discount_cents integer default 0) returns uuid
   language plpgsql security definer set search_path = '' as $$
 declare
   v_me constant uuid := private.me();
@@ -10744,12 +10862,14 @@ begin
   for v_line in select value from jsonb_array_elements(p_lines) loop
     perform private.put_line(v_invoice, v_line);
   end loop;
+  -- Only now, since it is off what the lines make.
+  update public.invoices set discount_cents = coalesce(p_discount_cents, 0) where id = v_invoice.id and p_discount_cents <> 0;
   return v_invoice.id;
 end $$;
-comment on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text, text, boolean) is
-  'security definer: a coach makes a draft for a client of hers, signed up or not, with lines: {attendee_id | session_id} for a seat, or {description, quantity, amount_cents, discount_cents}. Returns its id.';
-revoke execute on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text, text, boolean) from public, anon, authenticated, service_role;
-grant execute on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text, text, boolean) to authenticated;
+comment on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text, text, boolean, integer) is
+  'security definer: a coach makes a draft for a client of hers, signed up or not, with lines: {attendee_id | session_id} for a seat, or {description, quantity, amount_cents, discount_cents}, and a discount off all of them. Returns its id.';
+revoke execute on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text, text, boolean, integer) from public, anon, authenticated, service_role;
+grant execute on function public.draft_invoice(uuid, uuid, jsonb, timestamptz, text, integer, text, text, boolean, integer) to authenticated;
 
 create or replace function private.buyer_of(p_client public.coach_clients, out name text, out email text)
   language sql stable security definer set search_path = '' as $$
@@ -10882,11 +11002,11 @@ begin
   update public.invoices set due_date = v_new.due_date, notes = v_new.notes, tax_rate_bp = v_new.tax_rate_bp,
     tax_inclusive = v_new.tax_inclusive, document_kind = v_new.document_kind,
     buyer_name = v_new.buyer_name, buyer_email = v_new.buyer_email, buyer_tax_id = v_new.buyer_tax_id,
-    buyer_address = v_new.buyer_address
+    buyer_address = v_new.buyer_address, discount_cents = v_new.discount_cents
   where id = p_invoice_id;
 end $$;
 comment on function public.edit_draft_invoice(uuid, jsonb) is
-  'security definer: a coach changes due_date, notes, document_kind, tax_rate_bp, tax_inclusive or the buyer (name, email, tax_id, address) of a draft; other names are ignored.';
+  'security definer: a coach changes due_date, notes, document_kind, tax_rate_bp, tax_inclusive, discount_cents or the buyer (name, email, tax_id, address) of a draft; other names are ignored.';
 
 create or replace function public.delete_draft_invoice(p_invoice_id uuid) returns void
   language plpgsql security definer set search_path = '' as $$
@@ -11285,6 +11405,24 @@ comment on function private.cash_warning(text, bigint, bigint, text, date) is 'W
 revoke execute on function private.cash_warning(text, bigint, bigint, text, date) from public, anon, authenticated, service_role;
 grant execute on function private.cash_warning(text, bigint, bigint, text, date) to authenticated, service_role;
 
+create or replace function private.exempt_warning(p public.practices, p_until timestamptz) returns text
+  language sql stable set search_path = '' as $$
+  -- An exempt dealer's turnover is what came in within the calendar year; whoever passes the ceiling has to register.
+  select case when t.turnover > c.ceiling then 'exempt_over_ceiling' when t.turnover > c.ceiling - c.ceiling / 10 then 'exempt_near_ceiling' end
+  from (select date_trunc('year', p_until, p.timezone) as year_start) y
+  cross join lateral (select private.tax_rule(p.country, 'exempt_ceiling_cents', (p_until at time zone p.timezone)::date) as ceiling) c
+  cross join lateral (select sum(m.amount_cents - m.refunded_cents) as turnover from public.payments m
+    where m.practice_id = p.id and m.status in ('paid', 'refunded') and m.currency = 'ILS'
+      and m.paid_at >= y.year_start and m.paid_at <= p_until
+      -- Nothing is recorded before it came, but for a day; this is what the index has.
+      and m.created_at >= y.year_start - interval '2 days') t
+  where p.tax_scheme = 'exempt' and p.country = 'IL' and c.ceiling is not null
+$$;
+comment on function private.exempt_warning(public.practices, timestamptz) is
+  'Whether an exempt practice has passed the yearly ceiling of its country by a time, or nine tenths of it. Reads as its caller: who does not see the payments gets null.';
+revoke execute on function private.exempt_warning(public.practices, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function private.exempt_warning(public.practices, timestamptz) to authenticated, service_role;
+
 create or replace function private.document_warnings(i public.invoices) returns text[]
   language sql stable set search_path = '' as $$
   select array_remove(array[
@@ -11298,7 +11436,10 @@ create or replace function private.document_warnings(i public.invoices) returns 
       then 'cash_over_ceiling' end,
     case when i.amount_refunded_cents > i.refund_covered_cents and i.document_kind in ('invoice', 'tax_invoice') and not i.is_history
       then 'refund_without_credit_note' end,
-    case when i.issued_elsewhere and not i.is_history and i.document_number is null then 'number_elsewhere_missing' end
+    case when i.issued_elsewhere and not i.is_history and i.document_number is null then 'number_elsewhere_missing' end,
+    -- Before the next document goes out, and on the receipt that passed it.
+    case when p.tax_scheme = 'exempt' and (i.finalized_at is null or i.document_kind = 'receipt')
+      then private.exempt_warning(p, case when i.finalized_at is null then now() else i.tax_point_at end) end
   ], null)
   from public.practices p where p.id = i.practice_id
 $$;
@@ -11935,10 +12076,12 @@ begin
     and (not private.acting_as_api() or m.practice_id = any ((select private.my_practice_ids())::uuid[]));
   if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
   for v_seat in
-    select o.id, o.owed_cents, l.invoice_id, l.line_total_cents::numeric * i.total_amount_cents / nullif(i.subtotal_cents, 0) as gross
+    select o.id, o.owed_cents, l.invoice_id, l.line_total_cents::numeric * i.total_amount_cents / nullif(s.lines, 0) as gross
     from public.seat_outcomes o
     join public.invoice_line_items l on l.attendee_id = o.attendee_id and l.released_at is null
     join public.invoices i on i.id = l.invoice_id and i.finalized_at is not null and i.status <> 'canceled'
+    -- With its share of the tax on top, and of the discount of the document.
+    cross join lateral (select sum(x.line_total_cents) as lines from public.invoice_line_items x where x.invoice_id = i.id) s
     where o.session_id = p_session_id and o.kind = 'cancelled' and o.undone_at is null
     order by l.invoice_id, o.id
   loop
@@ -12729,7 +12872,7 @@ create or replace function private.document_of(p_invoice_id uuid, out content js
       'country', case when i.finalized_at is null then p.country else i.seller_country end,
       'buyer_name', i.buyer_name, 'buyer_email', i.buyer_email, 'buyer_tax_id', i.buyer_tax_id, 'buyer_address', i.buyer_address,
       'notes', i.notes, 'allocation_number', i.allocation_number, 'tax_inclusive', i.tax_inclusive, 'tax_on_payment', i.tax_on_payment,
-      'subtotal_cents', i.subtotal_cents, 'tax_rate_bp', i.tax_rate_bp, 'tax_cents', i.tax_cents, 'total_cents', i.total_amount_cents,
+      'discount_cents', i.discount_cents, 'subtotal_cents', i.subtotal_cents, 'tax_rate_bp', i.tax_rate_bp, 'tax_cents', i.tax_cents, 'total_cents', i.total_amount_cents,
       'credit_of', (select o.document_number from public.invoices o where o.id = i.credit_of_invoice_id),
       'paid', (select jsonb_build_object('at', m.paid_at, 'method', m.method_type, 'reference', m.reference)
                from public.payments m where m.id = i.payment_id),
@@ -13416,8 +13559,10 @@ create or replace function private.books_of_credit(p_credit_id uuid) returns jso
   from public.credits k
   join public.invoice_line_items l on l.id = k.invoice_line_id
   join public.invoices i on i.id = l.invoice_id
-  cross join lateral (select l.line_total_cents
-    - case when i.tax_inclusive then private.tax_in(l.line_total_cents, i.tax_rate_bp, true) else 0 end) n (net)
+  -- Its share of the discount of the document is not earned either.
+  cross join lateral (select round(l.line_total_cents::numeric * (s.lines - i.discount_cents) / greatest(s.lines, 1))::bigint
+    from (select sum(x.line_total_cents) as lines from public.invoice_line_items x where x.invoice_id = i.id) s) t (total)
+  cross join lateral (select t.total - case when i.tax_inclusive then private.tax_in(t.total, i.tax_rate_bp, true) else 0 end) n (net)
   where k.id = p_credit_id
 $$;
 comment on function private.books_of_credit(uuid) is
@@ -13672,7 +13817,11 @@ begin
   cross join lateral (select case when i.status = 'paid' then 'paid' when i.status = 'refunded' or i.written_off_at is not null then 'written_off'
     else 'awaiting_payment' end as wanted) w
   where i.practice_id = any (p_practice_ids) and i.finalized_at is not null and i.status <> 'canceled' and l.released_at is null
-    and not i.is_history and a.billing_status::text <> w.wanted;
+    and not i.is_history and a.billing_status::text <> w.wanted
+  union all
+  select w.practice_id, 'seat_written_off', 'seat', a.id::text, 'written_off', a.billing_status::text
+  from public.seat_write_offs w join public.session_attendees a on a.id = w.attendee_id
+  where w.practice_id = any (p_practice_ids) and w.undone_at is null and a.billing_status <> 'written_off';
 end $$;
 comment on function private.verify_documents(uuid[]) is
   'security definer: reads all of the practices given. Where documents do not agree with their lines, allocations, credit notes, series and seats.';
