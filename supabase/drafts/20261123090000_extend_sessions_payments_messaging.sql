@@ -5,66 +5,7 @@ select set_config('lock_timeout', coalesce(nullif(current_setting('loom.lock_tim
 
 -- What must be there, and what must not ------------------------------------------------------------------------------------
 
-do $$
-declare
-  problems text[] := '{}';
-  missing text[];
-begin
-  select array_agg(name) into missing
-  from unnest(array[
-    'users', 'sessions', 'coach_notes', 'reflections', 'coach_availability', 'notifications', 'notification_preferences',
-    'conversations', 'conversation_participants', 'messages', 'message_reactions', 'message_attachments',
-    'message_read_receipts', 'typing_indicators', 'payments'
-  ]) as name
-  where to_regclass(format('public.%I', name)) is null;
-  if missing is not null then
-    problems := problems || format('base tables are missing (%s): run the migration before this one', array_to_string(missing, ', '));
-  end if;
-
-  -- An earlier line of Loom made invoices of its own, one per payment. Lines must not silently attach to those.
-  if to_regclass('public.invoices') is not null then
-    select array_agg(name) into missing
-    from unnest(array['user_id', 'status', 'due_date', 'total_amount_cents', 'currency', 'issued_at', 'paid_at', 'metadata']) as name
-    where not exists (
-      select from pg_attribute as a
-      where a.attrelid = to_regclass('public.invoices') and a.attname = name and not a.attisdropped);
-    if missing is not null then
-      problems := problems || format(
-        'there is a table invoices of another shape (it lacks %s): rename it, for example to invoices_before_loom, and run this again',
-        array_to_string(missing, ', '));
-    end if;
-  end if;
-
-  -- Run statement by statement, the review's own SQL leaves tables without Loom's columns, and base tables without the review's.
-  select array_agg(tbl order by tbl) into missing
-  from (values
-    ('session_templates', 'session_type'), ('session_attendees', 'coach_id'), ('invoice_line_items', 'line_total_cents'),
-    ('payment_methods', 'detached_at'), ('payment_intents', 'provider'), ('message_mentions', 'conversation_id')
-  ) as by_hand (tbl, col)
-  where to_regclass(format('public.%I', tbl)) is not null and not exists (
-    select from pg_attribute as a where a.attrelid = to_regclass(format('public.%I', tbl)) and a.attname = col and not a.attisdropped);
-  if missing is not null then
-    problems := problems || format(
-      'tables of the review were made by hand, without what Loom adds (%s): drop those that hold nothing, rename the others, and run this again',
-      array_to_string(missing, ', '));
-  end if;
-
-  if to_regclass('public.users') is not null then
-    select array_agg(format('%s (%s times)', address, times)) into missing
-    from (
-      select lower(u.email) as address, count(*) as times from public.users as u group by 1 having count(*) > 1
-    ) as doubled;
-    if missing is not null then
-      problems := problems || format('e-mail addresses of users differ only in case: %s', array_to_string(missing, ', '));
-    end if;
-  end if;
-
-  if problems <> '{}' then
-    raise exception using message = format('This database cannot be extended yet: %s.', array_to_string(problems, '; ')),
-      hint = 'Nothing was changed.';
-  end if;
-end;
-$$;
+-- @include must_be_there
 
 -- What old rows say is read once; when this runs again, rows are Loom's own and stay as they are. An adoption that walks old
 -- rows in batches has made the helpers below already.
@@ -80,123 +21,7 @@ select set_config(
 -- Old policies, triggers, functions and views of the three domains -----------------------------------------------------------
 -- Read from the catalogue, since no two old databases have the same set. What is outside the domains stays.
 
-do $$
-declare
-  base_tables constant text[] := array[
-    'users', 'sessions', 'coach_notes', 'reflections', 'coach_availability', 'notifications', 'notification_preferences',
-    'conversations', 'conversation_participants', 'messages', 'message_reactions', 'message_attachments',
-    'message_read_receipts', 'typing_indicators', 'payments'
-  ];
-  -- What an older application kept around sessions, messages and notices, in tables that Loom does not take over.
-  beside_tables constant text[] := array[
-    'coach_profiles', 'session_requests', 'session_ratings', 'session_feedback', 'session_files', 'file_uploads', 'file_shares',
-    'message_analytics_events', 'message_analytics_daily', 'notification_templates', 'notification_delivery_logs'
-  ];
-  -- Functions that answered for any user's id or wrote without asking, and that only the service has a reason to call. What
-  -- policies elsewhere build on stays (is_admin and the like), and so does what belongs to other domains; what a person may call
-  -- runs as that person from now on (cures/50_callers.sql).
-  old_functions constant text[] := array[
-    'is_time_slot_available', 'get_available_time_slots', 'send_notification', 'create_notification_from_template',
-    'schedule_session_reminders', 'cleanup_old_notifications', 'get_or_create_direct_conversation',
-    'mark_conversation_as_read', 'archive_old_messages', 'delete_archived_messages', 'comprehensive_database_cleanup',
-    'update_user_auth_metadata', 'cleanup_expired_typing_indicators', 'get_user_invoices', 'get_invoice_details',
-    'create_invoice_from_payment', 'mark_invoice_paid', 'get_user_subscription_tier', 'can_send_notification',
-    'validate_user_role', 'validate_user_access', 'validate_session_access', 'check_suspicious_activity',
-    'get_system_overview_metrics'
-  ];
-  item record;
-begin
-  for item in
-    select p.polname, c.relname
-    from pg_policy as p
-    join pg_class as c on c.oid = p.polrelid
-    where c.relnamespace = 'public'::regnamespace and c.relname = any (base_tables)
-  loop
-    execute format('drop policy %I on public.%I', item.polname, item.relname);
-  end loop;
-
-  for item in
-    select t.tgname, c.relname
-    from pg_trigger as t
-    join pg_class as c on c.oid = t.tgrelid
-    where c.relnamespace = 'public'::regnamespace and c.relname = any (base_tables) and not t.tgisinternal
-      -- Second factors of an older application are outside what is replaced here.
-      and t.tgname <> 'check_mfa_enforcement_trigger'
-  loop
-    execute format('drop trigger %I on public.%I', item.tgname, item.relname);
-  end loop;
-
-  -- The sign-up trigger, whatever it is called: it trusted the role that the caller typed. One of Loom's name is replaced below.
-  for item in
-    select t.tgname, p.oid::regprocedure as signature
-    from pg_trigger as t
-    join pg_proc as p on p.oid = t.tgfoid
-    where t.tgrelid = to_regclass('auth.users') and not t.tgisinternal
-      and t.tgname not in ('on_auth_user_created', 'on_auth_user_changed')
-      and p.pronamespace = 'public'::regnamespace
-      and (p.proname = 'handle_new_user' or p.prosrc ~* 'insert\s+into\s+(public\.)?"?users\M')
-  loop
-    begin
-      execute format('drop trigger %I on auth.users', item.tgname);
-    exception
-      when insufficient_privilege then
-        -- auth.users may be somebody else's, the function behind the trigger is ours.
-        execute format(
-          'create or replace function %s returns trigger language plpgsql set search_path = '''' as $f$ begin return new; end $f$',
-          item.signature);
-    end;
-  end loop;
-
-  -- Dropping one that something outside still names would fail, so these lose their callers instead. Nobody who has not signed
-  -- in calls any function that reads the three domains past their policies; those of Loom are granted anew by the files below.
-  for item in
-    select p.oid::regprocedure as signature, p.proname = any (old_functions) as listed,
-      has_function_privilege('authenticated', p.oid, 'execute') as for_people
-    from pg_proc as p
-    where p.pronamespace = 'public'::regnamespace and p.prokind in ('f', 'p') and pg_has_role(current_user, p.proowner, 'member')
-      and not exists (select from pg_depend as d where d.objid = p.oid and d.classid = 'pg_proc'::regclass and d.deptype = 'e')
-      and not exists (
-        select from pg_depend as d
-        where d.refobjid = p.oid and d.refclassid = 'pg_proc'::regclass and d.classid = 'pg_policy'::regclass)
-      and (p.proname = any (old_functions)
-        or (p.prosecdef and p.prosrc ~* format('\m(%s)\M', array_to_string(base_tables || beside_tables, '|'))))
-  loop
-    execute format('revoke execute on routine %s from public, anon', item.signature);
-    if item.listed then
-      execute format('revoke execute on routine %s from authenticated', item.signature);
-    elsif item.for_people then
-      execute format('grant execute on routine %s to authenticated', item.signature);
-    end if;
-  end loop;
-
-  -- Views that run as their owner showed every row to everybody; a view on such a view does the same.
-  for item in
-    with recursive reader (oid) as (
-      select c.oid
-      from pg_class as c
-      where c.relnamespace = 'public'::regnamespace and c.relname = any (base_tables || beside_tables)
-      union
-      select r.ev_class
-      from reader
-      join pg_depend as d
-        on d.refobjid = reader.oid and d.classid = 'pg_rewrite'::regclass and d.refclassid = 'pg_class'::regclass
-      join pg_rewrite as r on r.oid = d.objid
-    )
-    select c.oid::regclass as name, c.relkind
-    from reader
-    join pg_class as c on c.oid = reader.oid
-    where c.relnamespace = 'public'::regnamespace and c.relkind in ('v', 'm') and pg_has_role(current_user, c.relowner, 'member')
-  loop
-    if item.relkind = 'v' then
-      execute format('alter view %s set (security_invoker = true)', item.name);
-      execute format('revoke all on %s from public, anon', item.name);
-    else
-      -- A materialized view has no policies at all.
-      execute format('revoke all on %s from public, anon, authenticated', item.name);
-    end if;
-  end loop;
-end;
-$$;
+-- @include old_objects
 
 -- The check compared with the clock at every update: no session older than a day could be changed, nor restored from a dump.
 alter table public.sessions drop constraint if exists sessions_future_or_current;
@@ -255,7 +80,9 @@ $$;
 
 -- @step users_timezone
 -- @step notification_preferences_timezone
-update public.coach_availability set timezone = 'UTC' where not private.is_time_zone(timezone);
+update public.coach_availability as a set timezone = 'UTC'
+where a.timezone in (
+  select known.timezone from (select distinct b.timezone from public.coach_availability as b) as known where not private.is_time_zone(known.timezone));
 
 -- scheduling
 
@@ -416,6 +243,21 @@ alter table public.messages alter column seq set not null;
 -- @step message_reactions_places
 -- @step message_attachments_places
 -- @step message_read_receipts_places
+-- @schemas 50_messaging/00_membership.sql
+-- @schemas 50_messaging/05_pair_key.sql
+-- @schemas 50_messaging/18_conversation_contexts.sql
+-- @step conversation_contexts
+-- @step direct_keys_of_sessions
+-- @step direct_keys_of_pairs
+do $$
+begin
+  if to_regclass('private.adoption_touched') is not null then
+    execute $sql$
+-- @include settle_conversations
+    $sql$;
+  end if;
+end;
+$$;
 alter table public.message_reactions alter column conversation_id set not null, alter column message_seq set not null;
 alter table public.message_attachments alter column conversation_id set not null, alter column message_seq set not null;
 alter table public.message_read_receipts alter column conversation_id set not null, alter column message_seq set not null;
@@ -454,39 +296,6 @@ $$;
 
 -- @step notification_preferences
 
--- messaging
+-- What kept rows in step while an adoption was on its way in small steps ----------------------------------------------------------
 
--- @step conversation_contexts
--- What is about one session is that session's conversation of the two, unless it has another.
-update public.conversations as c
-set direct_key = n.direct_key
-from (
-  select (array_agg(x.conversation_id))[1] as id, private.pair_key(s.coach_id, s.client_id, s.id) as direct_key
-  from public.conversation_contexts as x
-  join public.sessions as s on s.id = x.session_id and s.client_id is not null
-  join public.conversations as o on o.id = x.conversation_id and o.type = 'direct' and o.direct_key is null
-  group by s.id
-  having count(*) = 1
-) as n
-where n.id = c.id and not exists (select from public.conversations as taken where taken.direct_key = n.direct_key);
-
--- One conversation per pair from now on. Where a pair has several, none can be said to be the one: they stay readable as they
--- are, and the next start makes a new one. Deliveries of old messages are not invented.
-update public.conversations as c
-set direct_key = n.direct_key
-from (
-  select o.direct_key, (array_agg(o.id))[1] as id
-  from (
-    select d.id, min(p.user_id::text) || ':' || max(p.user_id::text) as direct_key
-    from public.conversations as d
-    join public.conversation_participants as p on p.conversation_id = d.id
-    where d.type = 'direct'
-    group by d.id
-    having count(*) = 2 and bool_and(p.left_at is null)
-  ) as o
-  group by o.direct_key
-  having count(*) = 1
-) as n
-where n.id = c.id and c.direct_key is null
-  and not exists (select from public.conversations as taken where taken.direct_key = n.direct_key)
-  and not exists (select from public.conversation_contexts as x where x.conversation_id = c.id and x.session_id is not null);
+-- @include drop_leftovers

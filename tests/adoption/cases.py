@@ -29,6 +29,12 @@ def _dirty(conn: Conn) -> None:
     generate(conn, seed=5, sessions=250, payments=300, messages=300)
 
 
+def _talks(conn: Conn) -> None:
+    """Conversations of many pairs, about sessions and not. Messages have a time, so numbers are always the same."""
+    generate(conn, seed=9, sessions=300, messages=2_400, people=80)
+    conn.execute("update public.messages set created_at = '2025-01-01' where created_at is null")
+
+
 def _stopped(conn: Conn) -> None:
     """Also what needs one."""
     generate(conn, seed=6, sessions=150, payments=400, messages=100, stoppers=True)
@@ -43,6 +49,7 @@ KINDS: dict[str, Callable[[Conn], None]] = {
     "empty": _nothing,
     "small": _small,
     "dirty": _dirty,
+    "talks": _talks,
     "stopped": _stopped,
     "by_hand": _by_hand,
 }

@@ -175,6 +175,7 @@ def meaning(url: str) -> dict[str, list[tuple[object, ...]]]:
         "messages": "id, seq, metadata",
         "conversation_participants": "conversation_id, user_id, role, last_read_seq, own_after_read",
         "conversations": "id, last_seq, direct_key",
+        "conversation_contexts": "conversation_id, context_type, session_id, metadata",
         "users": "id, timezone",
     }
     with connect(url) as conn:

@@ -10,6 +10,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from loom.core.errors import ExitCode
+from loom.db.adoption.decisions import Decisions
+from loom.db.adoption.plan import read_plan
 from loom.db.check import check
 from loom.db.migrate import connect
 from tests.adoption.cases import Cases
@@ -79,6 +81,46 @@ def test_a_login_that_may_not(cluster: Cluster, cases: Cases) -> None:
             assert code == ExitCode.NO_RIGHTS, text
         finally:
             conn.execute("drop role visitor")
+
+
+def test_what_somebody_else_owns_is_seen_with_what_to_do_about_it(cluster: Cluster, cases: Cases) -> None:
+    """An adoption by an ordinary owner cannot close what a superuser left open: the plan gives the statements."""
+    with cases.copy("small") as name, psycopg.connect(cluster.url(name, "postgres"), autocommit=True) as other:
+        other.execute(
+            "create view public.all_sessions as select id, title from public.sessions;"
+            "create materialized view public.all_payments as select id, amount_cents from public.payments;"
+            "create function public.all_users() returns setof public.users language sql security definer"
+            " set search_path = '' as 'select * from public.users';"
+            "grant select on public.all_sessions, public.all_payments to anon"
+        )
+        whose = other.info.user
+        with connect(cluster.url(name)) as conn:
+            plan = read_plan(conn, Decisions())
+        assert plan.exit_code is ExitCode.OK
+        kinds = {"all_sessions": "view", "all_payments": "materialized view", "public.all_users()": "function"}
+        mending = {item.name: item for item in plan.seen if item.name in kinds}
+        assert {item.name: item.kind for item in mending.values()} == {
+            known: f"{kind} of {whose}" for known, kind in kinds.items()
+        }
+        assert not {item.name for item in plan.replaced} & set(kinds)
+        assert "all_sessions set (security_invoker = true)" in adopt(cluster.url(name), "--plan")[1]
+        assert adopt(cluster.url(name), "--apply")[0] == ExitCode.OK
+        opened = "select has_table_privilege('anon', 'public.all_sessions', 'select'), has_table_privilege('anon',"
+        opened += " 'public.all_payments', 'select'), has_function_privilege('anon', 'public.all_users()', 'execute')"
+        assert other.execute(sql.SQL(opened)).fetchone() == (True, True, True)  # type: ignore[arg-type]
+        for item in mending.values():
+            other.execute(sql.SQL(item.why.partition(": ")[2]))  # type: ignore[arg-type]
+        assert other.execute(sql.SQL(opened)).fetchone() == (False, False, False)  # type: ignore[arg-type]
+
+
+def test_what_is_mended_is_not_said_to_be_left_alone(small: str) -> None:
+    with connect(small) as conn:
+        plan = read_plan(conn, Decisions())
+    replaced, seen = ({(item.kind, item.name) for item in found} for found in (plan.replaced, plan.seen))
+    assert {("table", "session_ratings"), ("function", "public.custom_access_token_hook(jsonb)")} <= replaced
+    assert any(kind == "policy" and name.endswith(" on notification_delivery_logs") for kind, name in replaced)
+    assert not {name for _kind, name in replaced if _kind != "function"} & {name for _kind, name in seen}
+    assert all(item.why for item in (*plan.replaced, *plan.seen))
 
 
 def test_a_newer_loom_was_here(cluster: Cluster) -> None:

@@ -236,8 +236,16 @@ def test_a_context_follows_only_where_all_that_was_said_names_one_session(story:
     contexts = story.rows(
         "select right(x.conversation_id::text, 1) as talk, x.context_type::text as about, c.direct_key ~ '@' as keyed"
         " from public.conversation_contexts as x join public.conversations as c on c.id = x.conversation_id"
+        " where x.conversation_id::text like '00000000-%'"
     )
     assert contexts == [{"talk": "1", "about": "session", "keyed": True}]
+
+
+def test_giving_conversations_their_key_is_no_change_that_anybody_made(story: Story) -> None:
+    before = {row["id"]: row["updated_at"] for row in story.before["conversations"] if row["updated_at"] is not None}
+    after = {row["id"]: row["updated_at"] for row in story.rows("select id, updated_at from public.conversations")}
+    assert before == {talk: after[talk] for talk in before}
+    assert story.rows("select from public.conversations where direct_key is not null")
 
 
 def test_nobody_is_told_anything(story: Story) -> None:

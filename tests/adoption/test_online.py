@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import LiteralString, cast
+
+import psycopg
 import pytest
 from bench.adoption import Writer, adopt
 
 from loom.db.adoption import online
 from loom.db.adoption.apply import Interrupted, apply_plan
 from loom.db.adoption.decisions import Decisions
+from loom.db.adoption.standby import build_constraints
 from loom.db.check import check
 from loom.db.migrate import connect
+from loom.db.statements import split_statements
 from tests.adoption.cases import Cases
+from tests.adoption.old_database import extend
 from tests.adoption.test_adopt import everything
 from tests.adoption.test_interrupted import meaning
 from tests.support.cluster import Cluster
 
+HERE = Path(__file__).parent
 NONE = Decisions()
 
 
@@ -40,20 +48,71 @@ def test_what_is_written_meanwhile_is_refused_nowhere_and_comes_out_sound(cluste
     assert [error for writer in writers for error in writer.errors] == []
 
 
-def test_small_steps_that_are_given_up_for_the_whole(
-    cluster: Cluster, cases: Cases, monkeypatch: pytest.MonkeyPatch
+def talks_go_on(url: str) -> None:
+    """Whatever can become of a conversation, each in a transaction of its own."""
+    with connect(url) as conn:
+        for statement in split_statements((HERE / "talks_go_on.sql").read_text("utf-8")):
+            done = conn.execute(cast("LiteralString", statement))
+            assert done.rowcount != 0, statement
+
+
+def talk_of(url: str) -> dict[str, list[tuple[object, ...]]]:
+    """What became of everything but relations, which stay once they were seen."""
+    return {table: rows for table, rows in meaning(url).items() if table != "coach_clients"}
+
+
+@pytest.mark.parametrize("at_once", [1, 1000], ids=["before the migration", "by the migration"])
+def test_conversations_that_are_written_to_after_they_were_walked(
+    cluster: Cluster, cases: Cases, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    """Whoever began in small steps may end in one transaction; nothing of the steps is left."""
+    monkeypatch.setattr(online, "_SETTLED_AT_ONCE", at_once)
+    with cases.copy("talks") as whole, cases.copy("talks") as steps:
+
+        def then(conn: online.Conn, report: online.Report) -> None:
+            talks_go_on(cluster.url(steps))
+            build_constraints(conn, report)
+
+        monkeypatch.setattr(online, "build_constraints", then)
+        talks_go_on(cluster.url(whole))
+        apply_plan(cluster.url(whole), NONE)
+        apply_plan(cluster.url(steps), NONE, online=True)
+        assert talk_of(cluster.url(steps)) == talk_of(cluster.url(whole))
+        with connect(cluster.url(steps)) as conn:
+            assert check(conn) == []
+
+
+def give_up_at(cluster: Cluster, name: str, part: str) -> None:
+    """Adopts in small steps until that part, as if cut off there."""
 
     def stop(*_arguments: object) -> None:
         raise Interrupted("given up")
 
-    monkeypatch.setattr(online, "_walk_sessions", stop)
-    with cases.copy("dirty") as whole, cases.copy("dirty") as name:
-        apply_plan(cluster.url(whole), NONE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(online, part, stop)
         with pytest.raises(Interrupted, match="given up"):
             apply_plan(cluster.url(name), NONE, online=True)
+
+
+def test_small_steps_that_are_given_up_for_the_whole(cluster: Cluster, cases: Cases) -> None:
+    """Whoever began in small steps may end in one transaction; nothing of the steps is left."""
+    with cases.copy("dirty") as whole, cases.copy("dirty") as name:
+        apply_plan(cluster.url(whole), NONE)
+        give_up_at(cluster, name, "_walk_sessions")
         apply_plan(cluster.url(name), NONE)
         with connect(cluster.url(name)) as conn:
             assert check(conn) == []
         assert meaning(cluster.url(name)) == meaning(cluster.url(whole))
+
+
+def test_small_steps_that_another_tool_ends(cluster: Cluster, cases: Cases) -> None:
+    """Whoever applies the migration brings in what was written since, and takes away what the steps needed."""
+    with cases.copy("talks") as whole, cases.copy("talks") as name:
+        talks_go_on(cluster.url(whole))
+        apply_plan(cluster.url(whole), NONE)
+        give_up_at(cluster, name, "build_constraints")
+        talks_go_on(cluster.url(name))
+        with psycopg.connect(cluster.url(name), autocommit=True) as conn:
+            extend(conn)
+        with connect(cluster.url(name)) as conn:
+            assert check(conn) == []
+        assert talk_of(cluster.url(name)) == talk_of(cluster.url(whole))

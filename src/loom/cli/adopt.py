@@ -108,7 +108,9 @@ def _show(plan: Plan, *, as_json: bool) -> None:
     ])  # fmt: skip
     _table("Kept as it is", ["what", "why", "rows"], [[item.what, item.after, f"{item.rows:,}"] for item in plan.kept])
     _table("Replaced", ["kind", "name", "why"], [[item.kind, item.name, item.why] for item in plan.replaced])
-    _table("Seen, and left alone", ["kind", "name"], [[item.kind, item.name] for item in plan.seen])
+    _table(
+        "Seen, and left alone", ["kind", "name", "what to do"], [[item.kind, item.name, item.why] for item in plan.seen]
+    )
     _table("Locks, all held to the end", ["table", "lock", "rows", "about"], [
         [item.table, item.lock, f"{item.rows:,}", f"{item.seconds} s"] for item in plan.locks
     ])  # fmt: skip

@@ -13,6 +13,7 @@ from loom.core.errors import OperatorError
 EXTENSION = "20261123090000_extend_sessions_payments_messaging.sql"
 MARKER = "-- @schemas"
 _WITHIN = re.compile(r"/\*within ([a-z_.]+)\*/ true")
+_NARROWED = re.compile(r"^ *-- @step (\w+) (.+)$", re.MULTILINE)
 
 
 def supabase_dir() -> Path:
@@ -81,6 +82,17 @@ def read_step(name: str, root: Path | None = None) -> Step:
     return Step(name, head[1], head[2] is not None, text[head.end() :].strip())
 
 
+def include(name: str, root: Path | None = None) -> str:
+    """A file beside the draft. A line `-- @step NAME CONDITION` in it stands for the step, for some rows."""
+    text = ((root or supabase_dir()) / "drafts" / f"{name}.sql").read_text("utf-8").rstrip()
+    return narrow_steps(text, root)
+
+
+def narrow_steps(text: str, root: Path | None = None) -> str:
+    """The text with each `-- @step NAME CONDITION` replaced by the statement for those rows."""
+    return _NARROWED.sub(lambda found: read_step(found[1], root).within(found[2]).rstrip(";") + ";", text)
+
+
 def column_files(root: Path | None = None) -> list[Path]:
     """What adds columns to the tables that an old application made, one file per area."""
     return sorted(((root or supabase_dir()) / "drafts" / "columns").glob("*.sql"))
@@ -100,8 +112,8 @@ def render_draft(root: Path | None = None) -> str:
 
     `-- @schemas` stands for all schema files and must be there; `-- @schemas 00_foundation` for one folder or file,
     where statements written by hand need it before the rest; `-- @columns` for the new columns of old tables;
-    `-- @step NAME` for a step; `-- @include NAME` for a file beside the draft; `-- @cures` for what puts right an older
-    application's own objects.
+    `-- @step NAME` for a step; `-- @include NAME` for a file beside the draft, which may include others; `-- @cures`
+    for what puts right an older application's own objects.
     """
     root = root or supabase_dir()
     draft = root / "drafts" / EXTENSION
@@ -113,15 +125,18 @@ def render_draft(root: Path | None = None) -> str:
         if found[1] == "step":
             return _render_step(read_step(found[2], root))
         if found[1] == "include":
-            return (root / "drafts" / f"{found[2]}.sql").read_text("utf-8").rstrip()
+            return expand(include(found[2], root))
         if found[1] == "columns":
             return "\n".join(path.read_text("utf-8").strip() for path in column_files(root))
         if found[1] == "cures":
             cures = sorted((draft.parent / "cures").glob("*.sql"))
-            return "\n\n".join(path.read_text("utf-8").strip() for path in cures)
+            return expand("\n\n".join(path.read_text("utf-8").strip() for path in cures))
         return schema_sql(root, found[2] or "").rstrip()
 
-    return re.sub(r"^-- @(schemas|columns|cures|step|include)(?: (\S+))?$", replace, text, flags=re.MULTILINE)
+    def expand(text: str) -> str:
+        return re.sub(r"^-- @(schemas|columns|cures|step|include)(?: (\S+))?$", replace, text, flags=re.MULTILINE)
+
+    return expand(text)
 
 
 def write_draft(root: Path | None = None) -> Path:

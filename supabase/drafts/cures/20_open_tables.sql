@@ -1,10 +1,7 @@
 -- Tables beside the three domains that anybody could write: policies whose condition is simply true, and ratings without any.
 do $$
 declare
-  beside_tables constant text[] := array[
-    'coach_profiles', 'session_requests', 'session_ratings', 'session_feedback', 'session_files', 'file_uploads', 'file_shares',
-    'message_analytics_events', 'message_analytics_daily', 'notification_templates', 'notification_delivery_logs'
-  ];
+-- @include beside_tables
   item record;
 begin
   for item in

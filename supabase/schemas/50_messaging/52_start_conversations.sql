@@ -18,18 +18,6 @@ comment on function private.may_write_to(uuid) is
   'security definer: reads the state of other accounts. Whether the active user may start a conversation with somebody: their clients or coaches; for an admin, anybody.';
 revoke execute on function private.may_write_to(uuid) from public, anon, authenticated, service_role;
 
-create or replace function private.pair_key(p_one uuid, p_other uuid, p_session_id uuid default null)
-returns text
-language sql
-immutable
-security invoker
-set search_path = ''
-as $$
-  select least(p_one, p_other)::text || ':' || greatest(p_one, p_other)::text || coalesce('@' || p_session_id::text, '')
-$$;
-comment on function private.pair_key(uuid, uuid, uuid) is 'The direct_key of two people, whoever starts.';
-revoke execute on function private.pair_key(uuid, uuid, uuid) from public, anon, authenticated, service_role;
-
 create or replace function private.seat_person(p_conversation_id uuid, p_user_id uuid, p_history_from_seq bigint, p_last_seq bigint)
 returns void
 language sql

@@ -58,6 +58,20 @@ from (
   from generate_series(1, pg_temp.size('messages')) as n
 ) as numbered;
 
+-- In some, all that was said names one session of the two; in others of those, one message does not.
+update public.messages as m
+set metadata = jsonb_build_object(case mod(about.n, 3) when 0 then 'session_id' else 'sessionId' end, about.session_id)
+from (
+  select n, pg_temp.uid('conversation', n) as id, (
+    select min(s.id::text) from public.sessions as s
+    where s.coach_id = pg_temp.uid('person', pg_temp.coach_of_conversation(n))
+      and s.client_id = pg_temp.uid('person', pg_temp.client_of_conversation(n))) as session_id
+  from generate_series(4, pg_temp.size('conversations'), 4) as n
+) as about
+where m.conversation_id = about.id and about.session_id is not null
+  and (mod(about.n, 8) = 0 or m.id <> (
+    select (array_agg(f.id order by f.id))[1] from public.messages as f where f.conversation_id = about.id));
+
 insert into public.message_read_receipts (message_id, user_id, read_at)
 select m.id, p.user_id, case pg_temp.roll(n, 160, 10) when 0 then null else pg_temp.today() end
 from generate_series(5, pg_temp.size('messages'), 5) as n

@@ -11,7 +11,7 @@ from psycopg import Connection, sql
 
 from loom.core.errors import ExitCode, OperatorError
 from loom.db.adoption.decisions import Decisions, write_decisions
-from loom.db.adoption.online import drop_leftovers, prepare
+from loom.db.adoption.online import prepare, settle
 from loom.db.adoption.plan import Plan, read_plan
 from loom.db.adoption.proof import Count, count, losses
 from loom.db.adoption.rename import drop_table, rename_table
@@ -81,10 +81,10 @@ def apply_plan(
                 else _whole(conn, plan, decisions, lock_timeout, report)
             )
         except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
-            raise Interrupted(_what_is_left(conninfo, str(exc).strip().splitlines()[0])) from exc
+            raise Interrupted(_what_is_left(conninfo, str(exc).strip().splitlines()[0], online)) from exc
         except SystemExit as exc:  # a signal
             conn.close()
-            raise Interrupted(_what_is_left(conninfo, f"signal {cast('int', exc.code) - 128}")) from exc
+            raise Interrupted(_what_is_left(conninfo, f"signal {cast('int', exc.code) - 128}", online)) from exc
         install_queue(conn)
     return proof
 
@@ -94,10 +94,7 @@ def _whole(
 ) -> Proof:
     report("waiting for the locks")
     with conn.transaction():
-        proof = _adopt(conn, plan, decisions, lock_timeout, report)
-        # Of an adoption in small steps that was cut off and is not gone on with.
-        drop_leftovers(conn)
-    return proof
+        return _adopt(conn, plan, decisions, lock_timeout, report)
 
 
 def _online(conn: Connection[Any], plan: Plan, decisions: Decisions, report: Callable[[str], None]) -> Proof:
@@ -109,8 +106,7 @@ def _online(conn: Connection[Any], plan: Plan, decisions: Decisions, report: Cal
     prepare(conn, decisions, report)
     for migration in status(conn).pending:
         report(f"{migration.version}_{migration.name}")
-        short_migration(conn, migration)
-    drop_leftovers(conn)
+        short_migration(conn, migration, before=lambda: settle(conn))
     return Proof(before, count(conn, {}, {}))
 
 
@@ -149,12 +145,14 @@ def _adopt(
     return Proof(before, after)
 
 
-def _what_is_left(conninfo: str, reason: str) -> str:
+def _what_is_left(conninfo: str, reason: str, online: bool) -> str:
     try:
         with connect(conninfo) as conn:
             done = not status(conn).pending
     except (OperatorError, psycopg.Error):
-        return f"Interrupted ({reason}). The database cannot be asked now; it is adopted whole or not at all."
+        return f"Interrupted ({reason}). The database cannot be asked now: run this again, which says how it stands."
     if done:
         return f"Interrupted ({reason}) after everything was done: the database is adopted."
+    if online:
+        return f"Interrupted ({reason}). The older application goes on as before; run it again to go on from here."
     return f"Interrupted ({reason}). The database is as before; run it again."

@@ -21,14 +21,17 @@ from loom.core.errors import OperatorError
 from loom.db.adoption.decisions import Decisions, write_decisions
 from loom.db.adoption.shape import BASELINE, base_tables, expected_not_null
 from loom.db.adoption.short import run_short
-from loom.db.adoption.standby import build_constraints, build_indexes, set_not_null
-from loom.db.adoption.walk import walk
+from loom.db.adoption.standby import build_constraints, build_indexes, build_key_indexes, set_not_null
+from loom.db.adoption.walk import run_batch, walk
 from loom.db.migrate import apply_migration, migrations, status
-from loom.db.schema_files import Step, column_files, read_step, schema_paths, supabase_dir
+from loom.db.schema_files import Step, column_files, include, narrow_steps, read_step, schema_paths, supabase_dir
 from loom.db.sql import parse_queries
 
 Conn = Connection[Any]
 Report = Callable[[str], None]
+
+# Transactions of others, each of which wrote to a conversation or a few.
+_SETTLED_AT_ONCE = 200
 
 # Schema files that steps need, in their order; the migration repeats them.
 _FIRST = (
@@ -39,21 +42,19 @@ _FIRST = (
     "20_practice/30_coach_clients.sql",
     "30_scheduling/23_coach_blocks.sql",
     "30_scheduling/30_session_attendees.sql",
+    "50_messaging/00_membership.sql",
+    "50_messaging/05_pair_key.sql",
+    "50_messaging/18_conversation_contexts.sql",
     "50_messaging/66_search_words.sql",
 )
 _INDEX = re.compile(r"create (?:unique )?index if not exists \w+\s+on public\.(\w+)[^;]*;")
-_STEP = re.compile(r"^ *-- @step (\w+) (.+)$", re.MULTILINE)
 
 
 @cache
 def _queries() -> dict[str, LiteralString]:
     text = files(__package__ or "loom.db.adoption").joinpath("online.sql").read_text("utf-8")
-    text = _STEP.sub(lambda found: read_step(found[1]).within(found[2]).rstrip(";") + ";", text)
-    one = (supabase_dir() / "drafts" / "payment_statuses.sql").read_text("utf-8")
-    text = text.replace(
-        "-- @statuses", one.replace("from public.payments as p", "from (select p_status as status) as p")
-    )
-    return parse_queries(text, "online.sql")
+    one = include("payment_statuses").replace("from public.payments as p", "from (select p_status as status) as p")
+    return parse_queries(narrow_steps(text).replace("-- @statuses", one), "online.sql")
 
 
 def prepare(conn: Conn, decisions: Decisions, report: Report) -> None:
@@ -73,15 +74,24 @@ def prepare(conn: Conn, decisions: Decisions, report: Report) -> None:
     _walk_messages(conn, report)
     report("indexes and constraints, without blocking")
     build_indexes(conn, report)
+    build_key_indexes(conn, report)
     build_constraints(conn, report)
     set_not_null(conn, report)
     for table in ("sessions", "payments", "messages"):
         conn.execute(sql.SQL("analyze public.{}").format(sql.Identifier(table)))
 
 
-def drop_leftovers(conn: Conn) -> None:
-    """What kept rows in step; its triggers went with the migration."""
-    run_short(conn, _queries()["drop_leftovers"])
+def settle(conn: Conn) -> None:
+    """Looks again at conversations that were written to since, until few are left for the migration."""
+    conn.execute("select set_config('loom.settle_at_once', %s, false)", [str(_SETTLED_AT_ONCE)])
+    while _waiting(conn) >= _SETTLED_AT_ONCE:
+        run_batch(conn, [include("settle_conversations")])
+    conn.execute("select set_config('loom.settle_at_once', '', false)")
+
+
+def _waiting(conn: Conn) -> int:
+    row = conn.execute("select count(distinct written_by) from private.adoption_touched").fetchone()
+    return int(row[0]) if row else 0
 
 
 def _begin(conn: Conn, decisions: Decisions) -> None:
@@ -189,8 +199,7 @@ def _walk_people(conn: Conn, report: Report) -> None:
     _walk_step(conn, "notification_preferences", report)
     with conn.transaction():
         if _there(conn, "public.coach_profiles"):
-            text = (supabase_dir() / "drafts" / "coach_currencies.sql").read_text("utf-8")
-            conn.execute(cast("LiteralString", text))
+            conn.execute(cast("LiteralString", include("coach_currencies")))
     coaches = conn.execute(
         "select u.id from public.users as u where u.role = 'coach'"
         " and not exists (select from public.practice_members as m where m.user_id = u.id)"
@@ -226,6 +235,8 @@ def _walk_sessions(conn: Conn, report: Report) -> None:
     _walk_step(conn, "sessions_times", report)
     _walk_step(conn, "payments_session", report)
     build_indexes(conn, report, only="payments_session_idx")
+    # The column is new: without figures the planner reads all payments for each batch of sessions.
+    conn.execute("analyze public.payments (session_id)")
     for name in (
         "sessions_paid", "payments_unlinked", "sessions_unbilled", "sessions_overlap", "coach_clients", "coach_blocks",
         "session_attendees",
@@ -234,9 +245,11 @@ def _walk_sessions(conn: Conn, report: Report) -> None:
 
 
 def _walk_messages(conn: Conn, report: Report) -> None:
+    run_short(conn, _queries()["touched"])
     for name in (
         "message_numbers", "participant_roles", "message_reactions_places", "message_attachments_places",
-        "message_read_receipts_places", "participant_positions",
+        "message_read_receipts_places", "participant_positions", "conversation_contexts", "direct_keys_of_sessions",
+        "direct_keys_of_pairs",
     ):  # fmt: skip
         _walk_step(conn, name, report)
 

@@ -1,5 +1,5 @@
 -- Keeps rows in step that the older application writes while old ones are walked. All of it is gone with the migration: it drops
--- every trigger of the tables it takes over, and the functions afterwards.
+-- every trigger of the tables it takes over, and the rest afterwards (drafts/drop_leftovers.sql).
 -- A line `-- @step NAME CONDITION` stands for the step, narrowed down to the row at hand.
 
 -- name: keep_object
@@ -168,6 +168,76 @@ begin
 end;
 $$
 
+-- name: touched
+-- What a conversation is about, who has read how far in it, and whether it is the one of its two people depends on many rows at
+-- once, which others may be writing at that moment. So it is only noted that something was written, and by which transaction;
+-- nobody waits for anybody here. Where who takes part changed, the note names the people.
+create table if not exists private.adoption_touched (
+  conversation_id uuid not null,
+  user_id uuid,
+  written_by xid8 not null default pg_current_xact_id()
+);
+create or replace function private.adoption_touch() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if current_setting('loom.adopting', true) = 'on' then
+    return null;
+  end if;
+  case tg_table_name
+    when 'messages' then
+      insert into private.adoption_touched (conversation_id)
+      select distinct m.id from (values (new.conversation_id), (old.conversation_id)) as m (id) where m.id is not null;
+    when 'sessions' then
+      insert into private.adoption_touched (conversation_id)
+      select distinct one.conversation_id
+      from (values (new.coach_id, new.client_id), (old.coach_id, old.client_id)) as s (coach_id, client_id)
+      join public.conversation_participants as one on one.user_id = s.coach_id
+      join public.conversation_participants as other on other.conversation_id = one.conversation_id and other.user_id = s.client_id;
+    when 'conversations' then
+      insert into private.adoption_touched (conversation_id, user_id)
+      select p.conversation_id, p.user_id from public.conversation_participants as p where p.conversation_id = new.id;
+    when 'conversation_participants' then
+      if (old.conversation_id, old.user_id, old.left_at) is not distinct from (new.conversation_id, new.user_id, new.left_at) then
+        insert into private.adoption_touched (conversation_id) values (new.conversation_id);
+      else
+        insert into private.adoption_touched (conversation_id, user_id)
+        select p.id, p.user_id
+        from (values (new.conversation_id, new.user_id), (old.conversation_id, old.user_id)) as p (id, user_id)
+        where p.id is not null
+        union
+        select p.conversation_id, p.user_id
+        from public.conversation_participants as p where p.conversation_id in (new.conversation_id, old.conversation_id);
+      end if;
+    else
+      insert into private.adoption_touched (conversation_id)
+      select distinct f.conversation_id from fresh as f where f.conversation_id is not null;
+  end case;
+  return null;
+end;
+$$;
+do $$
+declare
+  item record;
+begin
+  for item in
+    select * from (values
+      ('messages', 'insert or delete or update of conversation_id, metadata', 'for each row'),
+      ('message_reactions', 'insert', 'referencing new table as fresh for each statement'),
+      ('message_attachments', 'insert', 'referencing new table as fresh for each statement'),
+      ('message_read_receipts', 'insert', 'referencing new table as fresh for each statement'),
+      ('conversation_participants', 'insert or delete or update of conversation_id, user_id, left_at, last_read_at, role', 'for each row'),
+      ('conversations', 'update of type, created_by', 'for each row'),
+      ('sessions', 'insert or delete or update of coach_id, client_id', 'for each row')
+    ) as wanted (tbl, events, level)
+    where not exists (
+      select from pg_trigger as t where t.tgrelid = to_regclass(format('public.%I', wanted.tbl)) and t.tgname = 'adoption_c_touch')
+  loop
+    execute format(
+      'create trigger adoption_c_touch after %s on public.%I %s execute function private.adoption_touch()', item.events, item.tbl, item.level);
+  end loop;
+end;
+$$;
+
 -- name: walk_statuses
 update public.payments as p
 set
@@ -197,21 +267,6 @@ begin
   alter table public.payments rename column loom_status to status;
   alter table public.payments alter column status set default 'pending';
   alter index if exists public.loom_payments_status_idx rename to payments_status_idx;
-end;
-$$
-
--- name: drop_leftovers
-do $$
-declare
-  item record;
-begin
-  for item in
-    select p.oid::regprocedure as signature from pg_proc as p
-    where p.pronamespace = to_regnamespace('private') and starts_with(p.proname, 'adoption_')
-  loop
-    execute format('drop function %s cascade', item.signature);
-  end loop;
-  alter table public.payments drop column if exists loom_status;
 end;
 $$
 

@@ -13,7 +13,14 @@ from loom.core.errors import ExitCode
 from loom.db.adoption.decisions import Decisions
 from loom.db.adoption.locks import Lock, measure_locks
 from loom.db.adoption.reader import SQL, Reader
-from loom.db.adoption.shape import base_tables, currency_codes, replaced_functions, status_query
+from loom.db.adoption.shape import (
+    base_tables,
+    beside_tables,
+    calling_functions,
+    currency_codes,
+    replaced_functions,
+    status_query,
+)
 from loom.db.adoption.stops import Question, questions_of_data, questions_of_shape
 from loom.db.migrate import NewerDatabase, platform_missing, status
 
@@ -52,11 +59,11 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Something of the older application that is replaced, or only seen."""
+    """Something of the older application that is replaced, or only seen; `why`, or what to do about it."""
 
     kind: str
     name: str
-    why: str = ""
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +120,10 @@ def read_plan(conn: Connection[Any], decisions: Decisions) -> Plan:
         ]
         if not pending or server.missing_rights or not any(table.present for table in tables):
             return Plan(server, tables, pending)
+        replaced, seen = _replaced(reader)
         shape = questions_of_shape(reader, decisions)
         if shape or not all(table.present for table in tables):
-            return Plan(server, tables, pending, questions=shape, replaced=_replaced(reader), seen=_seen(reader))
+            return Plan(server, tables, pending, questions=shape, replaced=replaced, seen=seen)
         statuses = _statuses(reader, decisions)
         return Plan(
             server,
@@ -131,8 +139,8 @@ def read_plan(conn: Connection[Any], decisions: Decisions) -> Plan:
             ],
             questions=questions_of_data(reader, statuses, decisions),
             locks=locks,
-            replaced=_replaced(reader),
-            seen=_seen(reader),
+            replaced=replaced,
+            seen=seen,
         )
 
 
@@ -210,11 +218,17 @@ def _null_times(reader: Reader) -> list[Change]:
     return found
 
 
-def _replaced(reader: Reader) -> list[Named]:
-    rows = reader.ask("replaced", tables=base_tables(), old_functions=replaced_functions())
-    rows += reader.ask("views", tables=base_tables())
-    return [Named(**row) for row in rows]
-
-
-def _seen(reader: Reader) -> list[Named]:
-    return [Named(**row) for row in reader.ask("seen", tables=base_tables(), old_functions=replaced_functions())]
+def _replaced(reader: Reader) -> tuple[list[Named], list[Named]]:
+    """What gives way to Loom's own or is mended, and what is only seen, since it lies outside or is somebody else's."""
+    params = {
+        "tables": base_tables(),
+        "beside": beside_tables(),
+        "old_functions": replaced_functions(),
+        "callers": calling_functions(),
+    }
+    replaced = [Named(**row) for row in reader.ask("replaced", **params)]
+    seen: list[Named] = []
+    for query in ("routines", "views", "tables_beside"):
+        for row in reader.ask(query, **params):
+            (replaced if row.pop("replaced") else seen).append(Named(**row))
+    return replaced, seen

@@ -9,7 +9,7 @@ from typing import Any
 from psycopg import Connection
 
 from loom.db.catalogue import expected_facts
-from loom.db.schema_files import EXTENSION, schema_sql, supabase_dir
+from loom.db.schema_files import schema_sql, supabase_dir
 
 BASELINE = "20261101000000_create_base_tables.sql"
 _COLUMN = re.compile(r"\('(\w+)', '(\w+)', '([^']+)'\)")
@@ -45,8 +45,24 @@ def base_enums() -> dict[str, list[str]]:
 
 def replaced_functions() -> list[str]:
     """Functions that API roles may no longer run afterwards."""
-    text = _between(_read("drafts", EXTENSION), "old_functions constant text[] := array[", "]")
+    text = _between(_read("drafts", "old_objects.sql"), "old_functions constant text[] := array[", "]")
     return re.findall(r"'(\w+)'", text)
+
+
+def calling_functions() -> list[str]:
+    """Functions that run as their caller afterwards."""
+    return re.findall(r"'(\w+)'", _between(_read("drafts", "cures/50_callers.sql"), "p.proname in (", ")"))
+
+
+def beside_tables() -> list[str]:
+    """Tables of the older application beside those that Loom takes over, whose faults it cures."""
+    return re.findall(r"'(\w+)'", _read("drafts", "beside_tables.sql"))
+
+
+def missing_key_indexes() -> str:
+    """Foreign keys of those tables that no index serves, asking for the tables as a parameter."""
+    text = _read("drafts", "missing_key_indexes.sql").replace("%", "%%")
+    return text.replace("any (beside_tables)", "any (%(tables)s::text[])")
 
 
 def status_query() -> str:

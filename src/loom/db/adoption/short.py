@@ -28,14 +28,18 @@ def run_short(conn: Connection[Any], statements: str) -> None:
     _try(conn, run)
 
 
-def short_migration(conn: Connection[Any], migration: Migration) -> None:
-    """A migration that finds its work done: it waits for no lock longer than that either."""
-    _try(conn, lambda: apply_migration(conn, migration, lock_timeout=_LOCK_TIMEOUT))
+def short_migration(conn: Connection[Any], migration: Migration, *, before: Callable[[], None]) -> None:
+    """A migration that finds its work done: it waits for no lock longer than that either.
+
+    `before` goes before each try.
+    """
+    _try(conn, lambda: apply_migration(conn, migration, lock_timeout=_LOCK_TIMEOUT), before)
 
 
-def _try(conn: Connection[Any], run: Callable[[], None]) -> None:
+def _try(conn: Connection[Any], run: Callable[[], None], before: Callable[[], None] = lambda: None) -> None:
     for attempt in range(1, _ATTEMPTS + 1):
         try:
+            before()
             with conn.transaction():
                 run()
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):

@@ -8,7 +8,13 @@ from typing import Any, LiteralString, cast
 
 from psycopg import Connection, sql
 
-from loom.db.adoption.shape import added_constraints, base_tables, expected_not_null
+from loom.db.adoption.shape import (
+    added_constraints,
+    base_tables,
+    beside_tables,
+    expected_not_null,
+    missing_key_indexes,
+)
 from loom.db.adoption.short import run_short
 from loom.db.catalogue import expected_facts, read_facts
 
@@ -54,6 +60,21 @@ def _drop_invalid(conn: Connection[Any], index: str) -> None:
     ).fetchone()
     if found:
         conn.execute(sql.SQL("drop index concurrently public.{}").format(sql.Identifier(index)))
+
+
+def build_key_indexes(conn: Connection[Any], report: Report) -> None:
+    """Indexes of foreign keys of the tables beside, which the migration would build while everybody waits."""
+    for _table, table, column in conn.execute(
+        cast("LiteralString", missing_key_indexes()), {"tables": beside_tables()}
+    ).fetchall():
+        name = f"{table}_{column}_fk"
+        _drop_invalid(conn, name)
+        conn.execute(
+            sql.SQL("create index concurrently if not exists {} on public.{} ({})").format(
+                sql.Identifier(name), sql.Identifier(table), sql.Identifier(column)
+            )
+        )
+        report(f"  index {name}")
 
 
 def build_constraints(conn: Connection[Any], report: Report) -> None:

@@ -12,6 +12,8 @@ from psycopg import Connection, sql
 # A batch holds the rows that it changes until it commits: that is how long somebody may wait for one.
 _SECONDS = 0.2
 _ATTEMPTS = 50
+# Shorter than PostgreSQL's own look for deadlocks (a second): of two that wait for each other, this one gives way.
+_LOCK_TIMEOUT = "700ms"
 
 
 def walk(conn: Connection[Any], table: str, statement: Callable[[str], str], *, lock_first: str | None = None) -> int:
@@ -36,19 +38,21 @@ def walk(conn: Connection[Any], table: str, statement: Callable[[str], str], *, 
         texts = [statement(condition)]
         if lock_first is not None:
             texts.insert(0, lock_first.replace("{within}", condition.format("c.id")))
-        _run(conn, texts)
+        run_batch(conn, texts)
         total += row[1]
         last = str(row[0])
         spent = time.perf_counter() - began
         size = max(50, min(20_000, int(size * min(2.0, _SECONDS / max(spent, 0.001)))))
 
 
-def _run(conn: Connection[Any], texts: list[str]) -> None:
-    """One batch. It gives way when it meets somebody else's locks the other way round."""
+def run_batch(conn: Connection[Any], texts: list[str]) -> None:
+    """One short transaction. It gives way when it meets somebody else's locks the other way round."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             with conn.transaction():
-                conn.execute("select set_config('lock_timeout', '2s', true), set_config('search_path', '', true)")
+                conn.execute(
+                    "select set_config('lock_timeout', %s, true), set_config('search_path', '', true)", [_LOCK_TIMEOUT]
+                )
                 for text in texts:
                     conn.execute(cast("LiteralString", text))
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
