@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
 from pathlib import Path
+from typing import Any, cast
 
 import psycopg
 
+from loom.cli.listener import bind
+from loom.cli.process import Running, asgi
 from loom.core.errors import ExitCode
+from loom.core.settings import Settings
+from loom.db.database import Database
 from loom.db.embedded import EmbeddedServer
 from tests.cli.running import loom, running
 from tests.db.test_migrate import set_version
@@ -128,3 +134,20 @@ async def test_a_database_that_goes_away_is_503_and_comes_back_without_a_restart
                 await way.shut()
         finally:
             await asyncio.to_thread(start.__exit__, None, None, None)
+
+
+async def test_what_is_there_at_the_start_is_not_looked_through_for_garbage(settings: Settings) -> None:
+    # A full collection of the application's objects stops every request for a fifth of a second.
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
+        while True:
+            await send({"type": (await receive())["type"] + ".complete"})
+
+    stop = asyncio.Event()
+    stop.set()
+    before = gc.get_freeze_count()
+    try:
+        with bind("127.0.0.1", 0) as listener:
+            await asgi(listener, lambda _running: app)(Running(settings, cast("Database", None), stop))
+        assert gc.get_freeze_count() > before + 10_000
+    finally:
+        gc.unfreeze()
