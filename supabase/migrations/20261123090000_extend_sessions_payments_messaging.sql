@@ -618,7 +618,9 @@ begin
   end if;
 end;
 $$;
-update public.coach_availability set timezone = 'UTC' where not private.is_time_zone(timezone);
+update public.coach_availability as a set timezone = 'UTC'
+where a.timezone in (
+  select known.timezone from (select distinct b.timezone from public.coach_availability as b) as known where not private.is_time_zone(known.timezone));
 
 -- scheduling
 
@@ -1637,7 +1639,7 @@ begin
     update public.message_reactions as r
     set conversation_id = m.conversation_id, message_seq = m.seq
     from public.messages as m
-    where m.id = r.message_id and r.message_seq is null and /*within r.id*/ true;
+    where m.id = r.message_id and r.message_seq is distinct from m.seq and /*within r.id*/ true;
   end if;
 end;
 $$;
@@ -1647,7 +1649,7 @@ begin
     update public.message_attachments as r
     set conversation_id = m.conversation_id, message_seq = m.seq
     from public.messages as m
-    where m.id = r.message_id and r.message_seq is null and /*within r.id*/ true;
+    where m.id = r.message_id and r.message_seq is distinct from m.seq and /*within r.id*/ true;
   end if;
 end;
 $$;
@@ -1657,7 +1659,413 @@ begin
     update public.message_read_receipts as r
     set conversation_id = m.conversation_id, message_seq = m.seq
     from public.messages as m
-    where m.id = r.message_id and r.message_seq is null and /*within r.id*/ true;
+    where m.id = r.message_id and r.message_seq is distinct from m.seq and /*within r.id*/ true;
+  end if;
+end;
+$$;
+-- schemas/50_messaging/00_membership.sql
+-- Who may read and write which conversation, as arrays that a statement computes once. In plpgsql, since its plans stay
+-- with the connection and since the tables come after it.
+
+create or replace function private.my_conversation_ids()
+returns uuid[]
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return coalesce(
+    (
+      select array_agg(p.conversation_id)
+      from public.conversation_participants as p
+      where p.user_id = (select private.me()) and p.left_at is null
+    ),
+    '{}');
+end;
+$$;
+comment on function private.my_conversation_ids() is
+  'security definer: the policy of participants itself depends on it. The conversations in which the active user takes part now.';
+revoke execute on function private.my_conversation_ids() from public, anon, authenticated, service_role;
+grant execute on function private.my_conversation_ids() to authenticated, service_role;
+
+create or replace function private.my_readable_conversation_ids()
+returns uuid[]
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_me uuid := private.token_subject();
+begin
+  -- An array for admins too: "or i_am_admin()" in a policy would cost everybody else the index.
+  return coalesce(
+    (select array_agg(r.conversation_id) from private.conversation_readers as r where r.user_id = v_me), '{}');
+end;
+$$;
+comment on function private.my_readable_conversation_ids() is
+  'security definer: the policies of conversations depend on it. The conversations the active user may read: their own; for an admin, all.';
+revoke execute on function private.my_readable_conversation_ids() from public, anon, authenticated, service_role;
+grant execute on function private.my_readable_conversation_ids() to authenticated, service_role;
+
+create or replace function private.my_led_conversation_ids()
+returns uuid[]
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return coalesce(
+    (
+      select array_agg(p.conversation_id)
+      from public.conversation_participants as p
+      where p.user_id = (select private.me()) and p.left_at is null and p.role in ('coach', 'admin')
+    ),
+    '{}');
+end;
+$$;
+comment on function private.my_led_conversation_ids() is
+  'security definer: the policies of conversations depend on it. The conversations in which the active user takes part as coach or admin.';
+revoke execute on function private.my_led_conversation_ids() from public, anon, authenticated, service_role;
+grant execute on function private.my_led_conversation_ids() to authenticated, service_role;
+
+create or replace function private.my_history_limits()
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_me uuid := private.token_subject();
+begin
+  -- The rule of private.conversation_readers without its look at the person: who is not active reads no conversation, whatever
+  -- its limit. Nearly nobody has any, so an index of those few rows answers at once.
+  return coalesce(
+    (
+      select jsonb_object_agg(p.conversation_id, p.history_from_seq)
+      from public.conversation_participants as p
+      where p.user_id = v_me and p.left_at is null and p.history_from_seq > 1
+    ),
+    '{}');
+end;
+$$;
+comment on function private.my_history_limits() is
+  'security definer: the policies of messages depend on it. For conversations joined later, the first seq that the active user may read.';
+revoke execute on function private.my_history_limits() from public, anon, authenticated, service_role;
+grant execute on function private.my_history_limits() to authenticated, service_role;
+-- schemas/50_messaging/05_pair_key.sql
+create or replace function private.pair_key(p_one uuid, p_other uuid, p_session_id uuid default null)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select least(p_one, p_other)::text || ':' || greatest(p_one, p_other)::text || coalesce('@' || p_session_id::text, '')
+$$;
+comment on function private.pair_key(uuid, uuid, uuid) is 'The direct_key of two people, whoever starts.';
+revoke execute on function private.pair_key(uuid, uuid, uuid) from public, anon, authenticated, service_role;
+-- schemas/50_messaging/18_conversation_contexts.sql
+create table if not exists public.conversation_contexts (
+  id uuid primary key default gen_random_uuid(),
+  conversation_id uuid unique references public.conversations (id) on delete cascade,
+  context_type public.conversation_context_type not null default 'general',
+  session_id uuid references public.sessions (id) on delete set null,
+  metadata jsonb not null default '{}'::jsonb,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint conversation_contexts_has_conversation check (conversation_id is not null),
+  constraint conversation_contexts_session_by_type check ((context_type = 'session') = (session_id is not null)),
+  constraint conversation_contexts_metadata_check check (jsonb_typeof(metadata) = 'object')
+);
+comment on table public.conversation_contexts is 'What a conversation is about. None, or general: nothing in particular.';
+comment on column public.conversation_contexts.session_id is
+  'Set exactly for context session. When the session goes, the context becomes general and metadata keeps its id.';
+
+create index if not exists conversation_contexts_session_idx on public.conversation_contexts (session_id);
+
+revoke all on public.conversation_contexts from public, anon, authenticated, service_role;
+grant select on public.conversation_contexts to authenticated;
+grant select, insert, update, delete on public.conversation_contexts to service_role;
+alter table public.conversation_contexts enable row level security;
+
+-- The review's placeholder would do no harm beside real policies, but says something that is no longer true.
+drop policy if exists conversation_contexts_service_only on public.conversation_contexts;
+
+drop policy if exists conversation_contexts_select_people on public.conversation_contexts;
+create policy conversation_contexts_select_people on public.conversation_contexts for select to authenticated
+using (conversation_id = any ((select private.my_readable_conversation_ids())::uuid[]));
+comment on policy conversation_contexts_select_people on public.conversation_contexts is
+  'Who reads the conversation reads what it is about. Functions write it.';
+
+create or replace function private.keep_context_consistent()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  -- ON DELETE SET NULL of the session is an update of this row.
+  if new.context_type = 'session' and new.session_id is null and old.session_id is not null then
+    new.context_type := 'general';
+    new.metadata := new.metadata || jsonb_build_object('former_session_id', old.session_id);
+  end if;
+  return new;
+end;
+$$;
+comment on function private.keep_context_consistent() is 'Trigger: a context whose session was deleted becomes a general one.';
+revoke execute on function private.keep_context_consistent() from public, anon, authenticated, service_role;
+
+drop trigger if exists conversation_contexts_consistent on public.conversation_contexts;
+create trigger conversation_contexts_consistent before update on public.conversation_contexts
+for each row execute function private.keep_context_consistent();
+drop trigger if exists conversation_contexts_touch on public.conversation_contexts;
+create trigger conversation_contexts_touch before update on public.conversation_contexts
+for each row execute function private.touch_updated_at();
+do $$
+begin
+  if not exists (select from private.adoption_decisions where kind = 'step' and key = 'conversation_contexts') and current_setting('loom.first_time')::boolean then
+    -- A conversation is about a session when every message in it names that one, and it is the talk of its coach and client. Having no
+    -- context says the same as a general one, so the others get none.
+    insert into public.conversation_contexts (conversation_id, context_type, session_id)
+    select named.conversation_id, 'session', s.id
+    from (
+      select m.conversation_id, min(lower(coalesce(m.metadata ->> 'session_id', m.metadata ->> 'sessionId'))) as link
+      from public.messages as m
+      where /*within m.conversation_id*/ true
+      group by m.conversation_id
+      having count(*) = count(coalesce(m.metadata ->> 'session_id', m.metadata ->> 'sessionId'))
+        and count(distinct lower(coalesce(m.metadata ->> 'session_id', m.metadata ->> 'sessionId'))) = 1
+    ) as named
+    join public.sessions as s
+      on s.id = case when named.link ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then named.link::uuid end
+    join public.conversations as c on c.id = named.conversation_id and c.type = 'direct'
+    where s.client_id is not null
+      and (
+        select array_agg(p.user_id order by p.user_id) from public.conversation_participants as p where p.conversation_id = c.id
+      ) = array[least(s.coach_id, s.client_id), greatest(s.coach_id, s.client_id)]
+    on conflict (conversation_id) do nothing;
+  end if;
+end;
+$$;
+do $$
+begin
+  if not exists (select from private.adoption_decisions where kind = 'step' and key = 'direct_keys_of_sessions') and current_setting('loom.first_time')::boolean then
+    -- What is about one session is that session's conversation of the two, unless it has another.
+    update public.conversations as c
+    set direct_key = private.pair_key(s.coach_id, s.client_id, s.id)
+    from public.conversation_contexts as x
+    join public.sessions as s on s.id = x.session_id and s.client_id is not null
+    where x.conversation_id = c.id and c.type = 'direct' and c.direct_key is null and /*within x.conversation_id*/ true
+      and not exists (
+        select from public.conversation_contexts as other where other.session_id = x.session_id and other.conversation_id <> x.conversation_id)
+      and not exists (
+        select from public.conversations as taken where taken.direct_key = private.pair_key(s.coach_id, s.client_id, s.id));
+  end if;
+end;
+$$;
+do $$
+begin
+  if not exists (select from private.adoption_decisions where kind = 'step' and key = 'direct_keys_of_pairs') and current_setting('loom.first_time')::boolean then
+    -- One conversation per pair from now on. Where a pair has several, none can be said to be the one: they stay readable as they
+    -- are, and the next start makes a new one. Deliveries of old messages are not invented.
+    update public.conversations as c
+    set direct_key = n.direct_key
+    from (
+      select private.pair_key(low.user_id, high.user_id) as direct_key, (array_agg(low.conversation_id))[1] as id
+      from public.conversation_participants as low
+      join public.conversation_participants as high
+        on high.conversation_id = low.conversation_id and high.user_id > low.user_id and high.left_at is null
+      join public.conversations as d on d.id = low.conversation_id and d.type = 'direct'
+      where low.left_at is null and /*within low.user_id*/ true
+        and not exists (
+          select from public.conversation_participants as third
+          where third.conversation_id = low.conversation_id and third.user_id not in (low.user_id, high.user_id))
+      group by low.user_id, high.user_id
+      having count(*) = 1
+    ) as n
+    where n.id = c.id and c.direct_key is null
+      and not exists (select from public.conversation_contexts as x where x.conversation_id = c.id and x.session_id is not null)
+      and not exists (select from public.conversations as taken where taken.direct_key = n.direct_key);
+  end if;
+end;
+$$;
+do $$
+begin
+  if to_regclass('private.adoption_touched') is not null then
+    execute $sql$
+-- What was written since conversations were walked: those are looked at again. A transaction's lines are taken together, since a
+-- pair is known from both of its people. loom.settle_at_once limits how many transactions; the migration takes all.
+do $settle$
+declare
+  touched uuid[];
+  gaps uuid[];
+  changed uuid[];
+  people uuid[];
+begin
+  create temporary table loom_settled on commit drop as
+  with taken as (
+    delete from private.adoption_touched as t
+    where t.written_by in (
+      select distinct o.written_by from private.adoption_touched as o
+      order by o.written_by
+      limit nullif(current_setting('loom.settle_at_once', true), '')::integer)
+    returning t.conversation_id, t.user_id
+  )
+  select t.conversation_id, x.session_id, array_agg(t.user_id) filter (where t.user_id is not null) as people
+  from taken as t
+  left join public.conversation_contexts as x on x.conversation_id = t.conversation_id
+  group by t.conversation_id, x.session_id;
+  touched := array(select l.conversation_id from loom_settled as l);
+  -- In the order of whoever writes a message: the conversation first.
+  perform from public.conversations as c where c.id = any (touched) order by c.id for no key update;
+
+  -- A message that was deleted leaves a gap in the numbers. Two phases, since no number may be there twice at any moment.
+  gaps := array(
+    select c.id from public.conversations as c
+    where c.id = any (touched)
+      and c.last_seq <> (select count(*) from public.messages as m where m.conversation_id = c.id));
+  update public.messages as m set seq = -m.seq where m.conversation_id = any (gaps);
+  update public.messages as m set seq = n.seq
+  from (
+    select o.id, row_number() over (partition by o.conversation_id order by -o.seq) as seq
+    from public.messages as o where o.conversation_id = any (gaps)
+  ) as n
+  where n.id = m.id;
+  update public.conversations as c
+  set last_seq = (select count(*) from public.messages as m where m.conversation_id = c.id) where c.id = any (gaps);
+update public.message_reactions as r
+set conversation_id = m.conversation_id, message_seq = m.seq
+from public.messages as m
+where m.id = r.message_id and r.message_seq is distinct from m.seq and r.conversation_id = any (touched);
+update public.message_attachments as r
+set conversation_id = m.conversation_id, message_seq = m.seq
+from public.messages as m
+where m.id = r.message_id and r.message_seq is distinct from m.seq and r.conversation_id = any (touched);
+update public.message_read_receipts as r
+set conversation_id = m.conversation_id, message_seq = m.seq
+from public.messages as m
+where m.id = r.message_id and r.message_seq is distinct from m.seq and r.conversation_id = any (touched);
+-- A coach leads the groups they made and what they have with clients. Anybody could write this column, so what it says
+-- of leading is not believed.
+update public.conversation_participants as p
+set role = case
+  when u.role = 'admin' then 'admin'
+  when u.role = 'coach' and (
+    (c.type = 'group' and c.created_by = u.id)
+    or (c.type = 'direct' and not exists (
+      select
+      from public.conversation_participants as q
+      join public.users as o on o.id = q.user_id
+      where q.conversation_id = c.id and o.id <> u.id and o.role <> 'client'))
+  ) then 'coach'
+  else 'member'
+end
+from public.users as u, public.conversations as c
+where u.id = p.user_id and c.id = p.conversation_id and p.conversation_id = any (touched)
+  and (u.role <> 'client' or p.role in ('coach', 'admin'))
+  and coalesce(p.role, 'member') in ('member', 'coach', 'admin');
+-- The old position was a time. What one wrote behind it is one's own, not unread.
+update public.conversation_participants as p
+set
+  last_read_seq = n.last_read_seq,
+  own_after_read = (
+    select count(*) from public.messages as m
+    where m.conversation_id = p.conversation_id and m.sender_id = p.user_id and m.seq > n.last_read_seq)
+from (
+  select q.id, coalesce(max(m.seq), 0) as last_read_seq
+  from public.conversation_participants as q
+  left join public.messages as m on m.conversation_id = q.conversation_id and m.created_at <= q.last_read_at
+  where q.conversation_id = any (touched)
+  group by q.id
+) as n
+where n.id = p.id;
+
+  -- Only what this adoption made.
+  delete from public.conversation_contexts as x
+  where x.conversation_id = any (touched)
+    and x.created_at >= (select d.created_at from private.adoption_decisions as d where d.kind = 'online' and d.key = 'started');
+-- A conversation is about a session when every message in it names that one, and it is the talk of its coach and client. Having no
+-- context says the same as a general one, so the others get none.
+insert into public.conversation_contexts (conversation_id, context_type, session_id)
+select named.conversation_id, 'session', s.id
+from (
+  select m.conversation_id, min(lower(coalesce(m.metadata ->> 'session_id', m.metadata ->> 'sessionId'))) as link
+  from public.messages as m
+  where m.conversation_id = any (touched)
+  group by m.conversation_id
+  having count(*) = count(coalesce(m.metadata ->> 'session_id', m.metadata ->> 'sessionId'))
+    and count(distinct lower(coalesce(m.metadata ->> 'session_id', m.metadata ->> 'sessionId'))) = 1
+) as named
+join public.sessions as s
+  on s.id = case when named.link ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then named.link::uuid end
+join public.conversations as c on c.id = named.conversation_id and c.type = 'direct'
+where s.client_id is not null
+  and (
+    select array_agg(p.user_id order by p.user_id) from public.conversation_participants as p where p.conversation_id = c.id
+  ) = array[least(s.coach_id, s.client_id), greatest(s.coach_id, s.client_id)]
+on conflict (conversation_id) do nothing;
+
+  -- Where a conversation is about another session now, or other people take part, its key is worked out again, and so are those of
+  -- the others that are about the same session or of the same two.
+  changed := array(
+    select l.conversation_id
+    from loom_settled as l
+    left join public.conversation_contexts as x on x.conversation_id = l.conversation_id
+    where l.people is not null or x.session_id is distinct from l.session_id);
+  changed := changed || array(
+    select x.conversation_id
+    from public.conversation_contexts as x
+    join loom_settled as l on l.conversation_id = any (changed)
+    left join public.conversation_contexts as y on y.conversation_id = l.conversation_id
+    where x.session_id in (l.session_id, y.session_id));
+  people := array(
+    select p.user_id from public.conversation_participants as p where p.conversation_id = any (changed)
+    union
+    select unnest(l.people) from loom_settled as l);
+  changed := changed || array(
+    select low.conversation_id
+    from public.conversation_participants as low
+    join public.conversation_participants as high on high.conversation_id = low.conversation_id and high.user_id > low.user_id
+    where low.user_id = any (people) and high.user_id = any (people));
+  update public.conversations as c set direct_key = null where c.id = any (changed) and c.direct_key is not null;
+-- What is about one session is that session's conversation of the two, unless it has another.
+update public.conversations as c
+set direct_key = private.pair_key(s.coach_id, s.client_id, s.id)
+from public.conversation_contexts as x
+join public.sessions as s on s.id = x.session_id and s.client_id is not null
+where x.conversation_id = c.id and c.type = 'direct' and c.direct_key is null and x.conversation_id = any (changed)
+  and not exists (
+    select from public.conversation_contexts as other where other.session_id = x.session_id and other.conversation_id <> x.conversation_id)
+  and not exists (
+    select from public.conversations as taken where taken.direct_key = private.pair_key(s.coach_id, s.client_id, s.id));
+-- One conversation per pair from now on. Where a pair has several, none can be said to be the one: they stay readable as they
+-- are, and the next start makes a new one. Deliveries of old messages are not invented.
+update public.conversations as c
+set direct_key = n.direct_key
+from (
+  select private.pair_key(low.user_id, high.user_id) as direct_key, (array_agg(low.conversation_id))[1] as id
+  from public.conversation_participants as low
+  join public.conversation_participants as high
+    on high.conversation_id = low.conversation_id and high.user_id > low.user_id and high.left_at is null
+  join public.conversations as d on d.id = low.conversation_id and d.type = 'direct'
+  where low.left_at is null and low.user_id = any (people) and high.user_id = any (people)
+    and not exists (
+      select from public.conversation_participants as third
+      where third.conversation_id = low.conversation_id and third.user_id not in (low.user_id, high.user_id))
+  group by low.user_id, high.user_id
+  having count(*) = 1
+) as n
+where n.id = c.id and c.direct_key is null
+  and not exists (select from public.conversation_contexts as x where x.conversation_id = c.id and x.session_id is not null)
+  and not exists (select from public.conversations as taken where taken.direct_key = n.direct_key);
+  drop table loom_settled;
+end;
+$settle$;
+    $sql$;
   end if;
 end;
 $$;
@@ -13992,6 +14400,19 @@ comment on function private.my_history_limits() is
 revoke execute on function private.my_history_limits() from public, anon, authenticated, service_role;
 grant execute on function private.my_history_limits() to authenticated, service_role;
 
+-- schemas/50_messaging/05_pair_key.sql
+create or replace function private.pair_key(p_one uuid, p_other uuid, p_session_id uuid default null)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select least(p_one, p_other)::text || ':' || greatest(p_one, p_other)::text || coalesce('@' || p_session_id::text, '')
+$$;
+comment on function private.pair_key(uuid, uuid, uuid) is 'The direct_key of two people, whoever starts.';
+revoke execute on function private.pair_key(uuid, uuid, uuid) from public, anon, authenticated, service_role;
+
 -- schemas/50_messaging/10_conversations.sql
 create table if not exists public.conversations (
   id uuid not null default gen_random_uuid() primary key,
@@ -15850,18 +16271,6 @@ $$;
 comment on function private.may_write_to(uuid) is
   'security definer: reads the state of other accounts. Whether the active user may start a conversation with somebody: their clients or coaches; for an admin, anybody.';
 revoke execute on function private.may_write_to(uuid) from public, anon, authenticated, service_role;
-
-create or replace function private.pair_key(p_one uuid, p_other uuid, p_session_id uuid default null)
-returns text
-language sql
-immutable
-security invoker
-set search_path = ''
-as $$
-  select least(p_one, p_other)::text || ':' || greatest(p_one, p_other)::text || coalesce('@' || p_session_id::text, '')
-$$;
-comment on function private.pair_key(uuid, uuid, uuid) is 'The direct_key of two people, whoever starts.';
-revoke execute on function private.pair_key(uuid, uuid, uuid) from public, anon, authenticated, service_role;
 
 create or replace function private.seat_person(p_conversation_id uuid, p_user_id uuid, p_history_from_seq bigint, p_last_seq bigint)
 returns void
@@ -19764,64 +20173,19 @@ begin
 end;
 $$;
 
--- messaging
+-- What kept rows in step while an adoption was on its way in small steps ----------------------------------------------------------
 
 do $$
+declare
+  item record;
 begin
-  if not exists (select from private.adoption_decisions where kind = 'step' and key = 'conversation_contexts') and current_setting('loom.first_time')::boolean then
-    -- A conversation is about a session when every message in it names that one, and it is the talk of its coach and client. Having no
-    -- context says the same as a general one, so the others get none.
-    insert into public.conversation_contexts (conversation_id, context_type, session_id)
-    select named.conversation_id, 'session', s.id
-    from (
-      select m.conversation_id, min(lower(coalesce(m.metadata ->> 'session_id', m.metadata ->> 'sessionId'))) as link
-      from public.messages as m
-      where /*within m.conversation_id*/ true
-      group by m.conversation_id
-      having count(*) = count(coalesce(m.metadata ->> 'session_id', m.metadata ->> 'sessionId'))
-        and count(distinct lower(coalesce(m.metadata ->> 'session_id', m.metadata ->> 'sessionId'))) = 1
-    ) as named
-    join public.sessions as s
-      on s.id = case when named.link ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then named.link::uuid end
-    join public.conversations as c on c.id = named.conversation_id and c.type = 'direct'
-    where s.client_id is not null
-      and (
-        select array_agg(p.user_id order by p.user_id) from public.conversation_participants as p where p.conversation_id = c.id
-      ) = array[least(s.coach_id, s.client_id), greatest(s.coach_id, s.client_id)]
-    on conflict (conversation_id) do nothing;
-  end if;
+  for item in
+    select p.oid::regprocedure as signature from pg_proc as p
+    where p.pronamespace = 'private'::regnamespace and starts_with(p.proname, 'adoption_')
+  loop
+    execute format('drop function %s', item.signature);
+  end loop;
+  drop table if exists private.adoption_touched;
+  alter table public.payments drop column if exists loom_status;
 end;
 $$;
--- What is about one session is that session's conversation of the two, unless it has another.
-update public.conversations as c
-set direct_key = n.direct_key
-from (
-  select (array_agg(x.conversation_id))[1] as id, private.pair_key(s.coach_id, s.client_id, s.id) as direct_key
-  from public.conversation_contexts as x
-  join public.sessions as s on s.id = x.session_id and s.client_id is not null
-  join public.conversations as o on o.id = x.conversation_id and o.type = 'direct' and o.direct_key is null
-  group by s.id
-  having count(*) = 1
-) as n
-where n.id = c.id and not exists (select from public.conversations as taken where taken.direct_key = n.direct_key);
-
--- One conversation per pair from now on. Where a pair has several, none can be said to be the one: they stay readable as they
--- are, and the next start makes a new one. Deliveries of old messages are not invented.
-update public.conversations as c
-set direct_key = n.direct_key
-from (
-  select o.direct_key, (array_agg(o.id))[1] as id
-  from (
-    select d.id, min(p.user_id::text) || ':' || max(p.user_id::text) as direct_key
-    from public.conversations as d
-    join public.conversation_participants as p on p.conversation_id = d.id
-    where d.type = 'direct'
-    group by d.id
-    having count(*) = 2 and bool_and(p.left_at is null)
-  ) as o
-  group by o.direct_key
-  having count(*) = 1
-) as n
-where n.id = c.id and c.direct_key is null
-  and not exists (select from public.conversations as taken where taken.direct_key = n.direct_key)
-  and not exists (select from public.conversation_contexts as x where x.conversation_id = c.id and x.session_id is not null);
