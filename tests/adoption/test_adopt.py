@@ -118,6 +118,19 @@ def test_the_apply_does_what_the_plan_says(dirty: str) -> None:
         assert number("select count(*) from public.sessions where billing_status = 'paid'") == paid > 0
         zones = sum(rows for (what, _b, _a), rows in said.items() if what == "users.timezone")
         assert number("select count(*) from private.adoption_decisions where kind = 'users.timezone'") == zones > 0
+        profiles = sum(rows for (w, _b, a), rows in said.items() if w == "sessions.currency" and "profile" in a)
+        assert (
+            number(
+                "select count(*) from public.sessions as s join private.adoption_decisions as d"
+                " on d.kind = 'coach.currency' and d.key = s.coach_id::text"
+            )
+            == profiles
+            > 0
+        )
+        assert sum(rows for (w, _b, _a), rows in said.items() if w == "sessions.currency") == number(
+            "select count(*) from public.sessions"
+        )
+        assert any(item.what == "payments" and "profile" in item.after for item in plan.kept)
         for what in ("session_attendees", "coach_clients", "practices"):
             expected = sum(rows for (w, _b, _a), rows in said.items() if w == what)
             assert number(cast("LiteralString", f"select count(*) from public.{what}")) == expected > 0

@@ -131,12 +131,7 @@ def read_plan(conn: Connection[Any], decisions: Decisions) -> Plan:
             pending,
             statuses={row["original"]: row["status"] for row in statuses},
             changes=_changes(reader, statuses, decisions),
-            kept=[
-                Change(row["what"], "", row["why"], row["rows"])
-                for name in SQL
-                if name.startswith("kept_")
-                for row in reader.ask(name)
-            ],
+            kept=_kept(reader, decisions),
             questions=questions_of_data(reader, statuses, decisions),
             locks=locks,
             replaced=replaced,
@@ -199,10 +194,20 @@ def _changes(reader: Reader, statuses: list[DictRow], decisions: Decisions) -> l
         "decided_currencies": Jsonb(decisions.currencies),
     }
     for name in SQL:
-        if name.startswith("change_"):
+        if name.startswith("change_") or (name == "profile_currencies" and reader.has("coach_profiles")):
             found += [Change(**row) for row in reader.ask(name, **params)]
     found += _null_times(reader)
     return sorted(found, key=lambda change: (change.what, -change.rows, change.before))
+
+
+def _kept(reader: Reader, decisions: Decisions) -> list[Change]:
+    params = {"currencies": currency_codes(), "decided_currencies": Jsonb(decisions.currencies)}
+    return [
+        Change(row["what"], "", row["why"], row["rows"])
+        for name in SQL
+        if name.startswith("kept_") or (name == "profile_mismatches" and reader.has("coach_profiles"))
+        for row in reader.ask(name, **params)
+    ]
 
 
 def _null_times(reader: Reader) -> list[Change]:

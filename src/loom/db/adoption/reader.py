@@ -1,4 +1,4 @@
-"""Runs the queries of `plan.sql`."""
+"""Runs the queries of `plan.sql` and `objects.sql`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from psycopg.rows import DictRow, dict_row
 
 from loom.db.sql import parse_queries
 
-SQL = parse_queries(files(__package__ or "loom.db.adoption").joinpath("plan.sql").read_text("utf-8"), "plan.sql")
+_HERE = files(__package__ or "loom.db.adoption")
+SQL: dict[str, LiteralString] = {
+    name: query
+    for file in ("plan.sql", "objects.sql")
+    for name, query in parse_queries(_HERE.joinpath(file).read_text("utf-8"), file).items()
+}
 
 
 class Reader:
@@ -27,6 +32,10 @@ class Reader:
         """A query written elsewhere."""
         with self._conn.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(query, params).fetchall()
+
+    def has(self, table: str) -> bool:
+        """Whether there is a table of that name in schema public."""
+        return bool(self.run("select where to_regclass(format('public.%%I', %(name)s::text)) is not null", name=table))
 
     def is_empty(self, table: str) -> bool:
         """Whether a table of schema public has no row."""
