@@ -59,6 +59,16 @@ def of_payment(first: str, second: str) -> Callable[[World], Deeds]:
     return story
 
 
+def of_credit(first: str, second: str) -> Callable[[World], Deeds]:
+    """One thing and then another to a payment that no invoice has."""
+
+    def story(world: World) -> Deeds:
+        payment = on_account(world)
+        return coach(first, payment), coach(second, payment)
+
+    return story
+
+
 def of_draft(first: str, second: str) -> Callable[[World], Deeds]:
     """One thing and then another to a draft."""
 
@@ -110,6 +120,12 @@ def write_off_what_is_billed(world: World) -> Deeds:
     return coach(ADD_SEAT, world.draft(), seat), coach("public.write_off_seat(%s, 'x')", seat)
 
 
+def insert_into_what_is_issued(world: World) -> Deeds:
+    draft = world.draft(addon(100))
+    line = "insert into public.invoice_line_items (invoice_id, description, amount_cents) values (%s, 'More', 1)"
+    return coach("public.finalize_invoice(%s)", draft), service(line, draft)
+
+
 def attempt_twice(world: World) -> Deeds:
     intent = world.intent(world.issued(10000))
     return client("public.begin_payment_attempt(%s)", intent), client("public.begin_payment_attempt(%s)", intent)
@@ -154,9 +170,27 @@ def hear_of_the_dashboards_refund_twice(world: World) -> Deeds:
     return service(hear, world.account, json.dumps(said)), service(hear, world.account, json.dumps(said))
 
 
-def keep_a_card_twice(world: World) -> Deeds:
+def look_twice(world: World, table: str, row: Any) -> Deeds:
+    world.owner.execute(f"update public.{table} set next_check_at = now() - interval '9 days' where id = %s", [row])
+    look = service("(select count(*) from public.take_due_checks(1) c where c.id = %s)", row)
+    return look, look
+
+
+def look_after_an_intent_twice(world: World) -> Deeds:
+    return look_twice(world, "payment_intents", world.intent(world.issued(10000)))
+
+
+def begun_setup(world: World) -> Any:
     with world.paying() as conn:
-        setup = one(conn, "select public.begin_method_setup(%s, 'I agree.') as v", world.practice)
+        return one(conn, "select public.begin_method_setup(%s, 'I agree.') as v", world.practice)
+
+
+def look_after_a_setup_twice(world: World) -> Deeds:
+    return look_twice(world, "payment_method_setups", begun_setup(world))
+
+
+def keep_a_card_twice(world: World) -> Deeds:
+    setup = begun_setup(world)
     saved = {"provider_method_id": str(uuid4()), "last4": "4242", "exp_month": 1, "exp_year": 2040, "brand": "visa"}
     said = json.dumps({"status": "succeeded", "saved": saved})
     hear = "public.record_method_setup(%s, %s)"
@@ -176,6 +210,9 @@ def keep_a_card_twice(world: World) -> Deeds:
         (of_payment(REFUND, REFUND), "refund_exceeds_payment"),
         (of_payment("public.undo_payment(%s, 'x')", REFUND), "refund_exceeds_payment"),
         (of_payment(REFUND, "public.undo_payment(%s, 'x')"), "payment_refunded"),
+        (insert_into_what_is_issued, "invoice_final"),
+        (of_credit(REFUND, REFUND), "refund_exceeds_payment"),
+        (of_credit(REFUND, "public.undo_payment(%s, 'x')"), "payment_refunded"),
         (allocate_twice, "allocation_exceeds_payment"),
         (give_what_is_refunded, "allocation_exceeds_payment"),
         (give_to_what_is_credited, "allocation_exceeds_invoice"),
@@ -192,6 +229,8 @@ def keep_a_card_twice(world: World) -> Deeds:
         (hear_of_a_refund_twice, "unchanged"),
         (hear_of_the_dashboards_refund_twice, "unchanged"),
         (keep_a_card_twice, "unchanged"),
+        (look_after_an_intent_twice, "0"),
+        (look_after_a_setup_twice, "0"),
     ],
 )
 def test_the_second_hand_is_told_what_the_first_left(
