@@ -50,6 +50,13 @@ def free_port() -> int:
 @contextmanager
 def serving(command: list[str], port: int, environment: dict[str, str]) -> Iterator[str]:
     """A server process until the block ends; gives its address once it answers."""
+    with running(command, port, environment) as (address, _):
+        yield address
+
+
+@contextmanager
+def running(command: list[str], port: int, environment: dict[str, str]) -> Iterator[tuple[str, int]]:
+    """The same with the process's id."""
     # Loom writes a line for each request, as it does for operators; nobody reads it here.
     silent = subprocess.DEVNULL
     process = subprocess.Popen(command, env=os.environ | environment, cwd=HERE.parent, stdout=silent, stderr=silent)
@@ -64,7 +71,7 @@ def serving(command: list[str], port: int, environment: dict[str, str]) -> Itera
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
-        yield address
+        yield address, process.pid
     finally:
         process.terminate()
         process.wait(20)
@@ -80,12 +87,16 @@ def loom(database: EmbeddedServer, folder: Path) -> Iterator[tuple[str, str, Cal
     def token_of(user: UUID) -> str:
         return issuer.access_token(user, uuid4(), second_factor=False)
 
-    command = [
-        str(Path(sys.executable).with_name("loom")), "serve", "--no-worker", "--port", str(port),
+    with serving(loom_command(database, settings), port, {}) as address:
+        yield address, token_of(READER), token_of
+
+
+def loom_command(database: EmbeddedServer, settings: Settings) -> list[str]:
+    """What starts the API."""
+    return [
+        str(Path(sys.executable).with_name("loom")), "serve", "--no-worker", "--port", str(settings.port),
         "--data-dir", str(settings.data_dir), "--database-url", database.url("loom_api"),
     ]  # fmt: skip
-    with serving(command, port, {}) as address:
-        yield address, token_of(READER), token_of
 
 
 @contextmanager

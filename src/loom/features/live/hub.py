@@ -184,13 +184,16 @@ class LiveHub:
     async def _follow(self, bell: Ear) -> None:
         look = _FIRST_LOOK
         while True:
+            before = self._place
             waiting = await self.read_once()
+            if self._place != before:
+                look = _FIRST_LOOK
             if waiting:
                 # Committed, but an older transaction is still open: nobody rings when that one ends without an event.
+                # The longer it stays open, the less often it is looked after.
                 await bell.wait(look)
                 look = min(look * 2, _LONGEST_LOOK)
             else:
-                look = _FIRST_LOOK
                 await bell.wait(_POLL_SECONDS)
 
     async def read_once(self) -> bool:
