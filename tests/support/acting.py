@@ -33,3 +33,20 @@ def acting(conninfo: str, role: str, claims: dict[str, Any]) -> Iterator[psycopg
             [role, json.dumps({"role": role} | claims)],
         )
         yield conn
+
+
+@contextmanager
+def standing(conninfo: str) -> Iterator[AsRole]:
+    """A door whose one connection stays: `act("anon")` is a transaction on it. For many short acts of one thread."""
+    with psycopg.connect(conninfo, autocommit=True, row_factory=dict_row) as conn:
+
+        @contextmanager
+        def act(role: str, **claims: Any) -> Iterator[psycopg.Connection[DictRow]]:
+            with conn.transaction():
+                conn.execute(
+                    "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)",
+                    [role, json.dumps({"role": role} | claims)],
+                )
+                yield conn
+
+        yield act

@@ -9,7 +9,7 @@ import pytest
 from tests.features.billing.live import Live, running_loom
 from tests.features.billing.shop import Shop
 from tests.features.billing.world import Owner, World
-from tests.support.acting import AsRole, AsUser
+from tests.support.acting import AsRole, AsUser, standing
 from tests.support.sandbox import Sandbox, running_sandbox
 
 
@@ -17,6 +17,13 @@ from tests.support.sandbox import Sandbox, running_sandbox
 def world(owner: Owner, as_user: AsUser, as_role: AsRole) -> World:
     """A coach with a practice, a client and a gateway account."""
     return World.make(owner, as_user, as_role)
+
+
+@pytest.fixture
+def standing_world(owner: Owner, api_url: str) -> Iterator[World]:
+    """The same, where all who act share one connection that stays: for stories of very many short acts."""
+    with standing(api_url) as door:
+        yield World.make(owner, lambda user: door("authenticated", sub=str(user)), door)
 
 
 @pytest.fixture(scope="session")
