@@ -38,6 +38,8 @@ create function public.refuse() returns void language plpgsql set search_path = 
 end $$;
 create function public.write_json() returns json language sql volatile set search_path = '' as
   $$ insert into public.widgets (id, name) values (99, 'hot') returning to_json(name) $$;
+create function public.keep_json(p_id int, p_name text) returns json language sql volatile set search_path = '' as
+  $$ insert into public.widgets (id, name) values (p_id, p_name) returning to_json(name) $$;
 """
 
 
@@ -210,6 +212,22 @@ async def test_a_hot_read_cannot_write(single: Database) -> None:
     with pytest.raises(AppError) as caught:
         await single.fetch_json(Actor.user(ALICE), "public.write_json", [])
     assert isinstance(caught.value.__cause__, psycopg.errors.ReadOnlySqlTransaction)
+
+
+async def test_a_write_of_one_call_is_a_transaction_of_its_actor(
+    single: Database, owner: psycopg.Connection[DictRow]
+) -> None:
+    alice = Actor.user(ALICE)
+    for number in range(100, 107):  # beyond the threshold at which statements get prepared
+        assert json.loads(await single.write_json(alice, "public.keep_json", [number, f"k{number}"])) == f"k{number}"
+        assert await single.reader(Actor.anonymous()).fetch_value("select current_user::text", {}) == "anon"
+    with pytest.raises(AppError):  # the deferred constraint speaks up at the end, and takes the row with it
+        await single.write_json(alice, "public.keep_json", [107, "k100"])
+    with pytest.raises(AppError) as caught:
+        await single.write_json(Actor.anonymous(), "public.keep_json", [108, "nobody"])
+    assert isinstance(caught.value.__cause__, psycopg.errors.InsufficientPrivilege)
+    kept = owner.execute("select id, owner from widgets where id between 100 and 120 order by id").fetchall()
+    assert [(row["id"], row["owner"]) for row in kept] == [(number, ALICE) for number in range(100, 107)]
 
 
 async def test_a_statement_that_takes_too_long_is_ended(api_url: str) -> None:

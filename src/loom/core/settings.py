@@ -76,6 +76,12 @@ class Settings(BaseSettings):
         description="Sender on the envelope of mail, where servers report what they could not deliver; pipe what "
         "arrives there into `loom bounces`. Empty: the address of mail_from.",
     )
+    missed_message_seconds: float = Field(
+        120.0,
+        ge=0,
+        description="How long a message waits to be read before a mail tells of it. What waits with it in the same "
+        "conversation goes into the same mail.",
+    )
     templates_dir: Path | None = Field(
         None,
         description="Folder with mails in words of your own, such as `notice.en.txt`. Empty: Loom's words.",

@@ -10,21 +10,19 @@ import select
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, LiteralString, Self, TypeVar, cast
 
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor
-from psycopg.abc import Buffer
-from psycopg.adapt import Loader
 from psycopg.rows import class_row, scalar_row, tuple_row
 from psycopg_pool import AsyncConnectionPool
 from pydantic import BaseModel
 
 from loom.core.errors import AppError, NotFound
 from loom.db.actor import Actor
+from loom.db.calls import call_of, hot_call_of, keep_json_raw, raw_json_cursor
 from loom.db.doorbell import Doorbell, Listener
-from loom.db.errors import RETRYABLE, is_connection_loss, translate
+from loom.db.errors import is_connection_loss, lost_to_others, translate
 from loom.db.executor import Params
 
 M = TypeVar("M", bound=BaseModel)
@@ -45,15 +43,8 @@ class Limits:
     lock_ms: int = 5_000
 
 
-class _RawJson(Loader):
-    """JSON as the bytes that PostgreSQL sent."""
-
-    def load(self, data: Buffer) -> bytes:
-        return bytes(data)
-
-
 class Database:
-    """One process's connections. `reader`, `transaction`, `run` and `fetch_json` are the only ways in."""
+    """One process's connections. `reader`, `transaction`, `run`, `fetch_json` and `write_json` are the only ways in."""
 
     def __init__(
         self,
@@ -98,8 +89,7 @@ class Database:
             # Hot reads keep the role for good and bring only the claims, so that one prepared call does all.
             # Without claims the policies show nothing, and nothing can be written.
             await conn.execute("set role authenticated; set default_transaction_read_only = on")
-            for kind in ("json", "jsonb"):
-                conn.adapters.register_loader(kind, _RawJson)
+            keep_json_raw(conn.adapters)
 
         def pool(
             low: int, high: int, setup: Callable[[AsyncConnection[Any]], Awaitable[None]]
@@ -163,14 +153,12 @@ class Database:
 
         `work` must not touch anything outside the transaction. After the last attempt: 409 `busy`.
         """
-        for attempt in range(1, attempts + 1):
-            try:
-                async with self.transaction(actor) as tx:
-                    return await work(tx)
-            except AppError as error:
-                if attempt == attempts or not _lost_to_others(error):
-                    raise
-        raise AssertionError("unreachable")
+
+        async def once() -> T:
+            async with self.transaction(actor) as tx:
+                return await work(tx)
+
+        return await _insist(once, attempts)
 
     async def fetch_json(self, actor: Actor, function: LiteralString, params: Sequence[object]) -> bytes | None:
         """JSON of a `*_json` function (schema-qualified name) as PostgreSQL wrote it; None for SQL null.
@@ -178,14 +166,38 @@ class Database:
         For signed-in users this is one prepared call. Others take the ordinary way with the same answer.
         """
         if actor.db_role != "authenticated":
-            return await self.reader(actor).fetch_raw_json(_call(function, len(params)), params)
+            return await self.reader(actor).fetch_raw_json(call_of(function, len(params)), params)
 
         async def call(conn: AsyncConnection[Any]) -> bytes | None:
             cursor = conn.cursor(row_factory=scalar_row)
-            await cursor.execute(_hot_call(function, len(params)), [actor.claims, *params], prepare=True)
+            await cursor.execute(hot_call_of(function, len(params)), [actor.claims, *params], prepare=True)
             return cast("bytes | None", await cursor.fetchone())
 
         return await self._read(self._hot, call)
+
+    async def write_json(
+        self, actor: Actor, function: LiteralString, params: Sequence[object], attempts: int = 3
+    ) -> bytes:
+        """What one call of a `*_json` function wrote, as PostgreSQL says it.
+
+        Its transaction is one round trip. COMMIT is said, since psycopg does not expect a deferred constraint to speak
+        up at a Sync. Again from the start if it lost to others, as with `run`.
+        """
+
+        async def once() -> bytes:
+            async with self.connection() as conn:
+                try:
+                    async with conn.pipeline():
+                        await conn.execute(_BEGIN)
+                        await conn.execute(_SCOPE, [actor.db_role, actor.claims], prepare=True)
+                        cursor = raw_json_cursor(conn)
+                        await cursor.execute(call_of(function, len(params)), params, prepare=True)
+                        await conn.execute("commit")
+                    return cast("bytes", await cursor.fetchone())
+                except psycopg.Error as exc:
+                    raise translate(exc) from exc
+
+        return await _insist(once, attempts)
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[AsyncConnection[tuple[Any, ...]]]:
@@ -263,9 +275,7 @@ class Reader:
         async def call(conn: AsyncConnection[Any]) -> bytes | None:
             async with conn.pipeline():
                 await conn.execute(_READ_SCOPE, [self.actor.db_role, self.actor.claims], prepare=True)
-                cursor = conn.cursor(row_factory=scalar_row)
-                for kind in ("json", "jsonb"):
-                    cursor.adapters.register_loader(kind, _RawJson)
+                cursor = raw_json_cursor(conn)
                 await cursor.execute(query, params)
             return cast("bytes | None", await cursor.fetchone())
 
@@ -311,6 +321,11 @@ class Tx:
         """The first column of the first row; None when there is no row."""
         return await self._run(query, params, scalar_row, _first)
 
+    async def fetch_json(self, function: LiteralString, params: Sequence[object]) -> bytes:
+        """JSON of a `*_json` function (schema-qualified name)."""
+        text: LiteralString = call_of(function, len(params)) + "::text"
+        return str(await self._run(text, params, scalar_row, _first)).encode()
+
     async def execute(self, query: LiteralString, params: Params) -> int:
         """Rows affected."""
         return await self._run(query, params, tuple_row, _count)
@@ -353,9 +368,15 @@ async def _check(conn: AsyncConnection[Any]) -> None:
         await conn.execute("select 1")
 
 
-def _lost_to_others(error: AppError) -> bool:
-    cause = error.__cause__
-    return isinstance(cause, psycopg.Error) and cause.sqlstate in RETRYABLE
+async def _insist(once: Callable[[], Awaitable[T]], attempts: int) -> T:
+    """Once more, so many times at most, after losing to others."""
+    for attempt in range(1, attempts + 1):
+        try:
+            return await once()
+        except AppError as error:
+            if attempt == attempts or not lost_to_others(error):
+                raise
+    raise AssertionError("unreachable")
 
 
 def _found(row: M | None) -> M:
@@ -374,21 +395,3 @@ async def _first(cursor: Row) -> Any:
 
 async def _count(cursor: Row) -> int:
     return cursor.rowcount
-
-
-@cache
-def _call(function: LiteralString, count: int) -> LiteralString:
-    return "select " + _invoke(function, count)
-
-
-@cache
-def _hot_call(function: LiteralString, count: int) -> LiteralString:
-    # CASE settles the order: the claims are there before the function runs.
-    start: LiteralString = "select case when set_config('request.jwt.claims', %s, true) is not null then "
-    return start + _invoke(function, count) + " end"
-
-
-def _invoke(function: LiteralString, count: int) -> LiteralString:
-    comma: LiteralString = ", "
-    placeholders: list[LiteralString] = ["%s"] * count
-    return function + "(" + comma.join(placeholders) + ")"

@@ -73,3 +73,9 @@ def _translate_answer(exc: psycopg.Error) -> AppError:
 
 def _internal() -> AppError:
     return AppError("internal", 500, "Something went wrong on our side.")
+
+
+def lost_to_others(error: AppError) -> bool:
+    """Whether the same transaction may succeed if it is run again."""
+    cause = error.__cause__
+    return isinstance(cause, psycopg.Error) and cause.sqlstate in RETRYABLE

@@ -17,12 +17,14 @@ create table if not exists public.message_deliveries (
   conversation_id uuid not null,
   message_seq bigint not null,
   sender_id uuid not null,
+  mail_id uuid,
   constraint message_deliveries_once_key unique (message_id, recipient_id, channel),
   constraint message_deliveries_state_check check (state in ('pending', 'leased', 'sent', 'failed', 'suppressed')),
   constraint message_deliveries_due_check check ((state in ('pending', 'leased')) = (next_attempt_at is not null)),
   constraint message_deliveries_lease_check check ((state = 'leased') = (lease_until is not null)),
   constraint message_deliveries_sent_check check ((state = 'sent') = (sent_at is not null)),
   constraint message_deliveries_reason_check check (state not in ('failed', 'suppressed') or reason is not null),
+  constraint message_deliveries_mail_check check (mail_id is null or channel = 'email'),
   constraint message_deliveries_attempts_check check (attempts >= 0),
   constraint message_deliveries_metadata_check check (jsonb_typeof(metadata) = 'object')
 );
@@ -34,13 +36,21 @@ comment on column public.message_deliveries.reason is
   'Why it failed or was never tried: inactive, system_message, no_email, address_suppressed, no_subscription, muted, preference_off, read, deleted, left, withheld (a choice of somebody who does not share receipts), subscription_gone, bounced, address_refused, or the provider''s word. On a pending row: why it waits, such as quiet_hours.';
 comment on column public.message_deliveries.next_attempt_at is 'When a worker takes it: the next try of a pending row, the end of the lease of a leased one.';
 comment on column public.message_deliveries.attempts is 'How often a worker has taken it; also the number that an outcome must name to count.';
-comment on column public.message_deliveries.provider_id is 'What the provider called it. A repeated e-mail carries the same Message-ID, made of this row''s id.';
+comment on column public.message_deliveries.provider_id is 'What the provider called it. A repeated e-mail carries the same Message-ID, made of mail_id.';
+comment on column public.message_deliveries.mail_id is
+  'The mail that told of it: the first delivery in that mail. Set when a worker first gathers what waits in a conversation, and kept, so that a repetition is the same mail.';
 
 create index if not exists message_deliveries_recipient_idx on public.message_deliveries (recipient_id);
 -- For rates over a span of time; rows come in the order of their times, so a few pages of index will do.
 create index if not exists message_deliveries_time_idx on public.message_deliveries using brin (created_at);
+-- The queue, in two parts: mail that nobody has gathered yet waits longer than what is sent as it is.
 create index if not exists message_deliveries_due_idx
-  on public.message_deliveries (next_attempt_at) where state in ('pending', 'leased');
+  on public.message_deliveries (next_attempt_at) where state in ('pending', 'leased') and (channel = 'push' or mail_id is not null);
+create index if not exists message_deliveries_ungathered_idx
+  on public.message_deliveries (next_attempt_at) where state = 'pending' and channel = 'email' and mail_id is null;
+create index if not exists message_deliveries_together_idx
+  on public.message_deliveries (recipient_id, conversation_id) where state = 'pending' and channel = 'email' and mail_id is null;
+create index if not exists message_deliveries_mail_idx on public.message_deliveries (mail_id) where mail_id is not null;
 
 revoke all on public.message_deliveries from public, anon, authenticated, service_role;
 grant select on public.message_deliveries to authenticated;

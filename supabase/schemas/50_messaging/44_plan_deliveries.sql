@@ -21,19 +21,13 @@ begin
         select from public.push_subscriptions as s where s.user_id = p.user_id and s.retired_at is null
       ) then 'no_subscription'
       when c.channel <> 'in_app' and p.is_muted then 'muted'
-      when not coalesce(
-        case c.channel
-          when 'in_app' then n.inapp_enabled and n.inapp_messages
-          when 'email' then n.email_enabled and n.email_messages
-          when 'push' then n.push_enabled and n.push_messages
-        end,
-        true) then 'preference_off'
+      when replace(c.channel::text, '_', '') <> all (wanted.channels) then 'preference_off'
     end
   from public.messages as m
   join public.conversation_participants as p
     on p.conversation_id = m.conversation_id and p.left_at is null and p.user_id <> m.sender_id and p.history_from_seq <= m.seq
   join public.users as u on u.id = p.user_id
-  left join public.notification_preferences as n on n.user_id = p.user_id
+  cross join lateral (select private.wanted_channels(p.user_id, 'messages')) as wanted (channels)
   cross join unnest(enum_range(null::public.message_delivery_channel)) as c (channel)
   where m.id = p_message_id;
 end;
@@ -45,10 +39,12 @@ grant execute on function private.delivery_plan(uuid) to service_role;
 
 create or replace function private.plan_deliveries(p_message_id uuid)
 returns void
-language sql
+language plpgsql
+volatile
 security definer
 set search_path = ''
 as $$
+begin
   -- In the app a message has arrived when it is stored. What makes a sound waits for the end of quiet hours.
   insert into public.message_deliveries (message_id, recipient_id, channel, state, reason, next_attempt_at, sent_at)
   select
@@ -59,7 +55,8 @@ as $$
   cross join lateral (
     select case when plan.reason is not null then 'suppressed' when plan.channel = 'in_app' then 'sent' else 'pending' end
   ) as next (state)
-  on conflict on constraint message_deliveries_once_key do nothing
+  on conflict on constraint message_deliveries_once_key do nothing;
+end;
 $$;
 comment on function private.plan_deliveries(uuid) is
   'security definer: writes deliveries, which no API role may. Plans a message''s deliveries in the message''s own transaction.';

@@ -5,11 +5,15 @@ returns table (
   sent_at timestamptz,
   error_message text
 )
-language sql
+language plpgsql
 stable
 security definer
 set search_path = ''
 as $$
+#variable_conflict use_column
+begin
+  -- In plpgsql, whose plans stay with the connection.
+  return query
   select
     d.channel,
     (case when d.open > 0 then 'pending' when d.sent > 0 then 'sent' else 'failed' end)::public.message_delivery_status,
@@ -32,7 +36,8 @@ as $$
     from public.message_deliveries as md
     where md.message_id = p_message_id
     group by md.channel
-  ) as d
+  ) as d;
+end;
 $$;
 comment on function private.delivery_roll_up(uuid) is
   'security definer: reads all deliveries of a message. What its rows add up to, per channel.';

@@ -26,7 +26,7 @@ begin
     -- A file without a word is called by its name, in mail and search too.
     select string_agg(x.file_name, ', ' order by x.created_at, x.id) into v_content
     from public.message_uploads as x
-    where x.id = any (p_attachments);
+    where x.id = any (p_attachments) and x.user_id = v_me;
     v_content := coalesce(v_content, '?');
   end if;
   begin

@@ -41,30 +41,71 @@ drop trigger if exists notification_choices_touch on public.notification_choices
 create trigger notification_choices_touch before update on public.notification_choices
 for each row execute function private.touch_updated_at();
 
-create or replace function private.wants(p_user_id uuid, p_channel text, p_topic text)
-returns boolean
+create or replace function private.wanted_channels(p_user_id uuid, p_topic text)
+returns text[]
 language plpgsql
 stable
 security definer
 set search_path = ''
 as $$
 declare
-  v_all jsonb;
+  n public.notification_preferences;
+  c public.notification_choices;
+  v_in_app boolean;
+  v_email boolean;
+  v_push boolean;
 begin
-  -- One model: <channel>_<topic>, and <channel>_enabled for all of a channel. What neither table knows is not sent.
-  select
-    coalesce((select to_jsonb(n) from public.notification_preferences as n where n.user_id = p_user_id),
-      '{"email_enabled": true, "inapp_enabled": true, "push_enabled": false, "email_session_reminders": true,
-        "email_session_updates": true, "email_messages": true, "inapp_session_reminders": true,
-        "inapp_session_updates": true, "inapp_messages": true, "inapp_system_updates": true}')
-    || coalesce((select to_jsonb(c) from public.notification_choices as c where c.user_id = p_user_id),
-      '{"email_payments": true, "inapp_payments": true}')
-  into v_all;
-  return coalesce((v_all ->> (p_channel || '_enabled'))::boolean, false)
-    and coalesce((v_all ->> (p_channel || '_' || p_topic))::boolean, false);
+  select * into n from public.notification_preferences as x where x.user_id = p_user_id;
+  select * into c from public.notification_choices as x where x.user_id = p_user_id;
+  -- The one model, for messages and notices alike: <channel>_<topic>, and <channel>_enabled for all of a channel. A row
+  -- that is not there counts as its table's defaults; a topic that is not known here is not sent.
+  case p_topic
+    when 'messages' then
+      v_in_app := coalesce(n.inapp_messages, true);
+      v_email := coalesce(n.email_messages, true);
+      v_push := coalesce(n.push_messages, false);
+    when 'session_reminders' then
+      v_in_app := coalesce(n.inapp_session_reminders, true);
+      v_email := coalesce(n.email_session_reminders, true);
+      v_push := coalesce(n.push_session_reminders, false);
+    when 'session_updates' then
+      v_in_app := coalesce(n.inapp_session_updates, true);
+      v_email := coalesce(n.email_session_updates, true);
+      v_push := coalesce(c.push_session_updates, false);
+    when 'payments' then
+      v_in_app := coalesce(c.inapp_payments, true);
+      v_email := coalesce(c.email_payments, true);
+      v_push := coalesce(c.push_payments, false);
+    when 'system_updates' then
+      v_in_app := coalesce(n.inapp_system_updates, true);
+      v_email := coalesce(n.email_system_updates, false);
+      v_push := coalesce(c.push_system_updates, false);
+    else
+      return '{}';
+  end case;
+  return array_remove(array[
+    case when v_in_app and coalesce(n.inapp_enabled, true) then 'inapp' end,
+    case when v_email and coalesce(n.email_enabled, true) then 'email' end,
+    case when v_push and coalesce(n.push_enabled, false) then 'push' end
+  ], null);
 end;
 $$;
-comment on function private.wants(uuid, text, text) is
-  'security definer: reads somebody''s choices. Whether a person wants to hear of a topic on a channel (inapp, email, push).';
+comment on function private.wanted_channels(uuid, text) is
+  'security definer: reads somebody''s choices. On which channels (inapp, email, push) a person wants to hear of a topic.';
+revoke execute on function private.wanted_channels(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function private.wanted_channels(uuid, text) to service_role;
+
+create or replace function private.wants(p_user_id uuid, p_channel text, p_topic text)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return coalesce(p_channel = any (private.wanted_channels(p_user_id, p_topic)), false);
+end;
+$$;
+comment on function private.wants(uuid, text, text) is 'Whether a person wants to hear of a topic on a channel (inapp, email, push).';
 revoke execute on function private.wants(uuid, text, text) from public, anon, authenticated, service_role;
 grant execute on function private.wants(uuid, text, text) to service_role;

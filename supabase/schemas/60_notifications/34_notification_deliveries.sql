@@ -25,7 +25,7 @@ comment on table public.notification_deliveries is
   'A notice on its way by mail or to devices, and what became of it. The open rows are the worker''s queue.';
 comment on column public.notification_deliveries.topic is 'The choice that switches it off: <channel>_<topic>.';
 comment on column public.notification_deliveries.reason is
-  'Why it failed or was not tried: preference_off, no_email, no_subscription, inactive, read, moved, cancelled, left, too_late, or the provider''s word.';
+  'Why it failed or was not tried: preference_off, no_email, address_suppressed, no_subscription, inactive, read, moved, cancelled, left, too_late, bounced, address_refused, or the provider''s word.';
 
 create index if not exists notification_deliveries_user_idx on public.notification_deliveries (user_id);
 create index if not exists notification_deliveries_due_idx
@@ -81,6 +81,7 @@ begin
   return case
     when d.status <> 'active' then 'inactive'
     when d.channel = 'email' and (d.email = '' or d.email like '%.invalid') then 'no_email'
+    when d.channel = 'email' and private.is_suppressed(d.email) then 'address_suppressed'
     when d.channel = 'push' and not exists (
       select from public.push_subscriptions as s where s.user_id = d.user_id and s.retired_at is null
     ) then 'no_subscription'

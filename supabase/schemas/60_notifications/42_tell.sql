@@ -46,8 +46,8 @@ begin
   -- Mail about a session that was made, moved or cancelled is the calendar invitation's business, which says it by itself.
   channels := array(
     select c.name
-    from unnest(array['inapp', 'email', 'push']) as c (name)
-    where private.wants(p_user_id, c.name, words.topic) and not (c.name = 'email' and words.topic = 'session_updates')
+    from unnest(private.wanted_channels(p_user_id, words.topic)) as c (name)
+    where not (c.name = 'email' and words.topic = 'session_updates')
   );
   if cardinality(channels) = 0 then
     return;

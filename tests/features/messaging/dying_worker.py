@@ -9,8 +9,9 @@ from pathlib import Path
 
 from loom.core.settings import Settings
 from loom.db.database import Database
-from loom.features.messaging.delivery import DeliveryWorker
+from loom.features.messaging.delivery import MessageCourier
 from loom.providers.email import OutboxMailer
+from loom.providers.email.templates import Templates
 from loom.providers.push import WebPushSender
 
 
@@ -27,12 +28,10 @@ class Hanging(OutboxMailer):
 
 async def main(conninfo: str, outbox: Path) -> None:
     """Runs until killed."""
-    settings = Settings(
-        data_dir=outbox.parent, public_url="https://loom.example.com", mail_from="Loom <loom@example.com>"
-    )
+    settings = Settings(data_dir=outbox.parent, mail_from="Loom <loom@example.com>", missed_message_seconds=0)
     push = WebPushSender(outbox.parent / "keys", contact="mailto:ops@example.com")
     async with await Database.open(conninfo) as database:
-        await DeliveryWorker(database, settings, Hanging(outbox), push).run(asyncio.Event())
+        await MessageCourier(database, settings, Hanging(outbox), push, Templates()).run(asyncio.Event())
 
 
 asyncio.run(main(sys.argv[1], Path(sys.argv[2])))

@@ -17,8 +17,10 @@ import aiosmtplib
 from loom.core.settings import Settings
 from loom.db.database import Database
 from loom.features.messaging import delivery_queries as queries
-from loom.features.messaging.delivery import DeliveryWorker, Pace
+from loom.features.messaging.delivery import MessageCourier
+from loom.jobs.leases import Pace
 from loom.providers.email import SmtpMailer
+from loom.providers.email.templates import Templates
 from loom.providers.push import WebPushSender
 
 at: dict[str, str] = {}
@@ -46,22 +48,22 @@ class Dying(SmtpMailer):
         return answer
 
 
-class DyingWorker(DeliveryWorker):
-    async def _attempt(self, delivery: Any) -> Any:
+class DyingWorker(MessageCourier):
+    async def _attempt(self, parcel: Any) -> Any:
         if at["point"] == "after lease":
             die()
-        return await super()._attempt(delivery)
+        return await super()._attempt(parcel)
 
-    async def _record(self, lease: Any, outcome: Any) -> None:
+    async def _record(self, parcel: Any, outcome: Any) -> None:
         if at["point"] == "before mark":
             die()
-        await super()._record(lease, outcome)
+        await super()._record(parcel, outcome)
         if at["point"] == "after mark":
             die()
 
 
 async def work(conninfo: str, folder: Path, smtp: str) -> None:
-    settings = Settings(data_dir=folder, mail_from="Loom <loom@example.com>")
+    settings = Settings(data_dir=folder, mail_from="Loom <loom@example.com>", missed_message_seconds=0)
     push = WebPushSender(folder / "keys", contact="mailto:ops@example.com")
     if at["point"] == "during data":
         aiosmtplib.SMTP.data = _half_the_data  # type: ignore[method-assign]
@@ -74,7 +76,7 @@ async def work(conninfo: str, folder: Path, smtp: str) -> None:
 
         queries.lease_deliveries = lease_and_die  # type: ignore[assignment]
     async with await Database.open(conninfo) as database:
-        worker = DyingWorker(database, settings, Dying(smtp), push, Pace(batch=1, lease=300.0))
+        worker = DyingWorker(database, settings, Dying(smtp), push, Templates(), Pace(batch=1, lease=300.0))
         await worker.work_once()
 
 

@@ -11,8 +11,10 @@ from uuid import UUID
 
 from loom.core.settings import Settings
 from loom.db.database import Database
-from loom.features.messaging.delivery import DeliveryWorker, Pace
+from loom.features.messaging.delivery import MessageCourier
+from loom.jobs.leases import Pace
 from loom.providers.email import OutboxMailer, SmtpMailer
+from loom.providers.email.templates import Templates
 from loom.providers.push import WebPushSender
 from tests.features.messaging.world import Connection, rows
 
@@ -45,15 +47,21 @@ class Office:
 
     def __init__(self, db: Database, folder: Path) -> None:
         self.settings = Settings(
-            data_dir=folder, app_url="https://loom.example.com/", mail_from="Loom <loom@example.com>"
+            data_dir=folder,
+            app_url="https://loom.example.com/",
+            mail_from="Loom <loom@example.com>",
+            missed_message_seconds=0,
         )
         self.db = db
         self.outbox = OutboxMailer(folder / "outbox")
         self.push = WebPushSender(folder / "keys", contact="mailto:ops@example.com", allow_local=True)
         self.worker = self.with_mailer(self.outbox)
 
-    def with_mailer(self, mailer: Any, pace: Pace | None = None) -> DeliveryWorker:
-        return DeliveryWorker(self.db, self.settings, mailer, self.push, pace)
+    def with_mailer(
+        self, mailer: Any, pace: Pace | None = None, *, templates: Templates | None = None, **changed: Any
+    ) -> MessageCourier:
+        settings = self.settings.model_copy(update=changed)
+        return MessageCourier(self.db, settings, mailer, self.push, templates or Templates(), pace)
 
     def smtp(self, url: str) -> SmtpMailer:
         """A mailer to a real server."""

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from aiosmtpd.smtp import SMTP
 
-from loom.features.messaging.delivery import Pace
+from loom.jobs.leases import Pace
 from loom.providers.email import SmtpMailer
 from loom.providers.push.sink import PushSink
 from tests.features.messaging.office import Office

@@ -173,9 +173,7 @@ async def test_workers_killed_at_every_step_lose_nothing_and_repeat_only_where_t
     deaths = 200 if large else 3
     person = make_person(owner, "Recipient")
     relate(owner, world.coach, person)
-    with as_user(world.coach) as conn:
-        direct = one(conn, "select id from public.start_direct_conversation(%s)", person)
-    # Only mail: one delivery for each message, so that each death is that of one delivery.
+    # Only mail, and a conversation for each message: so each death is that of one mail.
     owner.execute("update public.notification_preferences set push_enabled = false where user_id = %s", [person])
     sink = Sink()
     report: dict[str, tuple[int, int]] = {}
@@ -192,7 +190,8 @@ async def test_workers_killed_at_every_step_lose_nothing_and_repeat_only_where_t
             messages: list[UUID] = []
             for _ in range(deaths):
                 with as_user(world.coach) as conn:
-                    messages.append(one(conn, "select id from public.post_message(%s, %s)", direct, point))
+                    group = one(conn, "select id from public.create_group_conversation('Dying', %s)", [person])
+                    messages.append(one(conn, "select id from public.post_message(%s, %s)", group, point))
                 runner.stdin.write(f"{point}\n".encode())
                 await runner.stdin.drain()
                 assert await runner.stdout.readline() == b"killed\n"
@@ -221,20 +220,3 @@ async def test_workers_killed_at_every_step_lose_nothing_and_repeat_only_where_t
         runner.stdin.close()
         assert await runner.wait() == 0
     print(report)  # what a campaign is run for
-
-
-def test_without_the_lease_two_workers_would_send_the_same(owner: Connection, world: World, as_user: AsUser) -> None:
-    """The negative control: what the lease query locks is what keeps a second worker from taking it too."""
-    with as_user(world.coach) as conn:
-        direct = one(conn, "select id from public.start_direct_conversation(%s)", world.noa)
-        conn.execute("select public.post_message(%s, 'once')", [direct])
-    take = (
-        "select d.id from public.message_deliveries as d"
-        " where d.state = 'pending' and d.next_attempt_at <= now() and d.conversation_id = %s"
-    )
-    with psycopg.connect(owner.info.dsn, password=owner.info.password) as first:
-        held = {row[0] for row in first.execute(f"{take} for update skip locked", [direct]).fetchall()}
-        assert held
-        with psycopg.connect(owner.info.dsn, password=owner.info.password) as second:
-            assert second.execute(f"{take} for update skip locked", [direct]).fetchall() == []
-            assert {row[0] for row in second.execute(take, [direct]).fetchall()} == held

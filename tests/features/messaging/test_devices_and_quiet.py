@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loom.features.messaging.delivery import Pace
+from loom.jobs.leases import Pace
 from loom.providers.push.sink import PushSink
 from tests.features.messaging.test_delivery import REGISTER, add_device
 from tests.features.messaging.world import Connection, World, one, rows

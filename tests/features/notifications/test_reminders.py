@@ -18,7 +18,7 @@ import pytest
 from loom.core.errors import OperatorError
 from loom.core.settings import Settings
 from loom.db.database import Database
-from loom.features.notifications.notice_delivery import NoticeWorker
+from loom.features.notifications.notice_delivery import NoticeCourier
 from loom.jobs.leases import Pace
 from loom.providers.email.templates import Templates
 from loom.providers.errors import RetryableError
@@ -144,10 +144,10 @@ def test_two_workers_at_once_remind_once(owner: Connection, database_url: str, p
 
 
 @contextmanager
-def worker(db: Database, tmp_path: Path, mailer: Any, templates: Templates | None = None) -> Iterator[NoticeWorker]:
+def worker(db: Database, tmp_path: Path, mailer: Any, templates: Templates | None = None) -> Iterator[NoticeCourier]:
     settings = Settings(data_dir=tmp_path, public_url="https://loom.example.com", mail_from="Loom <loom@example.com>")
     push = WebPushSender(tmp_path / "keys", contact="mailto:ops@example.com")
-    yield NoticeWorker(db, settings, mailer, push, templates or Templates(), Pace(first_delay=0.0))
+    yield NoticeCourier(db, settings, mailer, push, templates or Templates(), Pace(first_delay=0.0))
 
 
 def soon(owner: Connection, pair: tuple[UUID, UUID]) -> UUID:

@@ -66,6 +66,7 @@ def _run(settings: Settings, *, check: bool) -> bool:
                 "port": listener.getsockname()[1],
                 "sandbox_url": sandbox_url(side[0]),
                 "push_allow_private": True,
+                "missed_message_seconds": 1.0,
             }
         )
         return _load().run(settings, server, listener, side, check=check)

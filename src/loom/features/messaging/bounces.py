@@ -11,7 +11,7 @@ from loom.features.messaging.delivery_queries import record_bounce
 from loom.providers.email import Bounce, parse_bounces
 
 _SERVICE = Actor.service("record mail that came back")
-# Mails about messages carry the id of their delivery before the at sign.
+# Mails about messages, and notices, carry the id of their (first) delivery before the at sign.
 _DELIVERY = re.compile(r"<([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})@[^>]+>")
 
 
@@ -28,8 +28,8 @@ async def record_report(database: Database, raw: bytes) -> list[str]:
     return lines
 
 
-async def _record(database: Database, delivery_id: UUID, bounce: Bounce) -> str:
+async def _record(database: Database, mail_id: UUID, bounce: Bounce) -> str:
     async def record(tx: Tx) -> str:
-        return await record_bounce(tx, delivery_id, bounce.address, permanent=bounce.permanent, detail=bounce.detail)
+        return await record_bounce(tx, mail_id, bounce.address, permanent=bounce.permanent, detail=bounce.detail)
 
     return await database.run(_SERVICE, record)

@@ -1,100 +1,86 @@
-"""What the delivery worker asks, as the service role, but for get_content, which it asks as the recipient."""
+"""What the courier of messages asks, as the service role, but for get_contents, which it asks as the recipient."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from loom.db.executor import Executor
 from loom.db.sql import load_queries
-from loom.features.messaging.schemas import Channel, DeliveryState, Language
+from loom.delivery import Lease, Outcome
+from loom.features.messaging.letters import Item, MessageParcel
 
 SQL = load_queries("loom.features.messaging")
 
 
-class Lease(BaseModel):
-    """A delivery that this worker may carry out; `attempt` must be named by its outcome."""
-
-    id: UUID
-    attempt: int
-
-
 class OpenDelivery(BaseModel):
-    """What sending needs. `refusal` is why not to, as of now; `quiet_seconds` how long the person wants quiet."""
+    """A row of a parcel: what is the parcel's, and what is the message's own."""
 
-    id: UUID
-    message_id: UUID
-    conversation_id: UUID
-    message_seq: int
-    recipient_id: UUID
-    channel: Channel
     attempt: int
+    channel: str
+    recipient_id: UUID
+    conversation_id: UUID
     email: str
-    recipient_name: str | None
-    language: Language
-    sender_name: str | None
+    name: str | None
+    language: str
     title: str | None
-    refusal: str | None
     quiet_seconds: float | None
     hide_content: bool
     unsubscribe_token: str
+    delivery_id: UUID
+    message_id: UUID
+    seq: int
+    sender_name: str | None
+    refusal: str | None
 
 
-class Device(BaseModel):
-    """A device with its keys."""
+class Content(BaseModel):
+    """A text that the reader may read."""
 
     id: UUID
-    endpoint: str
-    p256dh: str
-    auth: str
+    content: str
 
 
-class Outcome(BaseModel):
-    """What became of an attempt. `pending` tries again after `delay_seconds`."""
-
-    state: DeliveryState
-    reason: str | None = None
-    error_message: str | None = None
-    provider_id: str | None = None
-    delay_seconds: float = 0
-    gone_devices: list[UUID] = Field(default_factory=list[UUID])
-    reached_devices: list[UUID] = Field(default_factory=list[UUID])
-
-
-async def lease_deliveries(q: Executor, batch: int, lease_seconds: float) -> list[Lease]:
+async def lease_deliveries(q: Executor, batch: int, lease_seconds: float, mail_after_seconds: float) -> list[Lease]:
     """Takes what is due, other workers' expired leases included."""
-    return await q.fetch_all(SQL["lease_deliveries"], {"batch": batch, "lease_seconds": lease_seconds}, Lease)
+    values = {"batch": batch, "lease_seconds": lease_seconds, "mail_after_seconds": mail_after_seconds}
+    return await q.fetch_all(SQL["lease_deliveries"], values, Lease)
 
 
-async def load_delivery(q: Executor, lease: Lease, margin_seconds: float) -> OpenDelivery | None:
-    """The delivery if the lease still holds for `margin_seconds` at least."""
+async def load_parcel(q: Executor, lease: Lease, margin_seconds: float) -> MessageParcel | None:
+    """The parcel if the lease still holds for `margin_seconds` at least."""
     values = {"id": lease.id, "attempt": lease.attempt, "margin_seconds": margin_seconds}
-    return await q.find_one(SQL["load_delivery"], values, OpenDelivery)
+    rows = await q.fetch_all(SQL["load_deliveries"], values, OpenDelivery)
+    if not rows:
+        return None
+    own = set(Item.model_fields) & set(OpenDelivery.model_fields)
+    items = [Item(**row.model_dump(include=own)) for row in rows]
+    return MessageParcel(id=lease.id, items=items, refusal=None, **rows[0].model_dump(exclude=own))
 
 
-async def get_content(q: Executor, message_id: UUID) -> str | None:
-    """The text as the reader may read it."""
-    return await q.fetch_value(SQL["get_content"], {"message_id": message_id})
+async def get_contents(q: Executor, message_ids: list[UUID]) -> dict[UUID, str]:
+    """The texts that the reader may read."""
+    if not message_ids:
+        return {}
+    found = await q.fetch_all(SQL["get_contents"], {"ids": message_ids}, Content)
+    return {one.id: one.content for one in found}
 
 
-async def list_devices(q: Executor, user_id: UUID) -> list[Device]:
-    """Somebody's devices that still take notices."""
-    return await q.fetch_all(SQL["list_devices"], {"user_id": user_id}, Device)
-
-
-async def finish_delivery(q: Executor, lease: Lease, outcome: Outcome) -> bool:
+async def finish_parcel(q: Executor, parcel: MessageParcel, outcome: Outcome) -> bool:
     """Records an outcome; False where the lease was lost and somebody else decides."""
-    for name, ids in (("retire_devices", outcome.gone_devices), ("touch_devices", outcome.reached_devices)):
-        if ids:
-            await q.execute(SQL[name], {"ids": ids})
-    if outcome.reason == "address_refused":
-        await q.execute(SQL["suppress_address"], {"id": lease.id, "detail": outcome.error_message})
-    values = outcome.model_dump(include={"state", "reason", "error_message", "provider_id", "delay_seconds"})
-    return await q.execute(SQL["finish_delivery"], {"id": lease.id, "attempt": lease.attempt, **values}) == 1
+    outcomes: dict[str | None, list[UUID]] = defaultdict(list)
+    for item in parcel.items:
+        outcomes[item.refusal].append(item.delivery_id)
+    recorded = 0
+    for refusal, ids in outcomes.items():
+        said = outcome if refusal is None else Outcome(state="suppressed", reason=refusal)
+        recorded += await q.execute(SQL["finish_deliveries"], {"ids": ids, "attempt": parcel.attempt, **said.columns})
+    return recorded == len(parcel.items)
 
 
-async def record_bounce(q: Executor, delivery_id: UUID, address: str, *, permanent: bool, detail: str) -> str:
+async def record_bounce(q: Executor, mail_id: UUID, address: str, *, permanent: bool, detail: str) -> str:
     """What a report of a mail that came back amounted to: unknown, delayed or bounced."""
-    values = {"delivery_id": delivery_id, "address": address, "permanent": permanent, "detail": detail}
+    values = {"mail_id": mail_id, "address": address, "permanent": permanent, "detail": detail}
     return await q.fetch_value(SQL["record_bounce"], values)

@@ -1,140 +1,135 @@
-"""What goes out of Loom about a message: the mail and the notice on a device, in the recipient's language."""
+"""What mail and devices say about messages, in the recipient's language."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from email.message import EmailMessage
 from uuid import UUID
 
-from loom.features.messaging.schemas import Language
-from loom.providers.email.letter import Link, Paragraph, Quote, compose, one_line
+from pydantic import BaseModel
 
-_MAIL_LENGTH = 2000
-_NOTICE_LENGTH = 140
+from loom.delivery import Language, Parcel, Wording
+from loom.delivery.letters import cut
+from loom.providers.email.letter import Paragraph, Part, Quote, one_line
+
+_TEXT_LENGTH = 2000
+_MOST_TEXTS = 20
+
+
+class Item(BaseModel):
+    """One message of a parcel. `refusal` is why not to tell of it; `content` what its recipient may read."""
+
+    delivery_id: UUID
+    message_id: UUID
+    seq: int
+    sender_name: str | None
+    refusal: str | None
+    content: str | None = None
+
+
+class MessageParcel(Parcel):
+    """The messages of one conversation that one mail tells of, or the one message of a notice."""
+
+    conversation_id: UUID
+    title: str | None
+    items: list[Item]
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
     """The sentences of one language; `{…}` are filled in."""
 
-    direction: str
     subject: str
     subject_in: str
-    greeting: str
-    greeting_nameless: str
+    subject_many: str
+    subject_many_in: str
     wrote: str
-    button: str
-    why: str
+    more: str
+    open: str
     somebody: str
     hidden: str
+    hidden_many: str
 
 
 WORDS: dict[Language, Words] = {
     "en": Words(
-        direction="ltr",
         subject="New message from {sender}",
         subject_in="New message from {sender} in {title}",
-        greeting="Hello {name},",
-        greeting_nameless="Hello,",
+        subject_many="{count} new messages from {sender}",
+        subject_many_in="{count} new messages in {title}",
         wrote="{sender} wrote to you:",
-        button="Open the conversation",
-        why="You get this because mail about messages is switched on in your notification settings.",
+        more="And {count} more.",
+        open="Open the conversation",
         somebody="Somebody",
         hidden="You have a new message.",
+        hidden_many="You have new messages.",
     ),
     "he": Words(
-        direction="rtl",
         subject="הודעה חדשה מאת {sender}",
         subject_in="הודעה חדשה מאת {sender} בשיחה {title}",
-        greeting="שלום {name},",
-        greeting_nameless="שלום,",
+        subject_many="{count} הודעות חדשות מאת {sender}",
+        subject_many_in="{count} הודעות חדשות בשיחה {title}",
         wrote="התקבלה הודעה מאת {sender}:",
-        button="לפתיחת השיחה",
-        why="ההודעה נשלחה אליך כי דואר על הודעות מופעל בהגדרות ההתראות שלך.",
+        more="ועוד {count}.",
+        open="לפתיחת השיחה",
         somebody="מישהו",
         hidden="מחכה לך הודעה חדשה.",
+        hidden_many="מחכות לך הודעות חדשות.",
     ),
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """All that a mail or a notice about one message is made of."""
-
-    delivery_id: UUID
-    conversation_id: UUID
-    message_id: UUID
-    seq: int
-    content: str
-    language: Language
-    sender_name: str | None
-    title: str | None
-    recipient_name: str | None
-    email: str
-    app_url: str | None
-    mail_from: str
-    hide_content: bool = False
-    unsubscribe: str | None = None
-
-    @property
-    def link(self) -> str | None:
-        """Where the conversation is read, if there is a front end."""
-        return f"{self.app_url.rstrip('/')}/conversations/{self.conversation_id}" if self.app_url else None
-
-
-def message_mail(letter: Letter) -> EmailMessage:
-    """The mail, in plain text and HTML."""
-    words = WORDS[letter.language]
-    fill = {
-        "sender": one_line(letter.sender_name or words.somebody),
-        "title": one_line(letter.title or ""),
-        "name": one_line(letter.recipient_name or ""),
-    }
-    if letter.hide_content:
-        subject, said = words.hidden, [Paragraph(words.hidden)]
+def wording(parcel: MessageParcel) -> Wording:
+    """What a parcel says; of a message that is not to be told of, nothing."""
+    words = WORDS[parcel.language]
+    told = [item for item in parcel.items if item.refusal is None]
+    senders = list(dict.fromkeys(one_line(item.sender_name or words.somebody) for item in told))
+    title = one_line(parcel.title or "")
+    hidden = words.hidden if len(told) == 1 else words.hidden_many
+    fill = {"sender": ", ".join(senders), "title": title, "count": str(len(told))}
+    if len(told) == 1:
+        subject = words.subject_in if title else words.subject
     else:
-        subject = (words.subject_in if fill["title"] else words.subject).format(**fill)
-        said = [Paragraph(words.wrote.format(**fill)), Quote(_cut(letter.content, _MAIL_LENGTH))]
-    return compose(
-        sender=letter.mail_from,
-        email=letter.email,
-        name=letter.recipient_name,
-        subject=subject,
-        key=str(letter.delivery_id),
-        thread=f"conversation-{letter.conversation_id}",
-        language=letter.language,
-        parts=[
-            Paragraph((words.greeting if fill["name"] else words.greeting_nameless).format(**fill)),
-            *said,
-            *([Link(words.button, letter.link)] if letter.link else []),
-            Paragraph(words.why),
-        ],
-        unsubscribe=letter.unsubscribe,
+        subject = words.subject_many_in if title else words.subject_many
+    if parcel.hide_content:
+        fill |= {"sender": words.somebody, "title": "", "content": hidden}
+    else:
+        fill["content"] = _in_text(told, words)
+    latest = told[-1]
+    return Wording(
+        template="message",
+        fill=fill,
+        subject=subject.format(**fill),
+        parts=_in_parts(told, words),
+        notice_title=" · ".join(filter(None, [fill["sender"], title])),
+        notice_body=latest.content or "",
+        hidden=hidden,
+        open=words.open,
+        path=f"/conversations/{parcel.conversation_id}",
+        thread=f"conversation-{parcel.conversation_id}",
+        ids={
+            "conversation_id": str(parcel.conversation_id),
+            "message_id": str(latest.message_id),
+            "seq": latest.seq,
+        },
     )
 
 
-def message_notice(letter: Letter) -> bytes:
-    """The payload of a push notice: JSON for the service worker of the page, well under what push services take."""
-    words = WORDS[letter.language]
-    sender = one_line(letter.sender_name or words.somebody)
-    title, body = f"{sender} · {one_line(letter.title)}" if letter.title else sender, letter.content
-    if letter.hide_content:
-        title, body = words.hidden, ""
-    notice = {
-        "kind": "message",
-        "title": _cut(title, _NOTICE_LENGTH),
-        "body": _cut(body, _NOTICE_LENGTH),
-        "lang": letter.language,
-        "dir": words.direction,
-        "conversation_id": str(letter.conversation_id),
-        "message_id": str(letter.message_id),
-        "seq": letter.seq,
-    }
-    if letter.link:
-        notice["url"] = letter.link
-    return json.dumps(notice, ensure_ascii=False).encode()
+def _in_parts(told: list[Item], words: Words) -> list[Part]:
+    parts: list[Part] = []
+    speaker: str | None = None
+    for item in told[:_MOST_TEXTS]:
+        sender = one_line(item.sender_name or words.somebody)
+        if sender != speaker:
+            parts.append(Paragraph(words.wrote.format(sender=sender)))
+            speaker = sender
+        parts.append(Quote(cut(item.content or "", _TEXT_LENGTH)))
+    if len(told) > _MOST_TEXTS:
+        parts.append(Paragraph(words.more.format(count=len(told) - _MOST_TEXTS)))
+    return parts
 
 
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
+def _in_text(told: list[Item], words: Words) -> str:
+    """The same for an operator's template: the text alone where there is one, with names where there are several."""
+    if len(told) == 1:
+        return cut(told[0].content or "", _TEXT_LENGTH)
+    return "\n\n".join(part.plain for part in _in_parts(told, words))

@@ -28,7 +28,6 @@ from loom.features.messaging.schemas import (
     ReadPosition,
     Receipt,
     Revision,
-    SendMessage,
     Suppression,
 )
 from loom.http.cursors import After
@@ -118,11 +117,6 @@ async def remove_person(q: Executor, conversation_id: UUID, user_id: UUID) -> No
 async def leave(q: Executor, conversation_id: UUID) -> None:
     """Ends the caller's part in a group."""
     await q.execute(SQL["leave"], {"id": conversation_id})
-
-
-async def send_message(q: Executor, conversation_id: UUID, body: SendMessage) -> str:
-    """The message as JSON, also where it was sent before."""
-    return await q.fetch_value(SQL["send_message"], {"conversation_id": conversation_id, **dict(body)})
 
 
 async def edit_message(q: Executor, message_id: UUID, body: EditMessage) -> None:

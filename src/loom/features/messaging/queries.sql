@@ -59,11 +59,6 @@ select public.remove_from_conversation(%(id)s, %(user_id)s)
 -- name: leave
 select public.leave_conversation(%(id)s)
 
--- name: send_message
-select public.send_message_json(
-  %(conversation_id)s, %(content)s, %(client_message_id)s::uuid, %(mentions)s::uuid[], %(reply_to_id)s::uuid,
-  %(attachments)s::uuid[])::text
-
 -- name: edit_message
 select id from public.edit_message(%(id)s, %(content)s, %(mentions)s::uuid[])
 
@@ -180,13 +175,7 @@ select public.lift_suppression(%(id)s)
 
 -- name: record_bounce
 -- role: service_role
-select private.record_bounce(%(delivery_id)s, %(address)s, %(permanent)s, %(detail)s)
-
--- name: suppress_address
--- role: service_role
-select private.suppress_address(
-  (select u.email from public.message_deliveries as d join public.users as u on u.id = d.recipient_id where d.id = %(id)s),
-  'refused', %(detail)s, %(id)s)
+select private.record_bounce(%(mail_id)s, %(address)s, %(permanent)s, %(detail)s)
 
 -- name: list_push_subscriptions
 select id, endpoint, label, last_sent_at, retired_at, retired_reason, created_at
@@ -206,33 +195,24 @@ where id = %(id)s
 -- name: remove_push_subscription
 select public.remove_push_subscription(%(id)s)
 
--- name: get_content
-select m.content from public.messages as m where m.id = %(message_id)s and m.content is not null
+-- name: get_contents
+select m.id, m.content from public.messages as m where m.id = any (%(ids)s::uuid[]) and m.content is not null
 
 -- name: lease_deliveries
 -- role: service_role
-update public.message_deliveries as d
-set
-  state = 'leased', attempts = d.attempts + 1,
-  lease_until = now() + make_interval(secs => %(lease_seconds)s),
-  next_attempt_at = now() + make_interval(secs => %(lease_seconds)s)
-from (
-  select due.id
-  from public.message_deliveries as due
-  where due.state in ('pending', 'leased') and due.next_attempt_at <= now()
-  order by due.next_attempt_at
-  limit %(batch)s
-  for update skip locked
-) as taken
-where d.id = taken.id
-returning d.id, d.attempts as attempt
+select l.id, l.attempt
+from private.lease_deliveries(%(batch)s, %(lease_seconds)s::float8, %(mail_after_seconds)s::float8) as l
 
--- name: load_delivery
+-- name: load_deliveries
 -- role: service_role
 select
-  d.id, d.message_id, d.conversation_id, d.message_seq, d.recipient_id, d.channel, d.attempts as attempt,
-  u.email, nullif(btrim(concat_ws(' ', u.first_name, u.last_name)), '') as recipient_name, u.language,
-  nullif(btrim(concat_ws(' ', s.first_name, s.last_name)), '') as sender_name, c.title,
+  d.attempts as attempt, d.channel::text as channel, d.recipient_id, d.conversation_id, u.email,
+  nullif(btrim(concat_ws(' ', u.first_name, u.last_name)), '') as name, u.language, c.title,
+  extract(epoch from private.quiet_until(d.recipient_id) - now())::float8 as quiet_seconds,
+  coalesce(choice.hide_content, false) as hide_content,
+  private.unsubscribe_token(d.recipient_id, 'messages') as unsubscribe_token,
+  d.id as delivery_id, d.message_id, d.message_seq as seq,
+  nullif(btrim(concat_ws(' ', s.first_name, s.last_name)), '') as sender_name,
   case
     when m.deleted_at is not null then 'deleted'
     when plan.recipient_id is null then 'left'
@@ -240,10 +220,7 @@ select
     when x.share_receipts is false and (plan.reason in ('muted', 'preference_off') or p.last_read_seq >= d.message_seq) then 'withheld'
     when plan.reason is not null then plan.reason
     when p.last_read_seq >= d.message_seq then 'read'
-  end as refusal,
-  extract(epoch from private.quiet_until(d.recipient_id) - now())::float8 as quiet_seconds,
-  coalesce(choice.hide_content, false) as hide_content,
-  private.unsubscribe_token(d.recipient_id, 'messages') as unsubscribe_token
+  end as refusal
 from public.message_deliveries as d
 join public.messages as m on m.id = d.message_id
 join public.conversations as c on c.id = d.conversation_id
@@ -253,35 +230,21 @@ left join public.conversation_participants as p on p.conversation_id = d.convers
 left join public.messaging_preferences as x on x.user_id = d.recipient_id
 left join public.notification_choices as choice on choice.user_id = d.recipient_id
 left join private.delivery_plan(d.message_id) as plan on plan.recipient_id = d.recipient_id and plan.channel = d.channel
-where d.id = %(id)s and d.state = 'leased' and d.attempts = %(attempt)s
+where (d.id = %(id)s or d.mail_id = %(id)s) and d.state = 'leased' and d.attempts = %(attempt)s
   and d.lease_until > now() + make_interval(secs => %(margin_seconds)s)
+order by d.message_seq
 
--- name: list_devices
+-- name: finish_deliveries
 -- role: service_role
-select id, endpoint, p256dh, auth
-from public.push_subscriptions
-where user_id = %(user_id)s and retired_at is null
-order by created_at
-
--- name: finish_delivery
--- role: service_role
+-- A mail that was put off before it was ever tried is gathered anew, with what has come since.
 update public.message_deliveries
 set
   state = %(state)s, reason = %(reason)s, error_message = left(%(error_message)s, 500), provider_id = %(provider_id)s,
   lease_until = null,
   sent_at = case when %(state)s = 'sent' then now() end,
-  next_attempt_at = case when %(state)s = 'pending' then now() + make_interval(secs => %(delay_seconds)s) end
-where id = %(id)s and state = 'leased' and attempts = %(attempt)s
-
--- name: retire_devices
--- role: service_role
-update public.push_subscriptions
-set retired_at = now(), retired_reason = 'gone'
-where id = any (%(ids)s::uuid[]) and retired_at is null
-
--- name: touch_devices
--- role: service_role
-update public.push_subscriptions set last_sent_at = now() where id = any (%(ids)s::uuid[])
+  next_attempt_at = case when %(state)s = 'pending' then now() + make_interval(secs => %(delay_seconds)s) end,
+  mail_id = case when %(reason)s = 'quiet_hours' and attempts = 1 then null else mail_id end
+where id = any (%(ids)s::uuid[]) and state = 'leased' and attempts = %(attempt)s
 
 -- name: begin_upload
 select id from public.begin_upload(%(conversation_id)s, %(file_name)s, %(file_size)s, %(file_type)s)

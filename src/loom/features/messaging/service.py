@@ -28,7 +28,6 @@ from loom.features.messaging.schemas import (
     MessagingPreferences,
     Person,
     PushSubscription,
-    SendMessage,
 )
 from loom.http import Page
 from loom.providers.push.guard import EndpointRefusedError, check_endpoint
@@ -81,11 +80,6 @@ async def add_people(q: Executor, conversation_id: UUID, body: AddPeople) -> Pag
 async def list_people(q: Executor, conversation_id: UUID) -> Page[Person]:
     """Everybody on one page: a conversation has few people."""
     return Page(items=await queries.list_people(q, conversation_id), next_cursor=None)
-
-
-async def send(q: Executor, conversation_id: UUID, body: SendMessage) -> bytes:
-    """The message as the database wrote it, or the one that was sent first with this key."""
-    return (await queries.send_message(q, conversation_id, body)).encode()
 
 
 def with_html(timeline: bytes | None) -> bytes | None:

@@ -6,16 +6,17 @@ import asyncio
 from uuid import UUID
 
 from loom.features.messaging import file_service
-from loom.features.messaging.delivery import DeliveryWorker
+from loom.features.messaging.delivery import MessageCourier
 from loom.jobs.registry import JobContext, Retry, loop, task
 from loom.providers.email import Mailer
+from loom.providers.email.templates import Templates
 from loom.providers.push import PushSender
 
 
 @loop("messaging.deliveries")
 async def deliver_messages(ctx: JobContext, stop: asyncio.Event) -> None:
     """Runs as long as the worker does."""
-    await DeliveryWorker(ctx.db, ctx.settings, ctx.get(Mailer), ctx.get(PushSender)).run(stop)
+    await MessageCourier(ctx.db, ctx.settings, ctx.get(Mailer), ctx.get(PushSender), ctx.get(Templates)).run(stop)
 
 
 @task("messaging.check_upload", retry=Retry(attempts=8, wait_seconds=5))

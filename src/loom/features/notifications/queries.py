@@ -9,16 +9,14 @@ from pydantic import BaseModel
 from loom.core.errors import NotFound
 from loom.db.executor import Executor
 from loom.db.sql import load_queries
+from loom.delivery import Lease, Outcome
+from loom.features.notifications.letters import NoticeParcel
 from loom.features.notifications.schemas import (
     AllRead,
     ChangePreferences,
     Choices,
-    Device,
-    Lease,
     Notification,
     OlderPreferences,
-    OpenNotice,
-    Outcome,
     Preferences,
     Unsubscribed,
 )
@@ -94,22 +92,13 @@ async def lease_notices(q: Executor, batch: int, lease_seconds: float) -> list[L
     return await q.fetch_all(SQL["lease_notices"], {"batch": batch, "lease_seconds": lease_seconds}, Lease)
 
 
-async def load_notice(q: Executor, lease: Lease, margin_seconds: float) -> OpenNotice | None:
+async def load_notice(q: Executor, lease: Lease, margin_seconds: float) -> NoticeParcel | None:
     """None when the lease is lost, or will be before a call could end."""
     params = {"id": lease.id, "attempt": lease.attempt, "margin_seconds": margin_seconds}
-    return await q.find_one(SQL["load_notice"], params, OpenNotice)
+    return await q.find_one(SQL["load_notice"], params, NoticeParcel)
 
 
-async def finish_notice(q: Executor, lease: Lease, outcome: Outcome) -> bool:
+async def finish_notice(q: Executor, parcel: NoticeParcel, outcome: Outcome) -> bool:
     """Records what came of an attempt; False when another worker has taken over."""
-    return bool(await q.execute(SQL["finish_notice"], {**lease.model_dump(), **outcome.model_dump()}))
-
-
-async def list_devices(q: Executor, user_id: UUID) -> list[Device]:
-    """Where a person takes notices."""
-    return await q.fetch_all(SQL["list_devices"], {"user_id": user_id}, Device)
-
-
-async def retire_devices(q: Executor, ids: list[UUID]) -> None:
-    """Their push service says that they are gone."""
-    await q.execute(SQL["retire_devices"], {"ids": ids})
+    values = {"id": parcel.id, "attempt": parcel.attempt, **outcome.columns}
+    return await q.execute(SQL["finish_notice"], values) == 1

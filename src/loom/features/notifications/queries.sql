@@ -168,7 +168,7 @@ returning d.id, d.attempts as attempt
 -- name: load_notice
 -- role: service_role
 select
-  d.id, d.user_id, d.channel::text as channel, d.topic, d.attempts as attempt, n.title, n.message, n.action_url,
+  d.id, d.user_id as recipient_id, d.channel::text as channel, d.attempts as attempt, n.title, n.message, n.action_url,
   n.id as notification_id, u.email, nullif(btrim(concat_ws(' ', u.first_name, u.last_name)), '') as name, u.language,
   private.notice_refusal(d.id) as refusal,
   extract(epoch from private.notice_quiet_until(d.user_id, n.expires_at) - now())::float8 as quiet_seconds,
@@ -189,16 +189,3 @@ set
   sent_at = case when %(state)s = 'sent' then now() end,
   next_attempt_at = case when %(state)s = 'pending' then now() + make_interval(secs => %(delay_seconds)s) end
 where id = %(id)s and state = 'leased' and attempts = %(attempt)s
-
--- name: list_devices
--- role: service_role
-select id, endpoint, p256dh, auth
-from public.push_subscriptions
-where user_id = %(user_id)s and retired_at is null
-order by created_at
-
--- name: retire_devices
--- role: service_role
-update public.push_subscriptions
-set retired_at = now(), retired_reason = 'gone'
-where id = any (%(ids)s::uuid[]) and retired_at is null

@@ -27,7 +27,6 @@ NotificationType = Literal[
     "payment_reminder",
 ]
 Priority = Literal["low", "normal", "high", "urgent"]
-Language = Literal["en", "he"]
 Digest = Literal["immediate", "hourly", "daily", "weekly", "never"]
 
 ClockTime = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$"), Field(examples=["22:00"])]
@@ -189,50 +188,3 @@ class Unsubscribed(BaseModel):
     """What is not mailed any more."""
 
     topic: str
-
-
-class Lease(BaseModel):
-    """A delivery that this worker holds, as attempt number `attempt`."""
-
-    id: UUID
-    attempt: int
-
-
-class OpenNotice(BaseModel):
-    """A notice to be sent on a channel, with all that sending it takes, and why it must not be sent, if so."""
-
-    id: UUID
-    user_id: UUID
-    channel: Literal["email", "push"]
-    topic: str
-    attempt: int
-    title: str
-    message: str
-    action_url: str | None
-    notification_id: UUID
-    email: str
-    name: str | None
-    language: Language
-    refusal: str | None
-    quiet_seconds: float | None
-    hide_content: bool
-    unsubscribe_token: str
-
-
-class Outcome(BaseModel):
-    """What became of an attempt. `pending` tries again after `delay_seconds`."""
-
-    state: Literal["pending", "sent", "failed", "suppressed"]
-    reason: str | None = None
-    error_message: str | None = None
-    provider_id: str | None = None
-    delay_seconds: float = 0
-
-
-class Device(BaseModel):
-    """A device with its keys."""
-
-    id: UUID
-    endpoint: str
-    p256dh: str
-    auth: str

@@ -7,7 +7,7 @@ import asyncio
 from loom.db.actor import Actor
 from loom.db.database import Tx
 from loom.features.notifications import queries
-from loom.features.notifications.notice_delivery import NoticeWorker
+from loom.features.notifications.notice_delivery import NoticeCourier
 from loom.jobs.registry import JobContext, loop, task
 from loom.providers.email import Mailer
 from loom.providers.email.templates import Templates
@@ -27,4 +27,4 @@ async def remind(ctx: JobContext, timestamp: int) -> None:  # noqa: ARG001 - per
 @loop("notifications.deliveries")
 async def deliver_notices(ctx: JobContext, stop: asyncio.Event) -> None:
     """Runs as long as the worker does."""
-    await NoticeWorker(ctx.db, ctx.settings, ctx.get(Mailer), ctx.get(PushSender), ctx.get(Templates)).run(stop)
+    await NoticeCourier(ctx.db, ctx.settings, ctx.get(Mailer), ctx.get(PushSender), ctx.get(Templates)).run(stop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -10,6 +11,13 @@ from html import escape
 from typing import Literal
 
 Language = Literal["en", "he"]
+
+
+# Control characters but for white space, filler without width, and what overrides or isolates direction. Joiners and
+# the plain marks of direction stay: emoji, Persian and Hebrew need them.
+_INVISIBLE = re.compile(
+    "[\u0000-\u0008\u000e-\u001b\u007f-\u0084\u0086-\u009f\u00ad\u180e\u200b\u202a-\u202e\u2060-\u2069\ufeff]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +32,7 @@ class Paragraph:
 
     @property
     def html(self) -> str:
-        return f"<p>{escape(self.text)}</p>"
+        return f"<p>{escape(self.text)}</p>".replace("\n", "<br>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +141,8 @@ def compose(
 
 
 def one_line(text: str) -> str:
-    """Names and titles are typed by people; in a header or a sentence they are one line."""
-    return " ".join(text.split())
+    """Names and titles are typed by people; in a header or a sentence they are one line that turns nothing around."""
+    return " ".join(_INVISIBLE.sub("", text).split())
 
 
 def _id(key: str, sender: str) -> str:

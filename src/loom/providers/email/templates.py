@@ -16,7 +16,7 @@ from loom.providers.email.letter import one_line
 
 NAMES: dict[str, frozenset[str]] = {
     "notice": frozenset({"name", "title", "message", "unsubscribe"}),
-    "message": frozenset({"name", "sender", "title", "content", "unsubscribe"}),
+    "message": frozenset({"name", "sender", "title", "content", "count", "unsubscribe"}),
 }
 """The mails that can be worded anew, and what each may name."""
 

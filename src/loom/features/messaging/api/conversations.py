@@ -9,8 +9,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
+from loom.delivery import CHANNEL
 from loom.features.messaging import queries, service
-from loom.features.messaging.delivery import CHANNEL
 from loom.features.messaging.schemas import (
     AddPeople,
     ChangeConversation,
@@ -159,8 +159,9 @@ async def list_messages(
 @router.post("/{conversation_id}/messages", status_code=201, response_model=Message, responses=problems(404, 409))
 async def send_message(conversation_id: UUID, body: SendMessage, write: Write) -> Response:
     """Send a message. Its deliveries are planned with it and carried out in the background."""
-    response = await write.run(
-        lambda tx: service.send(tx, conversation_id, body),
+    response = await write.run_json(
+        "public.send_message_json",
+        [conversation_id, body.content, body.client_message_id, body.mentions, body.reply_to_id, body.attachments],
         status=201,
         location=lambda message: f"/v1/messages/{json.loads(message)['id']}",
     )
