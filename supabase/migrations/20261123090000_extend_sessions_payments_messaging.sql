@@ -15930,12 +15930,14 @@ create table if not exists public.message_deliveries (
   conversation_id uuid not null,
   message_seq bigint not null,
   sender_id uuid not null,
+  mail_id uuid,
   constraint message_deliveries_once_key unique (message_id, recipient_id, channel),
   constraint message_deliveries_state_check check (state in ('pending', 'leased', 'sent', 'failed', 'suppressed')),
   constraint message_deliveries_due_check check ((state in ('pending', 'leased')) = (next_attempt_at is not null)),
   constraint message_deliveries_lease_check check ((state = 'leased') = (lease_until is not null)),
   constraint message_deliveries_sent_check check ((state = 'sent') = (sent_at is not null)),
   constraint message_deliveries_reason_check check (state not in ('failed', 'suppressed') or reason is not null),
+  constraint message_deliveries_mail_check check (mail_id is null or channel = 'email'),
   constraint message_deliveries_attempts_check check (attempts >= 0),
   constraint message_deliveries_metadata_check check (jsonb_typeof(metadata) = 'object')
 );
@@ -15947,13 +15949,21 @@ comment on column public.message_deliveries.reason is
   'Why it failed or was never tried: inactive, system_message, no_email, address_suppressed, no_subscription, muted, preference_off, read, deleted, left, withheld (a choice of somebody who does not share receipts), subscription_gone, bounced, address_refused, or the provider''s word. On a pending row: why it waits, such as quiet_hours.';
 comment on column public.message_deliveries.next_attempt_at is 'When a worker takes it: the next try of a pending row, the end of the lease of a leased one.';
 comment on column public.message_deliveries.attempts is 'How often a worker has taken it; also the number that an outcome must name to count.';
-comment on column public.message_deliveries.provider_id is 'What the provider called it. A repeated e-mail carries the same Message-ID, made of this row''s id.';
+comment on column public.message_deliveries.provider_id is 'What the provider called it. A repeated e-mail carries the same Message-ID, made of mail_id.';
+comment on column public.message_deliveries.mail_id is
+  'The mail that told of it: the first delivery in that mail. Set when a worker first gathers what waits in a conversation, and kept, so that a repetition is the same mail.';
 
 create index if not exists message_deliveries_recipient_idx on public.message_deliveries (recipient_id);
 -- For rates over a span of time; rows come in the order of their times, so a few pages of index will do.
 create index if not exists message_deliveries_time_idx on public.message_deliveries using brin (created_at);
+-- The queue, in two parts: mail that nobody has gathered yet waits longer than what is sent as it is.
 create index if not exists message_deliveries_due_idx
-  on public.message_deliveries (next_attempt_at) where state in ('pending', 'leased');
+  on public.message_deliveries (next_attempt_at) where state in ('pending', 'leased') and (channel = 'push' or mail_id is not null);
+create index if not exists message_deliveries_ungathered_idx
+  on public.message_deliveries (next_attempt_at) where state = 'pending' and channel = 'email' and mail_id is null;
+create index if not exists message_deliveries_together_idx
+  on public.message_deliveries (recipient_id, conversation_id) where state = 'pending' and channel = 'email' and mail_id is null;
+create index if not exists message_deliveries_mail_idx on public.message_deliveries (mail_id) where mail_id is not null;
 
 revoke all on public.message_deliveries from public, anon, authenticated, service_role;
 grant select on public.message_deliveries to authenticated;
@@ -16046,19 +16056,13 @@ begin
         select from public.push_subscriptions as s where s.user_id = p.user_id and s.retired_at is null
       ) then 'no_subscription'
       when c.channel <> 'in_app' and p.is_muted then 'muted'
-      when not coalesce(
-        case c.channel
-          when 'in_app' then n.inapp_enabled and n.inapp_messages
-          when 'email' then n.email_enabled and n.email_messages
-          when 'push' then n.push_enabled and n.push_messages
-        end,
-        true) then 'preference_off'
+      when replace(c.channel::text, '_', '') <> all (wanted.channels) then 'preference_off'
     end
   from public.messages as m
   join public.conversation_participants as p
     on p.conversation_id = m.conversation_id and p.left_at is null and p.user_id <> m.sender_id and p.history_from_seq <= m.seq
   join public.users as u on u.id = p.user_id
-  left join public.notification_preferences as n on n.user_id = p.user_id
+  cross join lateral (select private.wanted_channels(p.user_id, 'messages')) as wanted (channels)
   cross join unnest(enum_range(null::public.message_delivery_channel)) as c (channel)
   where m.id = p_message_id;
 end;
@@ -16070,10 +16074,12 @@ grant execute on function private.delivery_plan(uuid) to service_role;
 
 create or replace function private.plan_deliveries(p_message_id uuid)
 returns void
-language sql
+language plpgsql
+volatile
 security definer
 set search_path = ''
 as $$
+begin
   -- In the app a message has arrived when it is stored. What makes a sound waits for the end of quiet hours.
   insert into public.message_deliveries (message_id, recipient_id, channel, state, reason, next_attempt_at, sent_at)
   select
@@ -16084,12 +16090,78 @@ as $$
   cross join lateral (
     select case when plan.reason is not null then 'suppressed' when plan.channel = 'in_app' then 'sent' else 'pending' end
   ) as next (state)
-  on conflict on constraint message_deliveries_once_key do nothing
+  on conflict on constraint message_deliveries_once_key do nothing;
+end;
 $$;
 comment on function private.plan_deliveries(uuid) is
   'security definer: writes deliveries, which no API role may. Plans a message''s deliveries in the message''s own transaction.';
 revoke execute on function private.plan_deliveries(uuid) from public, anon, authenticated, service_role;
 grant execute on function private.plan_deliveries(uuid) to service_role;
+
+-- schemas/50_messaging/45_lease_deliveries.sql
+create or replace function private.lease_deliveries(p_batch integer, p_lease_seconds float8, p_mail_after_seconds float8)
+returns table (id uuid, attempt integer)
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  -- Messages that wait for one person in one conversation go out as one mail. Two workers must not each take half of them,
+  -- nor add to a mail that the other has just written: they gather in turn, and each sees what the one before committed.
+  perform pg_advisory_xact_lock(hashtextextended('loom.message_mail', 0));
+  return query
+  with due as (
+    select d.id, d.mail_id
+    from public.message_deliveries as d
+    where d.state in ('pending', 'leased') and (d.channel = 'push' or d.mail_id is not null) and d.next_attempt_at <= now()
+    order by d.next_attempt_at
+    limit p_batch
+  ),
+  waiting as (
+    select d.recipient_id, d.conversation_id
+    from public.message_deliveries as d
+    where d.state = 'pending' and d.channel = 'email' and d.mail_id is null
+      and d.next_attempt_at <= now() - make_interval(secs => p_mail_after_seconds)
+    order by d.next_attempt_at
+    limit p_batch
+  ),
+  parcels as (
+    -- A mail that was begun keeps its messages; what has come since gets a mail of its own.
+    select m.mail_id as parcel, array_agg(m.id) as members, max(m.attempts) + 1 as attempt
+    from (select distinct x.mail_id from due as x where x.mail_id is not null) as begun
+    join public.message_deliveries as m on m.mail_id = begun.mail_id and m.state in ('pending', 'leased')
+    group by m.mail_id
+    union all
+    select x.id, array[x.id], d.attempts + 1
+    from due as x
+    join public.message_deliveries as d on d.id = x.id
+    where x.mail_id is null
+    union all
+    select (array_agg(m.id order by m.message_seq))[1], array_agg(m.id), max(m.attempts) + 1
+    from (select distinct w.recipient_id, w.conversation_id from waiting as w) as w
+    join public.message_deliveries as m
+      on m.recipient_id = w.recipient_id and m.conversation_id = w.conversation_id
+      and m.state = 'pending' and m.channel = 'email' and m.mail_id is null
+    group by m.recipient_id, m.conversation_id
+  ),
+  taken as (
+    update public.message_deliveries as d
+    set
+      state = 'leased', attempts = p.attempt, mail_id = case when d.channel = 'email' then p.parcel end,
+      lease_until = now() + make_interval(secs => p_lease_seconds),
+      next_attempt_at = now() + make_interval(secs => p_lease_seconds)
+    from parcels as p
+    where d.id = any (p.members) and d.state in ('pending', 'leased')
+    returning p.parcel, d.attempts
+  )
+  select distinct t.parcel, t.attempts from taken as t;
+end;
+$$;
+comment on function private.lease_deliveries(integer, float8, float8) is
+  'Takes what is due, other workers'' expired leases included: a push by itself, mail by person and conversation once its first message has waited so long. Gives the first delivery of each and the number of the attempt.';
+revoke execute on function private.lease_deliveries(integer, float8, float8) from public, anon, authenticated, service_role;
+grant execute on function private.lease_deliveries(integer, float8, float8) to service_role;
 
 -- schemas/50_messaging/46_roll_up_deliveries.sql
 create or replace function private.delivery_roll_up(p_message_id uuid)
@@ -16099,11 +16171,15 @@ returns table (
   sent_at timestamptz,
   error_message text
 )
-language sql
+language plpgsql
 stable
 security definer
 set search_path = ''
 as $$
+#variable_conflict use_column
+begin
+  -- In plpgsql, whose plans stay with the connection.
+  return query
   select
     d.channel,
     (case when d.open > 0 then 'pending' when d.sent > 0 then 'sent' else 'failed' end)::public.message_delivery_status,
@@ -16126,7 +16202,8 @@ as $$
     from public.message_deliveries as md
     where md.message_id = p_message_id
     group by md.channel
-  ) as d
+  ) as d;
+end;
 $$;
 comment on function private.delivery_roll_up(uuid) is
   'security definer: reads all deliveries of a message. What its rows add up to, per channel.';
@@ -16183,23 +16260,33 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_delivery public.message_deliveries;
+  v_recipient_id uuid;
 begin
-  -- Anybody can write a report. What it must name is the id of a mail that only its reader and the servers on its way know.
-  select * into v_delivery from public.message_deliveries as d where d.id = p_delivery_id and d.channel = 'email' for no key update;
+  -- Anybody can write a report. What it must name is the id of a mail that only its reader and the servers on its way know:
+  -- one about messages, or a notice.
+  select d.recipient_id into v_recipient_id
+  from public.message_deliveries as d
+  where d.mail_id = p_delivery_id
+  limit 1;
+  if not found then
+    select d.user_id into v_recipient_id
+    from public.notification_deliveries as d
+    where d.id = p_delivery_id and d.channel = 'email';
+  end if;
   if not found then
     return 'unknown';
   end if;
   if not p_permanent then
     return 'delayed';
   end if;
-  if v_delivery.state = 'sent' then
-    update public.message_deliveries as d
-    set state = 'failed', reason = 'bounced', error_message = left(p_detail, 500), sent_at = null
-    where d.id = p_delivery_id;
-  end if;
+  update public.message_deliveries as d
+  set state = 'failed', reason = 'bounced', error_message = left(p_detail, 500), sent_at = null
+  where d.mail_id = p_delivery_id and d.state = 'sent';
+  update public.notification_deliveries as d
+  set state = 'failed', reason = 'bounced', error_message = left(p_detail, 500), sent_at = null
+  where d.id = p_delivery_id and d.channel = 'email' and d.state = 'sent';
   -- And of addresses it can only say something about the one that the mail went to.
-  if exists (select from public.users as u where u.id = v_delivery.recipient_id and lower(u.email) = lower(btrim(p_address))) then
+  if exists (select from public.users as u where u.id = v_recipient_id and lower(u.email) = lower(btrim(p_address))) then
     perform private.suppress_address(p_address, 'bounced', p_detail, p_delivery_id);
   end if;
   return 'bounced';
@@ -16701,7 +16788,7 @@ begin
     -- A file without a word is called by its name, in mail and search too.
     select string_agg(x.file_name, ', ' order by x.created_at, x.id) into v_content
     from public.message_uploads as x
-    where x.id = any (p_attachments);
+    where x.id = any (p_attachments) and x.user_id = v_me;
     v_content := coalesce(v_content, '?');
   end if;
   begin
@@ -17263,7 +17350,7 @@ create or replace function public.send_message_json(
 )
 returns json
 language plpgsql
-security invoker
+security definer
 set search_path = ''
 as $$
 declare
@@ -17271,12 +17358,28 @@ declare
 begin
   v_message := public.post_message(
     p_conversation_id, p_content, p_client_message_id, p_mentions, p_reply_to_id, p_attachments);
+  if v_message.created_at = now() and not v_message.is_edited and cardinality(p_mentions) = 0 and cardinality(p_attachments) = 0 then
+    -- Nothing can be beside a message of this moment but its deliveries, so a page of one need not look for it.
+    return json_build_object(
+      'id', v_message.id, 'conversation_id', v_message.conversation_id, 'seq', v_message.seq, 'type', v_message.type,
+      'sender_id', v_message.sender_id, 'sender_name', (
+        select nullif(btrim(concat_ws(' ', u.first_name, u.last_name)), '') from public.users as u where u.id = v_message.sender_id
+      ), 'content', v_message.content,
+      'html', null, 'system', null, 'reply_to_id', v_message.reply_to_id, 'client_message_id', v_message.client_message_id,
+      'is_edited', false, 'edited_at', null, 'deleted_at', null, 'created_at', v_message.created_at, 'is_read', true,
+      'mentions', json_build_array(), 'reactions', json_build_array(), 'attachments', json_build_array(),
+      'deliveries', (
+        select json_object_agg(s.channel, s.status order by s.channel)
+        from public.message_delivery_states as s
+        where s.message_id = v_message.id
+      ));
+  end if;
   -- A statement of its own, which sees what the one before has written.
   return public.conversation_timeline_json(v_message.conversation_id, v_message.seq + 1, 1) -> 'items' -> 0;
 end;
 $$;
 comment on function public.send_message_json(uuid, text, uuid, uuid[], uuid, uuid[]) is
-  'Sends a message as the caller and gives it as a timeline shows it: public.post_message and the page of one, in one round trip.';
+  'security definer: post_message has asked who may; asking again in each policy would double the work. Sends a message as the caller and gives it as a timeline shows it: public.post_message and the page of one, in one round trip.';
 revoke execute on function public.send_message_json(uuid, text, uuid, uuid[], uuid, uuid[]) from public, anon, authenticated, service_role;
 grant execute on function public.send_message_json(uuid, text, uuid, uuid[], uuid, uuid[]) to authenticated;
 
@@ -17966,31 +18069,72 @@ drop trigger if exists notification_choices_touch on public.notification_choices
 create trigger notification_choices_touch before update on public.notification_choices
 for each row execute function private.touch_updated_at();
 
-create or replace function private.wants(p_user_id uuid, p_channel text, p_topic text)
-returns boolean
+create or replace function private.wanted_channels(p_user_id uuid, p_topic text)
+returns text[]
 language plpgsql
 stable
 security definer
 set search_path = ''
 as $$
 declare
-  v_all jsonb;
+  n public.notification_preferences;
+  c public.notification_choices;
+  v_in_app boolean;
+  v_email boolean;
+  v_push boolean;
 begin
-  -- One model: <channel>_<topic>, and <channel>_enabled for all of a channel. What neither table knows is not sent.
-  select
-    coalesce((select to_jsonb(n) from public.notification_preferences as n where n.user_id = p_user_id),
-      '{"email_enabled": true, "inapp_enabled": true, "push_enabled": false, "email_session_reminders": true,
-        "email_session_updates": true, "email_messages": true, "inapp_session_reminders": true,
-        "inapp_session_updates": true, "inapp_messages": true, "inapp_system_updates": true}')
-    || coalesce((select to_jsonb(c) from public.notification_choices as c where c.user_id = p_user_id),
-      '{"email_payments": true, "inapp_payments": true}')
-  into v_all;
-  return coalesce((v_all ->> (p_channel || '_enabled'))::boolean, false)
-    and coalesce((v_all ->> (p_channel || '_' || p_topic))::boolean, false);
+  select * into n from public.notification_preferences as x where x.user_id = p_user_id;
+  select * into c from public.notification_choices as x where x.user_id = p_user_id;
+  -- The one model, for messages and notices alike: <channel>_<topic>, and <channel>_enabled for all of a channel. A row
+  -- that is not there counts as its table's defaults; a topic that is not known here is not sent.
+  case p_topic
+    when 'messages' then
+      v_in_app := coalesce(n.inapp_messages, true);
+      v_email := coalesce(n.email_messages, true);
+      v_push := coalesce(n.push_messages, false);
+    when 'session_reminders' then
+      v_in_app := coalesce(n.inapp_session_reminders, true);
+      v_email := coalesce(n.email_session_reminders, true);
+      v_push := coalesce(n.push_session_reminders, false);
+    when 'session_updates' then
+      v_in_app := coalesce(n.inapp_session_updates, true);
+      v_email := coalesce(n.email_session_updates, true);
+      v_push := coalesce(c.push_session_updates, false);
+    when 'payments' then
+      v_in_app := coalesce(c.inapp_payments, true);
+      v_email := coalesce(c.email_payments, true);
+      v_push := coalesce(c.push_payments, false);
+    when 'system_updates' then
+      v_in_app := coalesce(n.inapp_system_updates, true);
+      v_email := coalesce(n.email_system_updates, false);
+      v_push := coalesce(c.push_system_updates, false);
+    else
+      return '{}';
+  end case;
+  return array_remove(array[
+    case when v_in_app and coalesce(n.inapp_enabled, true) then 'inapp' end,
+    case when v_email and coalesce(n.email_enabled, true) then 'email' end,
+    case when v_push and coalesce(n.push_enabled, false) then 'push' end
+  ], null);
 end;
 $$;
-comment on function private.wants(uuid, text, text) is
-  'security definer: reads somebody''s choices. Whether a person wants to hear of a topic on a channel (inapp, email, push).';
+comment on function private.wanted_channels(uuid, text) is
+  'security definer: reads somebody''s choices. On which channels (inapp, email, push) a person wants to hear of a topic.';
+revoke execute on function private.wanted_channels(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function private.wanted_channels(uuid, text) to service_role;
+
+create or replace function private.wants(p_user_id uuid, p_channel text, p_topic text)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return coalesce(p_channel = any (private.wanted_channels(p_user_id, p_topic)), false);
+end;
+$$;
+comment on function private.wants(uuid, text, text) is 'Whether a person wants to hear of a topic on a channel (inapp, email, push).';
 revoke execute on function private.wants(uuid, text, text) from public, anon, authenticated, service_role;
 grant execute on function private.wants(uuid, text, text) to service_role;
 
@@ -18022,7 +18166,7 @@ comment on table public.notification_deliveries is
   'A notice on its way by mail or to devices, and what became of it. The open rows are the worker''s queue.';
 comment on column public.notification_deliveries.topic is 'The choice that switches it off: <channel>_<topic>.';
 comment on column public.notification_deliveries.reason is
-  'Why it failed or was not tried: preference_off, no_email, no_subscription, inactive, read, moved, cancelled, left, too_late, or the provider''s word.';
+  'Why it failed or was not tried: preference_off, no_email, address_suppressed, no_subscription, inactive, read, moved, cancelled, left, too_late, bounced, address_refused, or the provider''s word.';
 
 create index if not exists notification_deliveries_user_idx on public.notification_deliveries (user_id);
 create index if not exists notification_deliveries_due_idx
@@ -18078,6 +18222,7 @@ begin
   return case
     when d.status <> 'active' then 'inactive'
     when d.channel = 'email' and (d.email = '' or d.email like '%.invalid') then 'no_email'
+    when d.channel = 'email' and private.is_suppressed(d.email) then 'address_suppressed'
     when d.channel = 'push' and not exists (
       select from public.push_subscriptions as s where s.user_id = d.user_id and s.retired_at is null
     ) then 'no_subscription'
@@ -18249,8 +18394,8 @@ begin
   -- Mail about a session that was made, moved or cancelled is the calendar invitation's business, which says it by itself.
   channels := array(
     select c.name
-    from unnest(array['inapp', 'email', 'push']) as c (name)
-    where private.wants(p_user_id, c.name, words.topic) and not (c.name = 'email' and words.topic = 'session_updates')
+    from unnest(private.wanted_channels(p_user_id, words.topic)) as c (name)
+    where not (c.name = 'email' and words.topic = 'session_updates')
   );
   if cardinality(channels) = 0 then
     return;
