@@ -1420,6 +1420,8 @@ comment on column public.session_attendees.notes is 'Read by the seat''s own per
 comment on column public.session_attendees.price_cents is 'The price of this seat in minor units of currency, from the session unless said otherwise; null is not decided.';
 comment on column public.session_attendees.billing_status is 'Moved by billing only.';
 comment on column public.session_attendees.cancelled_at is 'When the seat was given up or taken away; it then takes no place.';
+comment on column public.session_attendees.cancelled_by is
+  'Whose wish it was; null for a guest, who has no account. Who did it stands in session_events.';
 comment on column public.session_attendees.attendance is
   'What is in force of attendance_events: in, out (came and left), no_show, or null as long as nobody has said. Money follows this, never the answer to the invitation.';
 comment on column public.session_attendees.terms is 'What giving the seat up costs: the policy as it was when the seat was made. See cancellation_policies.';
@@ -3494,6 +3496,26 @@ comment on function private.takes_a_place(
   public.session_attendee_role, public.session_attendee_status, timestamptz
 ) is 'Whether a seat counts against the capacity: the coach never does, nor who declined or was taken out.';
 
+create or replace function private.need_read_committed()
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  -- A snapshot taken before the lock does not see what was written by whoever held it, and among transactions of both kinds
+  -- PostgreSQL does not notice.
+  if current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
+    raise exception using errcode = 'invalid_transaction_state',
+      message = 'Seats and time are taken in READ COMMITTED transactions.';
+  end if;
+end;
+$$;
+revoke execute on function private.need_read_committed() from public, anon, authenticated, service_role;
+comment on function private.need_read_committed() is
+  'Refuses a transaction whose statements would not see what others wrote while it waited for their lock.';
+
 -- schemas/30_scheduling/10_session_templates.sql
 -- What a coach offers: the review's table, with what a group and the calendar need.
 
@@ -3908,7 +3930,8 @@ comment on column public.sessions.ends_at is 'scheduled_at plus duration_minutes
 comment on column public.sessions.roster_visible is 'Whether attendees may see one another''s names, from the template unless said otherwise.';
 comment on column public.sessions.buffer_before_minutes is 'Time of the coach kept free before, from the template unless said otherwise.';
 comment on column public.sessions.buffer_after_minutes is 'Time of the coach kept free after, from the template unless said otherwise.';
-
+comment on column public.sessions.cancelled_by is
+  'Whose wish it was: of the client too where the coach cancelled on their behalf. Who did it stands in session_events.';
 comment on column public.sessions.no_show_grace_minutes is
   'Who confirmed and was not checked in so long after the end counts as a no-show, from the template or the coach when it is made; null and nobody does unless the coach says so.';
 
@@ -4404,6 +4427,8 @@ comment on column public.session_attendees.notes is 'Read by the seat''s own per
 comment on column public.session_attendees.price_cents is 'The price of this seat in minor units of currency, from the session unless said otherwise; null is not decided.';
 comment on column public.session_attendees.billing_status is 'Moved by billing only.';
 comment on column public.session_attendees.cancelled_at is 'When the seat was given up or taken away; it then takes no place.';
+comment on column public.session_attendees.cancelled_by is
+  'Whose wish it was; null for a guest, who has no account. Who did it stands in session_events.';
 comment on column public.session_attendees.attendance is
   'What is in force of attendance_events: in, out (came and left), no_show, or null as long as nobody has said. Money follows this, never the answer to the invitation.';
 comment on column public.session_attendees.terms is 'What giving the seat up costs: the policy as it was when the seat was made. See cancellation_policies.';
@@ -4466,11 +4491,7 @@ declare
   v_capacity integer;
 begin
   -- The lock makes concurrent claims queue; the count below is a statement of its own, so that it sees what they wrote.
-  -- A snapshot taken before the lock would not.
-  if current_setting('transaction_isolation') = 'repeatable read' then
-    raise exception using errcode = 'invalid_transaction_state',
-      message = 'Seats are taken in READ COMMITTED transactions.';
-  end if;
+  perform private.need_read_committed();
   select s.capacity into v_capacity from public.sessions as s where s.id = p_session_id for no key update;
   if v_capacity <= (
     select count(*) from public.session_attendees as a
@@ -5716,10 +5737,7 @@ security invoker
 set search_path = ''
 as $$
 begin
-  if current_setting('transaction_isolation') = 'repeatable read' then
-    raise exception using errcode = 'invalid_transaction_state',
-      message = 'Time is taken in READ COMMITTED transactions.';
-  end if;
+  perform private.need_read_committed();
   perform pg_advisory_xact_lock(hashtextextended('loom.coach_time:' || p_coach_id, 0));
 end;
 $$;
@@ -6436,6 +6454,10 @@ begin
     perform private.fail(409, 'session_state_conflict', format('A session that is %s cannot be moved.', v_session.status));
   elsif p_starts_at is null then
     perform private.fail(422, 'session_in_past', 'Say when the session starts.');
+  elsif (p_starts_at, coalesce(p_duration_minutes, v_session.duration_minutes))
+    = (v_session.scheduled_at, v_session.duration_minutes) then
+    -- It is there already: that uses up no move and costs nothing.
+    return p_session_id;
   end if;
   if v_session.coach_id is distinct from private.me() then
     if v_session.scheduled_at <= now() then
@@ -7403,8 +7425,11 @@ begin
   join public.series_sessions as m on m.session_id = s.id
   join public.session_series as x on x.id = m.series_id
   where s.id = p_session_id;
-  -- They make room for one another first; what is in the way after that is somebody else's.
-  delete from public.coach_blocks as b where b.session_id = any (v_ids);
+  -- They make room for one another first; what is in the way after that is somebody else's. One that stays where it is, as
+  -- on a day whose clock change undoes the move, keeps its time: nothing would write it down again.
+  delete from public.coach_blocks as b using public.sessions as s
+  where s.id = any (v_ids) and b.session_id = s.id
+    and ((s.scheduled_at at time zone v_zone) + v_shift) at time zone v_zone <> s.scheduled_at;
   with moved as (
     select s.*, (s.scheduled_at at time zone v_zone) + v_shift as wall from public.sessions as s where s.id = any (v_ids)
   ), placed as (
@@ -7417,7 +7442,8 @@ begin
         select 'taken, ' || coalesce(e.title, replace(b.kind, '_', ' '))
         from public.coach_blocks as b
         left join public.sessions as e on e.id = b.session_id
-        where b.coach_id = p.coach_id and (b.expires_at is null or b.expires_at > now()) and b.during && tstzrange(
+        where b.coach_id = p.coach_id and b.session_id is distinct from p.id
+          and (b.expires_at is null or b.expires_at > now()) and b.during && tstzrange(
           p.starts - make_interval(mins => p.buffer_before_minutes),
           p.starts + make_interval(mins => p.duration_minutes + p.buffer_after_minutes))
         order by b.during limit 1)
