@@ -57,3 +57,23 @@ revoke execute on function private.takes_a_place(
 comment on function private.takes_a_place(
   public.session_attendee_role, public.session_attendee_status, timestamptz
 ) is 'Whether a seat counts against the capacity: the coach never does, nor who declined or was taken out.';
+
+create or replace function private.need_read_committed()
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  -- A snapshot taken before the lock does not see what was written by whoever held it, and among transactions of both kinds
+  -- PostgreSQL does not notice.
+  if current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
+    raise exception using errcode = 'invalid_transaction_state',
+      message = 'Seats and time are taken in READ COMMITTED transactions.';
+  end if;
+end;
+$$;
+revoke execute on function private.need_read_committed() from public, anon, authenticated, service_role;
+comment on function private.need_read_committed() is
+  'Refuses a transaction whose statements would not see what others wrote while it waited for their lock.';

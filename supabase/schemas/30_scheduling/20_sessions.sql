@@ -58,7 +58,8 @@ comment on column public.sessions.ends_at is 'scheduled_at plus duration_minutes
 comment on column public.sessions.roster_visible is 'Whether attendees may see one another''s names, from the template unless said otherwise.';
 comment on column public.sessions.buffer_before_minutes is 'Time of the coach kept free before, from the template unless said otherwise.';
 comment on column public.sessions.buffer_after_minutes is 'Time of the coach kept free after, from the template unless said otherwise.';
-
+comment on column public.sessions.cancelled_by is
+  'Whose wish it was: of the client too where the coach cancelled on their behalf. Who did it stands in session_events.';
 comment on column public.sessions.no_show_grace_minutes is
   'Who confirmed and was not checked in so long after the end counts as a no-show, from the template or the coach when it is made; null and nobody does unless the coach says so.';
 

@@ -44,6 +44,8 @@ comment on column public.session_attendees.notes is 'Read by the seat''s own per
 comment on column public.session_attendees.price_cents is 'The price of this seat in minor units of currency, from the session unless said otherwise; null is not decided.';
 comment on column public.session_attendees.billing_status is 'Moved by billing only.';
 comment on column public.session_attendees.cancelled_at is 'When the seat was given up or taken away; it then takes no place.';
+comment on column public.session_attendees.cancelled_by is
+  'Whose wish it was; null for a guest, who has no account. Who did it stands in session_events.';
 comment on column public.session_attendees.attendance is
   'What is in force of attendance_events: in, out (came and left), no_show, or null as long as nobody has said. Money follows this, never the answer to the invitation.';
 comment on column public.session_attendees.terms is 'What giving the seat up costs: the policy as it was when the seat was made. See cancellation_policies.';

@@ -10,11 +10,7 @@ declare
   v_capacity integer;
 begin
   -- The lock makes concurrent claims queue; the count below is a statement of its own, so that it sees what they wrote.
-  -- A snapshot taken before the lock would not.
-  if current_setting('transaction_isolation') = 'repeatable read' then
-    raise exception using errcode = 'invalid_transaction_state',
-      message = 'Seats are taken in READ COMMITTED transactions.';
-  end if;
+  perform private.need_read_committed();
   select s.capacity into v_capacity from public.sessions as s where s.id = p_session_id for no key update;
   if v_capacity <= (
     select count(*) from public.session_attendees as a

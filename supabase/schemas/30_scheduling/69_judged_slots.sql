@@ -173,10 +173,7 @@ security invoker
 set search_path = ''
 as $$
 begin
-  if current_setting('transaction_isolation') = 'repeatable read' then
-    raise exception using errcode = 'invalid_transaction_state',
-      message = 'Time is taken in READ COMMITTED transactions.';
-  end if;
+  perform private.need_read_committed();
   perform pg_advisory_xact_lock(hashtextextended('loom.coach_time:' || p_coach_id, 0));
 end;
 $$;

@@ -159,6 +159,10 @@ begin
     perform private.fail(409, 'session_state_conflict', format('A session that is %s cannot be moved.', v_session.status));
   elsif p_starts_at is null then
     perform private.fail(422, 'session_in_past', 'Say when the session starts.');
+  elsif (p_starts_at, coalesce(p_duration_minutes, v_session.duration_minutes))
+    = (v_session.scheduled_at, v_session.duration_minutes) then
+    -- It is there already: that uses up no move and costs nothing.
+    return p_session_id;
   end if;
   if v_session.coach_id is distinct from private.me() then
     if v_session.scheduled_at <= now() then

@@ -118,8 +118,11 @@ begin
   join public.series_sessions as m on m.session_id = s.id
   join public.session_series as x on x.id = m.series_id
   where s.id = p_session_id;
-  -- They make room for one another first; what is in the way after that is somebody else's.
-  delete from public.coach_blocks as b where b.session_id = any (v_ids);
+  -- They make room for one another first; what is in the way after that is somebody else's. One that stays where it is, as
+  -- on a day whose clock change undoes the move, keeps its time: nothing would write it down again.
+  delete from public.coach_blocks as b using public.sessions as s
+  where s.id = any (v_ids) and b.session_id = s.id
+    and ((s.scheduled_at at time zone v_zone) + v_shift) at time zone v_zone <> s.scheduled_at;
   with moved as (
     select s.*, (s.scheduled_at at time zone v_zone) + v_shift as wall from public.sessions as s where s.id = any (v_ids)
   ), placed as (
@@ -132,7 +135,8 @@ begin
         select 'taken, ' || coalesce(e.title, replace(b.kind, '_', ' '))
         from public.coach_blocks as b
         left join public.sessions as e on e.id = b.session_id
-        where b.coach_id = p.coach_id and (b.expires_at is null or b.expires_at > now()) and b.during && tstzrange(
+        where b.coach_id = p.coach_id and b.session_id is distinct from p.id
+          and (b.expires_at is null or b.expires_at > now()) and b.during && tstzrange(
           p.starts - make_interval(mins => p.buffer_before_minutes),
           p.starts + make_interval(mins => p.duration_minutes + p.buffer_after_minutes))
         order by b.during limit 1)

@@ -159,10 +159,10 @@ class Calendar(RuleBasedStateMachine):
         who = self.scene.coach if by_coach else self.scene.client
         self.do(who, "select public.reschedule_session(%s, %s)", self.session(choice), self.when(step))
 
-    @rule(choice=st.integers(0, 20), by_coach=st.booleans())
-    def cancel(self, choice: int, by_coach: bool) -> None:
+    @rule(choice=st.integers(0, 20), by_coach=st.booleans(), for_client=st.booleans())
+    def cancel(self, choice: int, by_coach: bool, for_client: bool) -> None:
         who = self.scene.coach if by_coach else self.scene.client
-        self.do(who, "select public.cancel_session(%s)", self.session(choice))
+        self.do(who, "select public.cancel_session(%s, p_for_client => %s)", self.session(choice), for_client)
 
     @rule(step=STEPS, hours=st.integers(1, 6))
     def take_time_off(self, step: int, hours: int) -> None:
@@ -195,6 +195,23 @@ class Calendar(RuleBasedStateMachine):
             JERUSALEM,
             self.scene.client,
         )
+
+    @rule(step=STEPS, capacity=st.integers(1, 2))
+    def book_group_series(self, step: int, capacity: int) -> None:
+        first = self.when(step).astimezone(ZoneInfo(JERUSALEM)).replace(tzinfo=None)
+        self.do(
+            self.scene.coach,
+            "select public.create_series(%s, %s, %s, 'x', p_capacity => %s)",
+            self.scene.group,
+            [first + timedelta(hours=2 * n) for n in range(3)],
+            JERUSALEM,
+            capacity,
+        )
+
+    @rule(choice=st.integers(0, 8), who=st.sampled_from(["client", "second_client"]))
+    def invite_to_series(self, choice: int, who: str) -> None:
+        place, person = self.some(PLACES, choice), getattr(self.scene, who)
+        self.do(self.scene.coach, "select public.invite_to_series(%s, %s)", place, person)
 
     @rule(choice=st.integers(0, 8), step=STEPS)
     def move_series(self, choice: int, step: int) -> None:

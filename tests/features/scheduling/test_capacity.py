@@ -70,12 +70,13 @@ def test_without_the_guard_the_same_race_oversells(cluster: Cluster) -> None:
         cluster.drop(name)
 
 
-def test_a_repeatable_read_transaction_is_turned_away_since_its_count_would_be_old(
-    owner: Owner, api_url: str, scene: Scene
+@pytest.mark.parametrize("level", [psycopg.IsolationLevel.REPEATABLE_READ, psycopg.IsolationLevel.SERIALIZABLE])
+def test_a_transaction_with_one_snapshot_is_turned_away_since_its_count_would_be_old(
+    owner: Owner, api_url: str, scene: Scene, level: psycopg.IsolationLevel
 ) -> None:
     session = add_session(owner, scene.coach, None, at(5), capacity=5)
     with psycopg.connect(api_url) as conn:
-        conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        conn.isolation_level = level
         conn.execute("select set_config('role', 'service_role', true)")
         with pytest.raises(psycopg.errors.InvalidTransactionState):
             conn.execute(SEAT, [session, scene.client])

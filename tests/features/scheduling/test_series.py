@@ -199,6 +199,18 @@ def test_all_from_here_move_by_the_clock_or_not_at_all(owner: Owner, scene: Scen
     assert one(owner, "select count(*) from public.coach_blocks where coach_id = %s", [scene.coach]) == 40
 
 
+def test_a_series_that_is_moved_to_where_it_is_keeps_its_time(owner: Owner, scene: Scene, as_user: AsUser) -> None:
+    with as_user(scene.coach) as conn:
+        series = one(conn, CREATE, [scene.single, weekly(wall(at(5, 10)), 3), JERUSALEM, scene.client, "ask", None])
+    first = sessions(owner, series)[0]
+    with as_user(scene.coach) as conn:
+        assert one(conn, "select public.move_series(%s, %s)", [first["id"], first["scheduled_at"]]) == 3
+    assert one(owner, "select count(*) from public.coach_blocks where coach_id = %s", [scene.coach]) == 3
+    with as_user(scene.second_client) as conn, pytest.raises(psycopg.Error) as taken:
+        one(conn, "select public.book_session(%s, %s)", [scene.single, first["scheduled_at"]])
+    assert refusal(taken.value) == (409, "slot_taken")
+
+
 def test_all_from_here_are_cancelled_and_those_before_stand(owner: Owner, scene: Scene, as_user: AsUser) -> None:
     with as_user(scene.coach) as conn:
         series = one(conn, CREATE, [scene.single, weekly(wall(at(5, 10)), 6), JERUSALEM, scene.client, "ask", None])
