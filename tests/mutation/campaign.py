@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -71,6 +72,12 @@ def load_equivalent() -> dict[str, str]:
     """By name, mutants that change nothing that anybody could notice, and why."""
     entries = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8")).get("mutant", [])
     return {entry["name"]: entry["because"] for entry in entries}
+
+
+@cache
+def source(of: Any) -> str:
+    """The text of a test or its module."""
+    return inspect.getsource(of)
 
 
 class Campaign:
@@ -137,7 +144,7 @@ class Campaign:
 
     def _wanted(self, item: Any) -> bool:
         # A negative control weakens the functions itself. Of the lives at random one part has to do.
-        control = "weakened(" in inspect.getsource(item.function)
+        control = "weakened(" in source(item.function)
         part = getattr(item, "callspec", ONE).params.get("part", 0)
         return not control and part == 0 and not _TOO_SLOW & set(item.fixturenames)
 
@@ -181,8 +188,7 @@ class Campaign:
             if mutant.kind == "lock":
                 near = 0 if hasattr(item.module, "overtaken") else 1 if hasattr(item.module, "at_once") else 3
             elif code is not None:
-                told = name + inspect.getsource(item.function)
-                near = 0 if code in told else 1 if code in inspect.getsource(item.module) else 2
+                near = 0 if code in name + source(item.function) else 1 if code in source(item.module) else 2
             return name != self.clever.get(mutant.function), near, item.parent.nodeid, self.results.tests[name][0]
 
         called = {name for name, (_, made) in self.results.tests.items() if mutant.function in made}
