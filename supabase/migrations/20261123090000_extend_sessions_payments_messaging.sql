@@ -8439,7 +8439,7 @@ create table if not exists public.gateway_alerts (
 comment on table public.gateway_alerts is
   'Open questions between the books and a gateway. At most one is open per account, kind and subject; what answers it closes it.';
 comment on column public.gateway_alerts.kind is
-  'outcome_unknown, gateway_unreachable, unknown_state, does_not_fit, stray_charge or not_reconciled.';
+  'outcome_unknown, gateway_unreachable, unknown_state, does_not_fit, odd_answer, stray_charge or not_reconciled.';
 comment on column public.gateway_alerts.subject_id is 'The intent, refund, payment or reconciliation it is about; null where it is the account.';
 
 create unique index if not exists gateway_alerts_open_once
@@ -11358,6 +11358,30 @@ comment on function public.begin_payment_attempt(uuid, uuid) is
 revoke execute on function public.begin_payment_attempt(uuid, uuid) from public, anon, authenticated, service_role;
 grant execute on function public.begin_payment_attempt(uuid, uuid) to authenticated, service_role;
 
+-- schemas/40_billing/71_odd_answers.sql
+-- Answers of a gateway that are clear and still no ordinary no: somebody has to put something right.
+
+create or replace function private.note_answer(p_account_id uuid, p_subject_id uuid, p_reason text, p_message text, p_good boolean)
+  returns void
+  language plpgsql security definer set search_path = '' as $$
+begin
+  if p_good then
+    -- What was wrong with the account is so no more.
+    update public.gateway_alerts set closed_at = now()
+    where gateway_account_id = p_account_id and kind = 'odd_answer' and subject_id is null and closed_at is null;
+  end if;
+  if p_reason in ('sum_was_changed', 'partial_approval', 'amount_too_large', 'refund_exceeds_charge') then
+    perform private.open_gateway_alert(p_account_id, 'odd_answer', p_subject_id, format('%s: %s', p_reason, p_message));
+  elsif p_reason in ('terminal_broken', 'not_permitted', 'currency_not_allowed', 'invalid_request', 'code_not_known', 'credentials_refused',
+      'original_not_found') then
+    -- The next payer will fare no better: one alert for the account.
+    perform private.open_gateway_alert(p_account_id, 'odd_answer', null, format('%s: %s', p_reason, p_message));
+  end if;
+end $$;
+comment on function private.note_answer(uuid, uuid, text, text, boolean) is
+  'security definer: writes rows that nobody may write. Opens an alert where an answer says that the terminal, its terms or our own request is wrong, or a sum was changed.';
+revoke execute on function private.note_answer(uuid, uuid, text, text, boolean) from public, anon, authenticated, service_role;
+
 -- schemas/40_billing/72_record_intent.sql
 -- What the gateway says about an intent, from an answer, an event or a look-up. Never "the last event wins".
 -- A snapshot: {provider_intent_id, status, provider_status, currency, reference, amount_cents, amount_capturable_cents, amount_received_cents, charge_id, next_action, error_code, error_message, answered (set in the answer to the attempt itself)}
@@ -11493,11 +11517,15 @@ begin
     next_check_at = now() + case when v_status = 'processing' then private.check_backoff(check_attempts) else interval '30 minutes' end
   where id = p_intent_id;
   perform private.close_gateway_alerts(v_intent.gateway_account_id, p_intent_id);
+  perform private.note_answer(v_intent.gateway_account_id, p_intent_id, p_snapshot ->> 'error_code', p_snapshot ->> 'error_message',
+    v_status = 'succeeded');
   if v_status = 'succeeded' then
     perform private.book_charge(v_intent, p_snapshot);
   elsif v_status in ('requires_payment_method', 'canceled') then
     update public.payments set
-      status = case when v_status = 'canceled' then 'canceled' else 'failed' end::public.payment_status,
+      status = case when p_snapshot ->> 'error_code' = 'canceled' then 'canceled'
+        when v_status = 'canceled' and p_snapshot ->> 'error_code' is distinct from 'sum_was_changed' then 'canceled'
+        else 'failed' end::public.payment_status,
       failure_code = coalesce(p_snapshot ->> 'error_code', case when v_status = 'canceled' then 'canceled' else 'not_received' end),
       failure_message = left(p_snapshot ->> 'error_message', 500)
     where intent_id = p_intent_id and status = 'pending';
@@ -11555,6 +11583,8 @@ begin
   update public.payment_intents set status = 'requires_payment_method', provider_status = 'requires_payment_method', last_error_code = p_code,
     last_error_message = left(p_message, 500), outcome_unknown_since = null, next_check_at = now() + interval '30 minutes'
   where id = v_intent_id and status = 'processing';
+  perform private.note_answer(i.gateway_account_id, v_intent_id, p_code, p_message, false)
+  from public.payment_intents i where i.id = v_intent_id;
 end $$;
 comment on function public.record_attempt_refused(uuid, text, text) is
   'security definer: moves guarded rows for the service. The gateway certainly did not take this attempt; another may follow.';
@@ -11716,11 +11746,34 @@ begin
     and (status = 'pending' or (status = 'processing' and next_check_at <= now()));
   if not found then return false; end if;
   perform private.open_gateway_alert(p.gateway_account_id, 'outcome_unknown', r.id, 'What became of a refund is not known.')
-  from public.payment_refunds r join public.payments p on p.id = r.payment_id where r.id = p_refund_id and r.check_attempts >= 4;
+  from public.payment_refunds r join public.payments p on p.id = r.payment_id where r.id = p_refund_id and r.check_attempts >= 4
+    -- Where the gateway is known to be away, one alert stands for all that waits for it.
+    and not exists (select from public.gateway_alerts a where a.gateway_account_id = p.gateway_account_id
+      and a.kind = 'gateway_unreachable' and a.closed_at is null);
   return true;
 end $$;
 comment on function public.begin_refund_call(uuid) is
   'security definer: moves guarded rows for the service. True for the one caller that may now send this refund.';
+
+create or replace function public.record_refund_unknown(p_refund_id uuid, p_message text, p_reason text default 'outcome_unknown')
+  returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_refund public.payment_refunds;
+  v_account_id uuid;
+begin
+  -- When it is looked at again is on the row since begin_refund_call.
+  select * into v_refund from public.payment_refunds r where r.id = p_refund_id and r.status = 'processing';
+  if not found then return; end if;
+  select p.gateway_account_id into v_account_id from public.payments p where p.id = v_refund.payment_id;
+  if p_reason = 'gateway_unreachable' and v_refund.check_attempts >= 3 then
+    perform private.open_gateway_alert(v_account_id, p_reason, null, p_message);
+  elsif p_reason = 'unknown_state' then
+    perform private.open_gateway_alert(v_account_id, p_reason, p_refund_id, p_message);
+  end if;
+end $$;
+comment on function public.record_refund_unknown(uuid, text, text) is
+  'security definer: moves guarded rows for the service. A refund got no answer, or one that nobody knows: it changes nothing and is reported.';
 
 create or replace function public.record_refund_outcome(p_refund_id uuid, p_snapshot jsonb) returns text
   language plpgsql security definer set search_path = '' as $$
@@ -11750,7 +11803,9 @@ begin
     processed_at = case when v_status in ('succeeded', 'failed') then now() else processed_at end,
     outcome_unknown_since = null, next_check_at = now() + private.check_backoff(check_attempts)
   where id = p_refund_id;
-  perform private.close_gateway_alerts((select p.gateway_account_id from public.payments p where p.id = v_refund.payment_id), p_refund_id);
+  perform private.close_gateway_alerts(p.gateway_account_id, p_refund_id),
+    private.note_answer(p.gateway_account_id, p_refund_id, p_snapshot ->> 'failure_reason', 'The refund was refused.', false)
+  from public.payments p where p.id = v_refund.payment_id;
   return 'applied';
 end $$;
 comment on function public.record_refund_outcome(uuid, jsonb) is
@@ -11783,9 +11838,9 @@ comment on function public.record_refund_news(uuid, jsonb) is
   'security definer: moves guarded rows for the service. News of a refund from the gateway; the row is made if it is missing.';
 
 revoke execute on function public.request_refund(uuid, integer, text, text), public.begin_refund_call(uuid),
-  public.record_refund_outcome(uuid, jsonb), public.record_refund_news(uuid, jsonb) from public, anon, authenticated, service_role;
+  public.record_refund_unknown(uuid, text, text), public.record_refund_outcome(uuid, jsonb), public.record_refund_news(uuid, jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.request_refund(uuid, integer, text, text) to authenticated, service_role;
-grant execute on function public.begin_refund_call(uuid), public.record_refund_outcome(uuid, jsonb),
+grant execute on function public.begin_refund_call(uuid), public.record_refund_unknown(uuid, text, text), public.record_refund_outcome(uuid, jsonb),
   public.record_refund_news(uuid, jsonb) to service_role;
 
 -- schemas/40_billing/75_refund_session.sql
@@ -12724,6 +12779,18 @@ comment on function private.redeem_document_link(text) is
   'security definer: document_links is granted to nobody. The document behind a token; 404 for unknown and revoked ones, 410 for expired ones.';
 revoke execute on function private.redeem_document_link(text) from public, anon, authenticated, service_role;
 
+create or replace function private.receipts_due(p_invoice_id uuid) returns setof uuid
+  language sql stable security definer set search_path = '' as $$
+  select p.id from public.payments p join public.practices r on r.id = p.practice_id
+  where p.status = 'paid' and not r.documents_elsewhere
+    and p.id in (select a.payment_id from public.payment_allocations a where a.invoice_id = p_invoice_id)
+    and not exists (select from public.invoices x where x.payment_id = p.id)
+  order by p.paid_at, p.id
+$$;
+comment on function private.receipts_due(uuid) is
+  'security definer: for functions that know who may see an invoice. The payments that went to it and have no receipt yet.';
+revoke execute on function private.receipts_due(uuid) from public, anon, authenticated, service_role;
+
 create or replace function public.document_by_link(p_token text, out content jsonb, out logo bytea, out state jsonb)
   language plpgsql stable security definer set search_path = '' as $$
 declare
@@ -12732,6 +12799,7 @@ begin
   select d.content, d.logo,
     jsonb_build_object('display_status', private.invoice_display_status(i), 'balance_cents', private.invoice_balance(i),
       'amount_paid_cents', i.amount_paid_cents, 'amount_refunded_cents', i.amount_refunded_cents, 'paid_at', i.paid_at,
+      'receipts_due', exists (select from private.receipts_due(i.id)),
       'takes_cards', exists (select from public.gateway_accounts g where g.practice_id = i.practice_id and g.disabled_at is null),
       'payment_under_way', exists (select from public.payment_intents t where t.invoice_id = i.id and t.status = 'processing'))
   into content, logo, state
@@ -12890,23 +12958,33 @@ revoke execute on function private.receipts_of(uuid) from public, anon, authenti
 
 create or replace function public.receipts_by_link(p_token text)
 returns table (id uuid, kind text, number text, total_cents bigint, currency text, issued_at timestamptz)
-  language plpgsql volatile security definer set search_path = '' as $$
-declare
-  v_invoice_id constant uuid := private.redeem_document_link(p_token);
+  language plpgsql stable security definer set search_path = '' as $$
 begin
-  -- Whoever paid gets a receipt, also where the law asks for none; one for each payment, however often this is asked.
-  perform private.make_receipt(p.id)
-  from public.payments p join public.practices r on r.id = p.practice_id
-  where p.status = 'paid' and not r.documents_elsewhere
-    and p.id in (select a.payment_id from public.payment_allocations a where a.invoice_id = v_invoice_id)
-    and not exists (select from public.invoices x where x.payment_id = p.id);
   return query select r.id, r.document_kind, r.document_number, r.total_amount_cents::bigint, r.currency, r.issued_at
-    from private.receipts_of(v_invoice_id) r;
+    from private.receipts_of(private.redeem_document_link(p_token)) r;
 end $$;
 comment on function public.receipts_by_link(text) is
-  'security definer: whoever holds the token is not signed in. The receipts of what was paid on the document behind a link; those that are missing are made.';
+  'security definer: whoever holds the token is not signed in. The receipts of what was paid on the document behind a link; looking makes none.';
 revoke execute on function public.receipts_by_link(text) from public, anon, authenticated, service_role;
 grant execute on function public.receipts_by_link(text) to anon, authenticated;
+
+create or replace function public.issue_receipts_by_link(p_token text) returns integer
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_payment uuid;
+  v_count integer := 0;
+begin
+  -- Whoever paid gets a receipt, also where the law asks for none; one for each payment, however often this is asked.
+  for v_payment in select * from private.receipts_due(private.redeem_document_link(p_token)) loop
+    perform private.make_receipt(v_payment);
+    v_count := v_count + 1;
+  end loop;
+  return v_count;
+end $$;
+comment on function public.issue_receipts_by_link(text) is
+  'security definer: whoever holds the token is not signed in. Makes the receipts that are missing of what was paid on the document behind a link; returns how many.';
+revoke execute on function public.issue_receipts_by_link(text) from public, anon, authenticated, service_role;
+grant execute on function public.issue_receipts_by_link(text) to anon, authenticated;
 
 create or replace function public.receipt_by_link(p_token text, p_receipt_id uuid, out content jsonb, out logo bytea)
   language plpgsql stable security definer set search_path = '' as $$
