@@ -15,6 +15,7 @@ import httpx
 import uvicorn
 
 from loom.providers.payments.sandbox_server import SandboxServer
+from tests.support.secret_search import TRAIL
 from tests.support.waiting import until
 
 
@@ -50,3 +51,4 @@ def running_sandbox(folder: Path) -> Generator[Sandbox]:
         finally:
             servers[0].should_exit = True
             thread.join(10)
+            TRAIL.search_gateway(folder / "sandbox.sqlite3")

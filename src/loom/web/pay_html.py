@@ -33,6 +33,7 @@ WORDS: dict[Language, dict[str, str]] = {
         "document": "Open as PDF",
         "receipt": "{kind} {number}",
         "receipts": "Receipts",
+        "get_receipt": "Get the receipt",
         "other": "עברית",
         "not_found": "This link is not good. Please ask whoever sent it for a new one.",
         "link_expired": "This link has expired. Please ask whoever sent it for a new one.",
@@ -62,6 +63,7 @@ WORDS: dict[Language, dict[str, str]] = {
         "document": "פתיחה כ־PDF",
         "receipt": "{kind} {number}",
         "receipts": "קבלות",
+        "get_receipt": "לקבלת הקבלה",
         "other": "English",
         "not_found": "הקישור אינו תקין. אפשר לבקש קישור חדש ממי ששלח אותו.",
         "link_expired": "תוקף הקישור פג. אפשר לבקש קישור חדש ממי ששלח אותו.",
@@ -88,6 +90,7 @@ li span:first-child{overflow-wrap:anywhere;min-inline-size:0}
 .total{font-weight:700;font-size:1.2rem}
 button,.button{display:block;inline-size:100%;padding:.9rem;margin:1rem 0 .4rem;font:inherit;font-weight:700;
 text-align:center;border:0;border-radius:.5rem;background:#1f5fbf;color:#fff;text-decoration:none}
+button.quiet{background:#eee;color:#1b1b1f;font-weight:400;font-size:1rem}
 button:focus-visible,a:focus-visible{outline:3px solid #f5a623;outline-offset:2px}
 [role=status]{padding:.8rem;border-radius:.5rem;background:#e8f3ea;border:1px solid #2e7d32}
 [role=alert]{padding:.8rem;border-radius:.5rem;background:#fdf3e1;border:1px solid #b26a00}
@@ -125,7 +128,7 @@ def show(found: LinkedDocument, shown: Shown) -> str:
         _lines(document, shown.language),
         _totals(found, shown.language),
         _ways_to_pay(found, shown),
-        _papers(shown),
+        _papers(found, shown),
     ]
     refresh = f'<meta http-equiv="refresh" content="3;url={escape(shown.look_again)}">' if shown.look_again else ""
     return _whole(shown.language, title, "".join(parts), f"/pay/{shown.token}?lang=", refresh)
@@ -231,13 +234,18 @@ def _ways_to_pay(found: LinkedDocument, shown: Shown) -> str:
     return "".join(parts)
 
 
-def _papers(shown: Shown) -> str:
+def _papers(found: LinkedDocument, shown: Shown) -> str:
     words, lang = WORDS[shown.language], shown.language
     receipts = "".join(
         f'<p><a class="receipt" href="/pay/{shown.token}/receipts/{receipt.id}?lang={lang}">'
         f"{escape(words['receipt'].format(kind=KINDS[lang][receipt.kind], number=receipt.number or ''))}</a></p>"
         for receipt in shown.receipts
     )
+    if found.state.receipts_due:
+        receipts += (
+            f'<form method="post" action="/pay/{shown.token}/receipts?lang={lang}">'
+            f'<button class="quiet">{escape(words["get_receipt"])}</button></form>'
+        )
     heading = f"<h2>{escape(words['receipts'])}</h2>" if receipts else ""
     document = f'<p><a href="/pay/{shown.token}/document.pdf?lang={lang}">{escape(words["document"])}</a></p>'
     return f"{heading}{receipts}{document}"

@@ -20,7 +20,7 @@ from loom.core.settings import Settings
 from loom.db.actor import Actor
 from loom.db.database import Reader
 from loom.features.documents import queries, service
-from loom.features.documents.schemas import Language, LinkedDocument, Printable, Receipt
+from loom.features.documents.schemas import Language, Printable
 from loom.http.limits import client_network, take
 from loom.http.services import Services, services_of
 from loom.web.pay_html import STYLE, Shown, problem_page, show
@@ -45,6 +45,7 @@ def install(app: FastAPI, settings: Settings) -> None:
         ("/pay/{token}/card", _card, ["POST"]),
         ("/pay/{token}/back", _back, ["GET", "POST"]),
         ("/pay/{token}/document.pdf", _document, ["GET"]),
+        ("/pay/{token}/receipts", _issue_receipts, ["POST"]),
         ("/pay/{token}/receipts/{receipt_id}", _receipt, ["GET"]),
         ("/pay/{token}/logo", _logo, ["GET"]),
     ):
@@ -81,7 +82,7 @@ def _for_people(endpoint: Endpoint, headers: dict[str, str]) -> Endpoint:
 async def _page(request: Request) -> Response:
     services, token = services_of(request), _token(request)
     found = await queries.document_by_link(_reader(services), token)
-    receipts = await _receipts(services, token, found)
+    receipts = await queries.receipts_by_link(_reader(services), token) if found.state.amount_paid_cents else []
     language = _wanted(request) or found.content.language
     looked = _looked(request)
     waiting = found.state.payment_under_way and looked < _LOOKS
@@ -123,6 +124,14 @@ async def _document(request: Request) -> Response:
     return await _pdf(found, _wanted(request))
 
 
+async def _issue_receipts(request: Request) -> Response:
+    """A receipt is a numbered document, so it is asked for: looking at the page makes none."""
+    services, token = services_of(request), _token(request)
+    await services.database.run(Actor.anonymous(), lambda tx: queries.issue_receipts_by_link(tx, token))
+    language = _wanted(request)
+    return RedirectResponse(f"/pay/{token}" + (f"?lang={language}" if language else ""), status_code=303)
+
+
 async def _receipt(request: Request) -> Response:
     try:
         receipt_id = UUID(request.path_params["receipt_id"])
@@ -144,12 +153,6 @@ async def _pdf(found: Printable, language: Language | None) -> Response:
     disposition = f'inline; filename="{found.content.file_name}"'
     content = await service.pdf(found, language)
     return Response(content, media_type="application/pdf", headers={"Content-Disposition": disposition})
-
-
-async def _receipts(services: Services, token: str, found: LinkedDocument) -> list[Receipt]:
-    if found.state.amount_paid_cents == 0:
-        return []
-    return await services.database.run(Actor.anonymous(), lambda tx: queries.receipts_by_link(tx, token))
 
 
 def _reader(services: Services) -> Reader:

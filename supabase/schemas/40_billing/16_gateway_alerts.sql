@@ -13,7 +13,7 @@ create table if not exists public.gateway_alerts (
 comment on table public.gateway_alerts is
   'Open questions between the books and a gateway. At most one is open per account, kind and subject; what answers it closes it.';
 comment on column public.gateway_alerts.kind is
-  'outcome_unknown, gateway_unreachable, unknown_state, does_not_fit, stray_charge or not_reconciled.';
+  'outcome_unknown, gateway_unreachable, unknown_state, does_not_fit, odd_answer, stray_charge or not_reconciled.';
 comment on column public.gateway_alerts.subject_id is 'The intent, refund, payment or reconciliation it is about; null where it is the account.';
 
 create unique index if not exists gateway_alerts_open_once

@@ -132,11 +132,15 @@ begin
     next_check_at = now() + case when v_status = 'processing' then private.check_backoff(check_attempts) else interval '30 minutes' end
   where id = p_intent_id;
   perform private.close_gateway_alerts(v_intent.gateway_account_id, p_intent_id);
+  perform private.note_answer(v_intent.gateway_account_id, p_intent_id, p_snapshot ->> 'error_code', p_snapshot ->> 'error_message',
+    v_status = 'succeeded');
   if v_status = 'succeeded' then
     perform private.book_charge(v_intent, p_snapshot);
   elsif v_status in ('requires_payment_method', 'canceled') then
     update public.payments set
-      status = case when v_status = 'canceled' then 'canceled' else 'failed' end::public.payment_status,
+      status = case when p_snapshot ->> 'error_code' = 'canceled' then 'canceled'
+        when v_status = 'canceled' and p_snapshot ->> 'error_code' is distinct from 'sum_was_changed' then 'canceled'
+        else 'failed' end::public.payment_status,
       failure_code = coalesce(p_snapshot ->> 'error_code', case when v_status = 'canceled' then 'canceled' else 'not_received' end),
       failure_message = left(p_snapshot ->> 'error_message', 500)
     where intent_id = p_intent_id and status = 'pending';
@@ -194,6 +198,8 @@ begin
   update public.payment_intents set status = 'requires_payment_method', provider_status = 'requires_payment_method', last_error_code = p_code,
     last_error_message = left(p_message, 500), outcome_unknown_since = null, next_check_at = now() + interval '30 minutes'
   where id = v_intent_id and status = 'processing';
+  perform private.note_answer(i.gateway_account_id, v_intent_id, p_code, p_message, false)
+  from public.payment_intents i where i.id = v_intent_id;
 end $$;
 comment on function public.record_attempt_refused(uuid, text, text) is
   'security definer: moves guarded rows for the service. The gateway certainly did not take this attempt; another may follow.';

@@ -48,11 +48,34 @@ begin
     and (status = 'pending' or (status = 'processing' and next_check_at <= now()));
   if not found then return false; end if;
   perform private.open_gateway_alert(p.gateway_account_id, 'outcome_unknown', r.id, 'What became of a refund is not known.')
-  from public.payment_refunds r join public.payments p on p.id = r.payment_id where r.id = p_refund_id and r.check_attempts >= 4;
+  from public.payment_refunds r join public.payments p on p.id = r.payment_id where r.id = p_refund_id and r.check_attempts >= 4
+    -- Where the gateway is known to be away, one alert stands for all that waits for it.
+    and not exists (select from public.gateway_alerts a where a.gateway_account_id = p.gateway_account_id
+      and a.kind = 'gateway_unreachable' and a.closed_at is null);
   return true;
 end $$;
 comment on function public.begin_refund_call(uuid) is
   'security definer: moves guarded rows for the service. True for the one caller that may now send this refund.';
+
+create or replace function public.record_refund_unknown(p_refund_id uuid, p_message text, p_reason text default 'outcome_unknown')
+  returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_refund public.payment_refunds;
+  v_account_id uuid;
+begin
+  -- When it is looked at again is on the row since begin_refund_call.
+  select * into v_refund from public.payment_refunds r where r.id = p_refund_id and r.status = 'processing';
+  if not found then return; end if;
+  select p.gateway_account_id into v_account_id from public.payments p where p.id = v_refund.payment_id;
+  if p_reason = 'gateway_unreachable' and v_refund.check_attempts >= 3 then
+    perform private.open_gateway_alert(v_account_id, p_reason, null, p_message);
+  elsif p_reason = 'unknown_state' then
+    perform private.open_gateway_alert(v_account_id, p_reason, p_refund_id, p_message);
+  end if;
+end $$;
+comment on function public.record_refund_unknown(uuid, text, text) is
+  'security definer: moves guarded rows for the service. A refund got no answer, or one that nobody knows: it changes nothing and is reported.';
 
 create or replace function public.record_refund_outcome(p_refund_id uuid, p_snapshot jsonb) returns text
   language plpgsql security definer set search_path = '' as $$
@@ -82,7 +105,9 @@ begin
     processed_at = case when v_status in ('succeeded', 'failed') then now() else processed_at end,
     outcome_unknown_since = null, next_check_at = now() + private.check_backoff(check_attempts)
   where id = p_refund_id;
-  perform private.close_gateway_alerts((select p.gateway_account_id from public.payments p where p.id = v_refund.payment_id), p_refund_id);
+  perform private.close_gateway_alerts(p.gateway_account_id, p_refund_id),
+    private.note_answer(p.gateway_account_id, p_refund_id, p_snapshot ->> 'failure_reason', 'The refund was refused.', false)
+  from public.payments p where p.id = v_refund.payment_id;
   return 'applied';
 end $$;
 comment on function public.record_refund_outcome(uuid, jsonb) is
@@ -115,7 +140,7 @@ comment on function public.record_refund_news(uuid, jsonb) is
   'security definer: moves guarded rows for the service. News of a refund from the gateway; the row is made if it is missing.';
 
 revoke execute on function public.request_refund(uuid, integer, text, text), public.begin_refund_call(uuid),
-  public.record_refund_outcome(uuid, jsonb), public.record_refund_news(uuid, jsonb) from public, anon, authenticated, service_role;
+  public.record_refund_unknown(uuid, text, text), public.record_refund_outcome(uuid, jsonb), public.record_refund_news(uuid, jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.request_refund(uuid, integer, text, text) to authenticated, service_role;
-grant execute on function public.begin_refund_call(uuid), public.record_refund_outcome(uuid, jsonb),
+grant execute on function public.begin_refund_call(uuid), public.record_refund_unknown(uuid, text, text), public.record_refund_outcome(uuid, jsonb),
   public.record_refund_news(uuid, jsonb) to service_role;

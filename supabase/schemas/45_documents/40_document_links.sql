@@ -76,6 +76,18 @@ comment on function private.redeem_document_link(text) is
   'security definer: document_links is granted to nobody. The document behind a token; 404 for unknown and revoked ones, 410 for expired ones.';
 revoke execute on function private.redeem_document_link(text) from public, anon, authenticated, service_role;
 
+create or replace function private.receipts_due(p_invoice_id uuid) returns setof uuid
+  language sql stable security definer set search_path = '' as $$
+  select p.id from public.payments p join public.practices r on r.id = p.practice_id
+  where p.status = 'paid' and not r.documents_elsewhere
+    and p.id in (select a.payment_id from public.payment_allocations a where a.invoice_id = p_invoice_id)
+    and not exists (select from public.invoices x where x.payment_id = p.id)
+  order by p.paid_at, p.id
+$$;
+comment on function private.receipts_due(uuid) is
+  'security definer: for functions that know who may see an invoice. The payments that went to it and have no receipt yet.';
+revoke execute on function private.receipts_due(uuid) from public, anon, authenticated, service_role;
+
 create or replace function public.document_by_link(p_token text, out content jsonb, out logo bytea, out state jsonb)
   language plpgsql stable security definer set search_path = '' as $$
 declare
@@ -84,6 +96,7 @@ begin
   select d.content, d.logo,
     jsonb_build_object('display_status', private.invoice_display_status(i), 'balance_cents', private.invoice_balance(i),
       'amount_paid_cents', i.amount_paid_cents, 'amount_refunded_cents', i.amount_refunded_cents, 'paid_at', i.paid_at,
+      'receipts_due', exists (select from private.receipts_due(i.id)),
       'takes_cards', exists (select from public.gateway_accounts g where g.practice_id = i.practice_id and g.disabled_at is null),
       'payment_under_way', exists (select from public.payment_intents t where t.invoice_id = i.id and t.status = 'processing'))
   into content, logo, state

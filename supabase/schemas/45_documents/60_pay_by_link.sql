@@ -32,23 +32,33 @@ revoke execute on function private.receipts_of(uuid) from public, anon, authenti
 
 create or replace function public.receipts_by_link(p_token text)
 returns table (id uuid, kind text, number text, total_cents bigint, currency text, issued_at timestamptz)
-  language plpgsql volatile security definer set search_path = '' as $$
-declare
-  v_invoice_id constant uuid := private.redeem_document_link(p_token);
+  language plpgsql stable security definer set search_path = '' as $$
 begin
-  -- Whoever paid gets a receipt, also where the law asks for none; one for each payment, however often this is asked.
-  perform private.make_receipt(p.id)
-  from public.payments p join public.practices r on r.id = p.practice_id
-  where p.status = 'paid' and not r.documents_elsewhere
-    and p.id in (select a.payment_id from public.payment_allocations a where a.invoice_id = v_invoice_id)
-    and not exists (select from public.invoices x where x.payment_id = p.id);
   return query select r.id, r.document_kind, r.document_number, r.total_amount_cents::bigint, r.currency, r.issued_at
-    from private.receipts_of(v_invoice_id) r;
+    from private.receipts_of(private.redeem_document_link(p_token)) r;
 end $$;
 comment on function public.receipts_by_link(text) is
-  'security definer: whoever holds the token is not signed in. The receipts of what was paid on the document behind a link; those that are missing are made.';
+  'security definer: whoever holds the token is not signed in. The receipts of what was paid on the document behind a link; looking makes none.';
 revoke execute on function public.receipts_by_link(text) from public, anon, authenticated, service_role;
 grant execute on function public.receipts_by_link(text) to anon, authenticated;
+
+create or replace function public.issue_receipts_by_link(p_token text) returns integer
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_payment uuid;
+  v_count integer := 0;
+begin
+  -- Whoever paid gets a receipt, also where the law asks for none; one for each payment, however often this is asked.
+  for v_payment in select * from private.receipts_due(private.redeem_document_link(p_token)) loop
+    perform private.make_receipt(v_payment);
+    v_count := v_count + 1;
+  end loop;
+  return v_count;
+end $$;
+comment on function public.issue_receipts_by_link(text) is
+  'security definer: whoever holds the token is not signed in. Makes the receipts that are missing of what was paid on the document behind a link; returns how many.';
+revoke execute on function public.issue_receipts_by_link(text) from public, anon, authenticated, service_role;
+grant execute on function public.issue_receipts_by_link(text) to anon, authenticated;
 
 create or replace function public.receipt_by_link(p_token text, p_receipt_id uuid, out content jsonb, out logo bytea)
   language plpgsql stable security definer set search_path = '' as $$

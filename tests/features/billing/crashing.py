@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Literal
 
 import psycopg
@@ -28,17 +28,24 @@ class Crash(BaseException):
 
 
 class Doom:
-    """Waits for its point, then does what it was made for, once."""
+    """Waits until its point has been passed `spared` times, then does what it was made for, once."""
 
-    def __init__(self, point: Point, way: Way, owner_url: str) -> None:
+    def __init__(
+        self, point: Point, way: Way, owner_url: str, *, calls: frozenset[str] = CALLS, spared: int = 0
+    ) -> None:
         self.point = point
         self.way = way
+        self.calls = calls
         self._owner_url = owner_url
+        self._spared = spared
         self.happened = False
 
     def reach(self, point: Point) -> None:
         """Somebody is at a point."""
         if self.happened or point != self.point:
+            return
+        if self._spared > 0:
+            self._spared -= 1
             return
         self.happened = True
         if self.way == "sigkill":
@@ -48,7 +55,7 @@ class Doom:
         with psycopg.connect(self._owner_url, autocommit=True) as owner:
             owner.execute(
                 "select pg_terminate_backend(pid) from pg_stat_activity"
-                " where datname = current_database() and usename = 'loom_api'"
+                " where datname = current_database() and usename = 'loom_api' and application_name = 'loom'"
             )
         if point in ("after_commit", "response_lost", "before_ack"):
             # No transaction is open there to fail by itself: the process is taken to end with its connections.
@@ -68,7 +75,7 @@ class _Proxy:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._real, name)
-        if name not in CALLS:
+        if name not in self._doom.calls:
             return found
 
         async def call(*arguments: Any, **named: Any) -> Any:
@@ -101,7 +108,16 @@ class CrashingDatabase:
         return await self._real.run(actor, doomed)
 
 
-def crashed(api_url: str, doom: Doom, monkeypatch: pytest.MonkeyPatch, work: Callable[[Any], Awaitable[None]]) -> bool:
+@contextmanager
+def doomed_calls(doom: Doom) -> Generator[None]:
+    """Every gateway that billing opens in the block is the doom's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service, "open_gateway", doom.gateway)
+        patch.setattr(cards, "open_gateway", doom.gateway)
+        yield
+
+
+def crashed(api_url: str, doom: Doom, work: Callable[[Any], Awaitable[None]]) -> bool:
     """Runs the work until it crashes: in a process of its own where that is killed, else here. Whether it crashed."""
 
     async def run() -> None:
@@ -109,9 +125,7 @@ def crashed(api_url: str, doom: Doom, monkeypatch: pytest.MonkeyPatch, work: Cal
             await work(CrashingDatabase(database, doom))
             doom.reach("before_ack")
 
-    monkeypatch.setattr(service, "open_gateway", doom.gateway)
-    monkeypatch.setattr(cards, "open_gateway", doom.gateway)
-    try:
+    with doomed_calls(doom):
         if doom.way != "sigkill":
             with suppress(Crash, Exception):
                 asyncio.run(run())
@@ -122,5 +136,3 @@ def crashed(api_url: str, doom: Doom, monkeypatch: pytest.MonkeyPatch, work: Cal
                 asyncio.run(run())
             os._exit(0)
         return os.WIFSIGNALED(os.waitpid(child, 0)[1])
-    finally:
-        monkeypatch.undo()

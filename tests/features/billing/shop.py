@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 from loom.providers.payments import vault_of
 from tests.features.billing.live import Live
@@ -59,8 +60,30 @@ class Shop:
             "the invoice is paid",
         )
 
+    def open_alerts(self) -> list[str]:
+        return [alert["kind"] for alert in self.live.call(self.coach, "GET", "/gateway-alerts?open=true")["items"]]
+
     def handled(self) -> list[Any]:
         rows = self.world.owner.execute(
             "select status from public.webhook_events where gateway_account_id = %s", [self.account["id"]]
         ).fetchall()
         return [row["status"] for row in rows]
+
+
+class TranzilaShop(Shop):
+    """A coach with a terminal at the sandbox's Tranzila."""
+
+    def __init__(self, live: Live, world: World) -> None:
+        super().__init__(live, world)
+        world.owner.execute("update public.gateway_accounts set disabled_at = now(), is_default = false")
+        self.terminal = f"t{uuid4().hex[:12]}"
+        fields = {"provider": "tranzila", "terminal": self.terminal, "app_key": "app", "api_key": "secret-app"}
+        self.account = live.call(self.coach, "POST", "/gateway-accounts", fields)
+        assert self.account["http_status"] == 201, self.account
+
+    def knobs(self, **knobs: Any) -> None:
+        self.live.sandbox.call("POST", "/sandbox/knobs", knobs, f"sk_test_tranzila_{self.terminal}")
+
+    def page(self, invoice: str) -> dict[str, Any]:
+        ways = {"success_url": f"{self.live.url}/paid", "cancel_url": f"{self.live.url}/back", "locale": "he"}
+        return self.live.call(self.client, "POST", f"/invoices/{invoice}/payment-page", ways)

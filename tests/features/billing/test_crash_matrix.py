@@ -59,9 +59,9 @@ class Till:
 
         return asyncio.run(run())
 
-    def janitor(self) -> None:
+    def janitor(self, looks: int = 3) -> None:
         """One pass: three looks, each when its time has come."""
-        for _ in range(3):
+        for _ in range(looks):
             for table in ("payment_intents", "payment_refunds", "payment_method_setups"):
                 self.world.owner.execute(
                     f"update public.{table} set next_check_at = now() where next_check_at is not null"
@@ -137,7 +137,7 @@ class Operation:
         self.till, self.name = till, name
         world = till.world
         if name != "save":
-            till.go(lambda database: till.keep_card(_Plain(database)))
+            till.go(lambda database: till.keep_card(Plain(database)))
         self.method = (
             None
             if name == "save"
@@ -146,9 +146,9 @@ class Operation:
         self.invoice = None if name == "save" else world.issued(5000)
         self.intent: Any = None
         if name in ("capture", "void"):
-            till.go(lambda database: self._charge(_Plain(database), "manual"))
+            till.go(lambda database: self._charge(Plain(database), "manual"))
         if name == "refund":
-            till.go(lambda database: self._charge(_Plain(database), "automatic"))
+            till.go(lambda database: self._charge(Plain(database), "automatic"))
 
     async def act(self, database: Any) -> None:
         """The whole of it, as a request does it: commit the wish, call, commit the outcome."""
@@ -207,7 +207,7 @@ class Operation:
         return self.till.one(queries[self.name], world.client if self.name == "save" else self.invoice)
 
 
-class _Plain:
+class Plain:
     """A database that does not crash, with the switch that one that does has."""
 
     def __init__(self, real: Database) -> None:
@@ -241,21 +241,20 @@ def cell_outcome(
     api_url: str,
     database_url: str,
     cell: tuple[Any, ...],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> str | None:
     """What is wrong after the crash, a pass of the janitor and, where nothing had happened, another try."""
     name, point, keys, way = cell
     till = Till(world, sandbox, settings, api_url, keys=keys)
     operation = Operation(till, name)
     doom = Doom(point, way, database_url)
-    if not crashed(api_url, doom, monkeypatch, operation.act):
+    if not crashed(api_url, doom, operation.act):
         return f"{cell}: the point was not reached"
     till.janitor()
     if till.at_gateway() != till.in_books():
         return f"{cell}: at the gateway {till.at_gateway()}, in the books {till.in_books()}"
     if not operation.done():
         # Nothing had happened, and the books say so: whoever wanted it tries again.
-        till.go(lambda database: operation.act(_Plain(database)))
+        till.go(lambda database: operation.act(Plain(database)))
         till.janitor()
     if not operation.done():
         return f"{cell}: not done"
@@ -277,16 +276,14 @@ def few(campaign: bool) -> list[tuple[str, Point, bool, Way]]:
 
 def test_after_a_crash_the_books_are_the_gateways_and_money_moved_once(
     owner: Any, as_user: Any, as_role: Any, sandbox: Sandbox, settings: Settings, api_url: str, database_url: str,
-    campaign: bool, monkeypatch: pytest.MonkeyPatch,
+    campaign: bool,
 ) -> None:  # fmt: skip
     assert len(CELLS) == 150
     wrong = [
         problem
         for cell in few(campaign)
         if (
-            problem := cell_outcome(
-                World.make(owner, as_user, as_role), sandbox, settings, api_url, database_url, cell, monkeypatch
-            )
+            problem := cell_outcome(World.make(owner, as_user, as_role), sandbox, settings, api_url, database_url, cell)
         )
     ]
     assert wrong == []
@@ -299,5 +296,5 @@ def test_without_the_janitor_a_lost_answer_leaves_the_books_behind(
     monkeypatch.setattr(Till, "janitor", lambda _: None)
     till = Till(world, sandbox, settings, api_url, keys=True)
     operation = Operation(till, "charge")
-    crashed(api_url, Doom("response_lost", "exception", database_url), pytest.MonkeyPatch(), operation.act)
+    crashed(api_url, Doom("response_lost", "exception", database_url), operation.act)
     assert (till.at_gateway(), till.in_books()) == ([("charge", 5000)], [])

@@ -9,10 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import httpx
+
 from loom.db.database import Database
 from loom.features.billing.gateway_schemas import Reconciliation
 from loom.features.billing.reconciliation import Reconciler, days_before
-from tests.features.billing.shop import Shop
+from tests.features.billing.live import Live
+from tests.features.billing.shop import Shop, TranzilaShop
 from tests.features.billing.world import World, one
 from tests.support.waiting import until
 
@@ -154,3 +157,22 @@ def test_events_that_were_missed_are_swept_in_once(shop: Shop, api_url: str) -> 
 
     assert [asyncio.run(sweep()) for _ in range(2)] == [3, 3]
     until(lambda: shop.handled() == ["handled"] * 3, "each missed event is handled")
+
+
+def test_a_second_approved_charge_for_one_payment_is_found_and_not_booked_as_another(
+    live: Live, world: World, api_url: str
+) -> None:
+    """Tranzila knows no keys and takes its page as often as it is sent: two tabs, one payer, two charges."""
+    till = TranzilaShop(live, world)
+    till.knobs(notify="never")
+    invoice = till.invoice()
+    page = till.page(invoice)
+    for _ in range(2):
+        assert httpx.post(page["url"], data={"number": "4242424242424242"}).status_code == 303
+    assert till.live.call(till.client, "POST", f"/payment-intents/{page['intent_id']}/check")["status"] == "succeeded"
+    assert till.live.call(till.client, "POST", f"/payment-intents/{page['intent_id']}/check")["status"] == "succeeded"
+    assert [(payment["status"], payment["amount_cents"]) for payment in till.payments(invoice)] == [("paid", 25000)]
+    found = reconciled(api_url, till, mend=True)
+    assert [(finding["kind"], finding["theirs"]) for finding in found.findings] == [("missing_here", "25000")]
+    assert till.open_alerts() == ["not_reconciled"]
+    assert till.live.call(till.client, "GET", f"/invoices/{invoice}")["amount_paid_cents"] == 25000

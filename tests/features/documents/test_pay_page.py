@@ -11,12 +11,15 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.features.billing.shop import Shop
-from tests.features.billing.world import one
+from tests.features.billing.live import Live
+from tests.features.billing.shop import Shop, TranzilaShop
+from tests.features.billing.world import World, one
 from tests.support.browser import a_phone
 from tests.support.pdf import text_of
 from tests.support.waiting import until
 
+PAY = "form[action*='/card'] button"
+GET_RECEIPT = "form[action*='/receipts'] button"
 GOOD = "4242 4242 4242 4242"
 DECLINED = "4000 0000 0000 0002"
 ASKS = "4000 0027 6000 3184"
@@ -57,6 +60,13 @@ def payments_of(shop: Shop, invoice: str) -> list[Any]:
     ).fetchall()
 
 
+def asked_for(url: str) -> str:
+    """The one receipt, after the button for it was pressed."""
+    page = httpx.post(f"{url}/receipts", follow_redirects=True, timeout=30)
+    [receipt] = re.findall(r"receipts/([0-9a-f-]{36})", page.text)
+    return receipt
+
+
 def fits(page: Page) -> bool:
     """Whether nothing is wider than the phone. Measured from the boxes, since the page may run no script."""
     body = page.locator("main").bounding_box()
@@ -86,8 +96,10 @@ def test_pay_by_card_and_get_the_receipt(
     type_card(page, GOOD)
     page.wait_for_url(f"{shop.live.url}/pay/**")
     expect(page.get_by_role("status")).to_have_text(said)
-    expect(page.locator("form")).to_have_count(0)
+    expect(page.locator(PAY)).to_have_count(0)
     assert payments_of(shop, invoice) == [{"amount_cents": 25000, "status": "paid"}]
+    page.click(GET_RECEIPT)
+    assert fits(page)
     receipt = page.locator("a.receipt").get_attribute("href")
     assert receipt is not None
     pdf = httpx.get(f"{shop.live.url}{receipt.replace('lang=he', 'lang=en')}", timeout=30)
@@ -95,6 +107,28 @@ def test_pay_by_card_and_get_the_receipt(
     assert "250.00" in text_of(pdf.content)
     number = shop.world.row("select document_number as v from public.invoices where id = %s", invoice)["v"]
     assert number in text_of(pdf.content)
+
+
+def test_pay_on_tranzilas_own_page(phone: BrowserContext, live: Live, world: World) -> None:
+    world.owner.execute("update public.practices set language = 'he' where id = %s", [world.practice])
+    shop = TranzilaShop(live, world)
+    invoice = shop.invoice(25000)
+    page = phone.new_page()
+    page.goto(link(shop, invoice))
+    page.click(PAY)
+    assert page.url.startswith(f"{live.sandbox.url}/tranzila/{shop.terminal}/")
+    assert page.locator("html").get_attribute("dir") == "rtl"
+    assert fits(page)
+    type_card(page, DECLINED)
+    page.wait_for_url(f"{live.url}/pay/**")
+    assert paid_cents(shop, invoice) == 0
+    page.click(PAY)
+    type_card(page, GOOD)
+    page.wait_for_url(f"{live.url}/pay/**")
+    expect(page.get_by_role("status")).to_have_text("שולם. תודה!")
+    assert payments_of(shop, invoice) == [{"amount_cents": 25000, "status": "paid"}]
+    page.reload()
+    expect(page.locator(PAY)).to_have_count(0)
 
 
 def test_a_declined_card_pays_nothing_and_another_may_follow(phone: BrowserContext, shop: Shop) -> None:
@@ -207,10 +241,12 @@ def test_transfer_details_and_what_is_open_after_a_part(phone: BrowserContext, s
     page = phone.new_page()
     page.goto(link(shop, invoice))
     expect(page.locator("pre")).to_have_text("Bank 10\nAccount <123>")
-    expect(page.locator("form button")).to_have_text("Pay ₪150.00 by card")
+    expect(page.locator(PAY)).to_have_text("Pay ₪150.00 by card")
+    page.click(GET_RECEIPT)
     expect(page.locator("a.receipt")).to_have_count(1)
+    expect(page.locator(GET_RECEIPT)).to_have_count(0)
     page.click("nav a")
-    expect(page.locator("form button")).to_have_text(re.compile("לתשלום.*150.00"))
+    expect(page.locator(PAY)).to_have_text(re.compile("לתשלום.*150.00"))
 
 
 def test_a_practice_without_cards_shows_the_transfer_alone(phone: BrowserContext, shop: Shop) -> None:
@@ -249,15 +285,28 @@ def test_receipts_are_those_of_this_document(shop: Shop) -> None:
         amount = shop.live.call(shop.coach, "GET", f"/invoices/{invoice}")["total_amount_cents"]
         paid = {"invoice_id": invoice, "amount_cents": amount, "method": "cash"}
         assert shop.live.call(shop.coach, "POST", "/payments", paid)["http_status"] == 201
-    page, elsewhere = httpx.get(link(shop, mine), timeout=30), httpx.get(link(shop, other), timeout=30)
-    [receipt] = re.findall(r"receipts/([0-9a-f-]{36})", page.text)
-    [theirs] = re.findall(r"receipts/([0-9a-f-]{36})", elsewhere.text)
-    token = token_of(str(page.url))
+    url = link(shop, mine)
+    receipt, theirs = asked_for(url), asked_for(link(shop, other))
+    token = token_of(url)
     assert httpx.get(f"{shop.live.url}/pay/{token}/receipts/{receipt}", timeout=30).status_code == 200
     for wrong in (theirs, mine, uuid4(), "x"):
         assert httpx.get(f"{shop.live.url}/pay/{token}/receipts/{wrong}", timeout=30).status_code == 404
-    again = httpx.get(str(page.url), timeout=30)
-    assert re.findall(r"receipts/([0-9a-f-]{36})", again.text) == [receipt]
+    assert asked_for(url) == receipt
+
+
+def test_looking_at_the_page_issues_nothing_and_asking_for_a_receipt_makes_one(shop: Shop) -> None:
+    invoice = shop.invoice(100)
+    paid = {"invoice_id": invoice, "amount_cents": 100, "method": "cash"}
+    assert shop.live.call(shop.coach, "POST", "/payments", paid)["http_status"] == 201
+    url = link(shop, invoice)
+    counted = "select count(*) as v from public.invoices where practice_id = %s and document_kind = 'receipt'"
+    for path in ("", "?lang=he", "/back", "/document.pdf"):
+        assert httpx.get(f"{url}{path}", follow_redirects=True, timeout=30).status_code == 200
+    assert one(shop.world.owner, counted, shop.world.practice) == 0
+    for _ in range(2):
+        asked_for(url)
+    assert one(shop.world.owner, counted, shop.world.practice) == 1
+    assert httpx.post(f"{shop.live.url}/pay/{uuid4().hex}/receipts", timeout=30).status_code == 404
 
 
 def test_the_page_gives_nothing_away(shop: Shop) -> None:

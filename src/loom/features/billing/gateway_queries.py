@@ -268,12 +268,6 @@ async def find_intent(q: Executor, account_id: UUID, hint: Hint) -> UUID | None:
     return await q.fetch_value(SQL["service_find_intent"], named)
 
 
-async def find_refund(q: Executor, account_id: UUID, hint: Hint) -> RefundCall | None:
-    """Our refund behind the gateway's."""
-    named = {"account_id": account_id, "provider_id": hint.provider_id, "reference": hint.reference}
-    return await q.find_one(SQL["service_find_refund"], named, RefundCall)
-
-
 async def begin_consented_attempt(q: Executor, intent_id: UUID) -> UUID:
     """The pending payment of an attempt with the card that the intent names."""
     return await q.fetch_value(SQL["service_begin_consented_attempt"], {"id": intent_id})
@@ -282,6 +276,12 @@ async def begin_consented_attempt(q: Executor, intent_id: UUID) -> UUID:
 async def begin_refund(q: Executor, refund_id: UUID) -> bool:
     """True for the one caller that may send the refund now."""
     return await q.fetch_value(SQL["service_begin_refund_call"], {"id": refund_id})
+
+
+async def record_refund_unknown(q: Executor, refund_id: UUID, message: str, reason: str) -> None:
+    """The answer was lost, or says what nobody knows."""
+    told = {"id": refund_id, "message": message, "reason": reason}
+    await q.fetch_value(SQL["service_record_refund_unknown"], told)
 
 
 async def record_refund(q: Executor, refund_id: UUID, news: dict[str, Any]) -> str:

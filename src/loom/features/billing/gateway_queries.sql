@@ -117,21 +117,13 @@ where i.id = %(id)s
 -- role: service_role
 select public.begin_refund_call(%(id)s)
 
+-- name: service_record_refund_unknown
+-- role: service_role
+select public.record_refund_unknown(%(id)s, %(message)s, %(reason)s)
+
 -- name: service_record_refund_outcome
 -- role: service_role
 select public.record_refund_outcome(%(id)s, %(snapshot)s::jsonb)
-
--- name: service_find_refund
--- role: service_role
-select
-  r.id, r.amount_cents, r.currency, r.status, r.provider_refund_id, p.provider_transaction_id as charge_id, g.provider, s.api_key, s.webhook_secret, s.webhook_token,
-  g.external_id, g.public_key, g.metadata as options
-from public.payment_refunds as r
-join public.payments as p on p.id = r.payment_id
-join public.gateway_accounts as g on g.id = p.gateway_account_id
-left join private.gateway_secrets as s on s.account_id = g.id
-where p.gateway_account_id = %(account_id)s
-  and (r.provider_refund_id = %(provider_id)s or (r.provider_refund_id is null and r.id::text = %(reference)s))
 
 -- name: service_record_refund_news
 -- role: service_role

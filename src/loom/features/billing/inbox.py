@@ -6,13 +6,18 @@ import json
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
+import structlog
+
 from loom.core.errors import AppError
 from loom.core.settings import Settings
 from loom.db.database import Database
 from loom.features.billing import gateway_queries as gateways
 from loom.features.billing.cards import Cards
 from loom.features.billing.service import HEARING, SENDING, Billing
-from loom.providers.payments import Hint, RefundOrder, open_gateway, webhook_reader
+from loom.providers.errors import ProviderError
+from loom.providers.payments import Hint, RefundOrder, UnknownStateError, open_gateway, webhook_reader
+
+_log = structlog.get_logger(__name__)
 
 
 class Inbox:
@@ -36,6 +41,10 @@ class Inbox:
             return
         try:
             outcome = await self.follow(stored.account_id, hint)
+        except UnknownStateError as exc:
+            problem = f"{exc.reason}: {exc}"
+            await self._db.run(HEARING, lambda tx: gateways.finish_event(tx, event_id, "failed", None, problem))
+            return
         except AppError as exc:
             if exc.status >= 500 or exc.code == "busy":
                 raise
@@ -75,5 +84,9 @@ class Inbox:
             "setup": self._cards.check_setup,
         }
         for one in due:
-            await act[one.kind](one.id)
+            try:
+                await act[one.kind](one.id)
+            except (AppError, ProviderError) as problem:
+                # What can't be asked about now stays due, and keeps nobody else waiting.
+                _log.warning("repair failed", kind=one.kind, id=str(one.id), problem=str(problem))
         return len(due)

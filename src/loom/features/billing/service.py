@@ -18,6 +18,7 @@ from loom.providers.payments import (
     HostedPage,
     OutcomeUnknownError,
     PageWish,
+    UnknownStateError,
     open_gateway,
     proof_of,
     vault_of,
@@ -93,7 +94,8 @@ class Billing:
         try:
             async with open_gateway(call.credentials, self._settings) as gateway:
                 said = await gateway.confirm(call.order, call.payer(card_token), call.key)
-        except OutcomeUnknownError as exc:
+        except (OutcomeUnknownError, UnknownStateError) as exc:
+            # It was sent, and what came of it is not known: no clear no, even where an answer came.
             await self._unknown(call.intent_id, exc)
             return
         except (GatewayRefusedError, RetryableError) as exc:
@@ -118,6 +120,9 @@ class Billing:
 
     async def _look(self, intent_id: UUID) -> tuple[str, IntentCall | None, bool]:
         call = await gateways.intent_call(self._db.reader(SENDING), intent_id)
+        if call.status == "succeeded":
+            # Nothing that the gateway could say of it is news: most events of a payment come after the first was heard.
+            return "unchanged", None, False
         if call.channel == "direct" and call.provider_intent_id is None:
             await self.send_intent(intent_id)
             return "sent", None, False
@@ -204,8 +209,9 @@ class Billing:
             news = await self._refund_news(call, repeated=repeated)
         except GatewayRefusedError as exc:
             news = {"status": "failed", "failure_reason": exc.reason}
-        except RetryableError:
-            # begin_refund has put down when to look again.
+        except RetryableError as exc:
+            problem, reason = str(exc), exc.reason
+            await self._db.run(HEARING, lambda tx: gateways.record_refund_unknown(tx, refund_id, problem, reason))
             return
         await self._db.run(HEARING, lambda tx: gateways.record_refund(tx, refund_id, news))
 

@@ -33,8 +33,13 @@ async def document_by_link(q: Executor, token: str) -> LinkedDocument:
 
 
 async def receipts_by_link(q: Executor, token: str) -> list[Receipt]:
-    """Receipts of what was paid on the document behind a link; those that are missing are made."""
+    """Receipts of what was paid on the document behind a link."""
     return await q.fetch_all(SQL["receipts_by_link"], {"token": token}, Receipt)
+
+
+async def issue_receipts_by_link(q: Executor, token: str) -> int:
+    """Makes those that are missing; how many."""
+    return await q.fetch_value(SQL["issue_receipts_by_link"], {"token": token})
 
 
 async def receipt_by_link(q: Executor, token: str, receipt_id: UUID) -> Printable:

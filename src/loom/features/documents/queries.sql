@@ -7,6 +7,9 @@ select d.content, d.logo, d.state from public.document_by_link(%(token)s) as d
 -- name: receipts_by_link
 select r.id, r.kind, r.number, r.total_cents, r.currency, r.issued_at from public.receipts_by_link(%(token)s) as r
 
+-- name: issue_receipts_by_link
+select public.issue_receipts_by_link(%(token)s)
+
 -- name: receipt_by_link
 select d.content, d.logo from public.receipt_by_link(%(token)s, %(id)s) as d
 

@@ -94,6 +94,8 @@ class DocumentState(BaseModel):
     amount_paid_cents: int
     amount_refunded_cents: int
     paid_at: datetime | None
+    receipts_due: bool
+    """Something was paid for which nobody has asked for a receipt yet."""
     takes_cards: bool
     payment_under_way: bool
 

@@ -295,6 +295,7 @@ class TranzilaGateway:
             # Of a whole approval the sum must be ours; a partial one, or a capture of a part, takes less.
             amount_cents=line.amount_cents if whole and order.capture == "automatic" else None,
             amount_received_cents=line.amount_cents, charge_id=self._name(line.index),
+            error_code=None if whole else line.meaning.reason,
         )  # fmt: skip
 
     def _held(self, order: Order, line: Line) -> IntentSnapshot:
@@ -335,6 +336,7 @@ class TranzilaGateway:
         return IntentSnapshot(
             order.reference, "succeeded", code, order.currency, order.reference,
             amount_cents=amount if whole else None, amount_received_cents=amount, charge_id=self._name(index),
+            error_code=None if meaning.kind == "approved" else meaning.reason,
         )  # fmt: skip
 
     async def _original(self, charge_id: str | None) -> Line:

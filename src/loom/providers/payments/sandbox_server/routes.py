@@ -140,7 +140,11 @@ def _send_again(call: Call) -> Object:
 
 
 def _set_knobs(call: Call) -> Object:
-    """delivery, delay_seconds, refunds, search_lag_seconds, report_lag_seconds, faults; see the guide."""
+    """How the account behaves from now on.
+
+    delivery (normal, late, twice, withhold, never), delay_seconds, refunds (pending), search_lag_seconds,
+    report_lag_seconds, states ({"refund": "what its state is called"}), faults.
+    """
     call.desk.store.set_knobs(call.desk.account, call.body)
     return call.body
 
@@ -218,6 +222,9 @@ def serve(call: Call, *, stripe: bool) -> Object:
     if route is None:
         raise Refusal(404, "resource_missing", f"Unrecognized request URL ({call.method}: /{'/'.join(call.path)}).")
     answer = shown(route(call))
+    states: Object = call.desk.knob("states") or {}
+    if stripe and answer.get("object") in states:
+        answer["status"] = states[answer["object"]]
     for name in (call.query if call.method == "GET" else call.body).get("expand", []):
         kind = _EXPANDABLE.get(name)
         if kind is None:
