@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -18,11 +20,17 @@ from loom.cli.listener import bind
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event, with the id that stood before it."""
+    """One event, with the id that stood before it, and when it was heard."""
 
     kind: str
     data: dict[str, Any]
     id: str | None
+    heard_at: float
+
+    @property
+    def number(self) -> int:
+        """The event's own number in the log."""
+        return int(str(self.id).rpartition("-")[2])
 
 
 class Client:
@@ -62,7 +70,7 @@ class Client:
                 elif line == "":
                     self.last_id = last_id
                     if data:
-                        await self._note(Event(kind, json.loads(data), last_id))
+                        await self._note(Event(kind, json.loads(data), last_id, time.time()))
                     kind, data = "", ""
 
     async def _note(self, event: Event) -> None:
@@ -123,9 +131,11 @@ class Client:
 
 
 @asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[str]:
-    """The application on a real socket, in this event loop."""
+async def serving(app: FastAPI, *, send_buffer: int | None = None) -> AsyncIterator[str]:
+    """The application on a real socket, in this event loop; the system keeps `send_buffer` bytes for each client."""
     with bind("127.0.0.1", 0) as listener:
+        if send_buffer is not None:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2)
         server = uvicorn.Server(config)
         server.capture_signals = nullcontext  # type: ignore[method-assign]
