@@ -40,6 +40,8 @@ MADE = {
     "public.attendance_events": "'attendance-' || (select matrix.label(a.session_id) || '--' || matrix.label(a.user_id)"
     " from public.session_attendees a where a.id = t.attendee_id)",
     "private.access_links": "'link-' || split_part(t.email, '@', 1)",
+    "private.seat_charges": "'charge-' || (select matrix.label(a.session_id) from public.session_attendees a"
+    " where a.id = t.attendee_id)",
     "private.calendar_invitations": "'invitation-' || split_part(t.email, '@', 1)",
     "public.invoice_series": "'series-' || (select matrix.label(m.user_id) from public.practice_members m"
     " where m.practice_id = t.practice_id)",

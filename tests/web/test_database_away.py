@@ -15,7 +15,7 @@ from tests.support.proxy import door
 
 async def test_requests_answer_503_while_the_database_is_away(settings: Settings, api_url: str) -> None:
     async with door(api_url) as way, await Database.open(way.url, max_size=3, timeout=1.0) as database:
-        app = create_app(settings, database)
+        app = create_app(settings.model_copy(update={"metrics": True}), database)
         made = await create_user(database, email=f"{uuid4().hex}@people.test", role="client")
         token = app.state.issuer.access_token(made.user_id, uuid4(), second_factor=False)
         headers = {"Authorization": f"Bearer {token}"}
@@ -32,6 +32,8 @@ async def test_requests_answer_503_while_the_database_is_away(settings: Settings
                 assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
                 assert int(answer.headers["retry-after"]) >= 1
             assert (await http.get("/health")).status_code == 200
+            # Of the books nothing can be told; what the process has counted can.
+            assert "loom_http_requests_total" in (await http.get("/metrics")).text
             await way.open()
             assert (await http.get("/ready")).status_code == 200
             me = (await http.get("/v1/me")).json()

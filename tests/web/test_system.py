@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 import httpx
+import psycopg
 import pytest
 from fastapi import FastAPI
+from psycopg.rows import DictRow
 
 from loom.core.settings import Settings
 from loom.db.database import Database
 from loom.web.app import create_app
+from tests.support.scheduling import add_user
 
 
 async def test_health_answers_without_a_database(client: httpx.AsyncClient) -> None:
@@ -133,3 +136,36 @@ async def test_metrics_and_log_name_the_whole_pattern_of_a_route(settings: Setti
         text = (await http.get("/metrics")).text
     assert 'route="/v1/users/{user_id}",status="401"' in text
     assert "5b0f8a57" not in text
+
+
+async def test_metrics_tell_how_the_books_stand_against_each_gateway(
+    settings: Settings, db: Database, owner: psycopg.Connection[DictRow]
+) -> None:
+    coach = add_user(owner, "Noa", "coach")
+    account, never = (gateway_of(owner, coach) for _ in range(2))
+    owner.execute(
+        "insert into public.reconciliations (gateway_account_id, practice_id, since, until, rows_there, rows_here,"
+        " matched, findings, verify_seconds_p50, verify_seconds_p99)"
+        " select g.id, g.practice_id, '2031-01-01', '2031-01-02', 8, 6, 6, '[{}, {}]', 4, 90"
+        " from public.gateway_accounts g where g.id = %s", [account],
+    )  # fmt: skip
+    app = create_app(settings.model_copy(update={"metrics": True}), db)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://loom.test") as http:
+        text = (await http.get("/metrics")).text
+    who = f'{{account="{account}",provider="sandbox"}}'
+    assert f"loom_gateway_completeness_ratio{who} 0.75" in text
+    assert f"loom_gateway_differences{who} 2.0" in text
+    assert f'loom_gateway_verified_seconds{{account="{account}",provider="sandbox",quantile="0.99"}} 90.0' in text
+    # Nothing was compared there yet, and nothing is claimed.
+    assert f'loom_gateway_events_open{{account="{never}",provider="sandbox"}} 0.0' in text
+    assert f'loom_gateway_completeness_ratio{{account="{never}"' not in text
+
+
+def gateway_of(owner: psycopg.Connection[DictRow], coach: UUID) -> UUID:
+    made = owner.execute(
+        "insert into public.gateway_accounts (practice_id, provider, display_name, webhook_token_hash)"
+        " select m.practice_id, 'sandbox', 'Cards', gen_random_uuid() from public.practice_members m"
+        " where m.user_id = %s returning id", [coach],
+    ).fetchone()  # fmt: skip
+    assert made is not None
+    return made["id"]

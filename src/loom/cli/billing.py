@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Check the books.")
 _console = Console(highlight=False)
 AGREE = "Books, documents and balances agree."
+_EVENT_FIELDS = ("id", "provider", "event_type", "event_id", "received_at", "status", "outcome", "error_message")
 _FIELDS = ("account", "kind", "subject", "id", "provider_id", "ours", "theirs")
 
 
@@ -108,22 +109,79 @@ def reconcile(
     raise typer.Exit(1 if any(run.findings for run in runs) else 0)
 
 
+class Which(StrEnum):
+    """Events of the inbox by how their handling ended."""
+
+    failed = "failed"
+    handled = "handled"
+    ignored = "ignored"
+    received = "received"
+    any = "any"
+
+
+@app.command()
+def replay(
+    events: Annotated[
+        list[UUID] | None,
+        typer.Argument(help="Only these events of the inbox, however they ended.", show_default=False),
+    ] = None,
+    status: Annotated[Which, typer.Option("--status", help="How the handling ended.")] = Which.failed,
+    days: Annotated[int, typer.Option("--days", min=1, max=365, help="How far back to look.")] = 3,
+    account: Annotated[UUID | None, typer.Option("--account", help="Only of this account.", show_default=False)] = None,
+    form: Annotated[Format, typer.Option("--format", help="How the report looks.")] = Format.table,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Handle webhook events of the inbox once more. Nothing is booked twice. Ends with 1 where one failed again."""
+    from loom.cli.compose import register_errors
+    from loom.features.billing.inbox import Inbox, InboxEvent
+    from loom.features.billing.reconciliation import days_before
+    from loom.web.app import open_database
+
+    settings = load_settings(data_dir=data_dir, database_url=database_url)
+    register_errors()
+    every = [each.value for each in Which if each is not Which.any]
+    statuses = every if events or status is Which.any else [status.value]
+    done: list[InboxEvent] = []
+
+    async def work(url: str) -> None:
+        since = None if events else days_before(days)[0]
+        async with await open_database(settings, url) as database:
+            done.extend(await Inbox(database, settings).replay(events, account, since, statuses))
+
+    with open_target(settings) as target:
+        asyncio.run(work(target.app_url))
+    rows = [event.model_dump(mode="json") for event in done]
+    if form is Format.json:
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+    else:
+        _print_rows(rows, _EVENT_FIELDS, form)
+    if form is Format.table:
+        _console.print(f"{len(rows)} events handled once more.")
+    raise typer.Exit(1 if any(event.status == "failed" for event in done) else 0)
+
+
+def _print_rows(rows: list[dict[str, Any]], fields: tuple[str, ...], form: Format) -> None:
+    if form is Format.csv:
+        writer: csv.DictWriter[str] = csv.DictWriter(sys.stdout, fields, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    elif rows:
+        table = Table(*fields, box=None)
+        for row in rows:
+            table.add_row(*(str(row.get(name) or "") for name in fields))
+        _console.print(table)
+
+
 def _report(runs: list[Reconciliation], form: Format) -> None:
     rows: list[dict[str, Any]] = [
         {"account": str(run.gateway_account_id), **finding} for run in runs for finding in run.findings
     ]
     if form is Format.json:
         sys.stdout.write(json.dumps([run.model_dump(mode="json") for run in runs], indent=2) + "\n")
-    elif form is Format.csv:
-        writer = csv.DictWriter[str](sys.stdout, _FIELDS)
-        writer.writeheader()
-        writer.writerows(rows)
-    else:
-        table = Table(*_FIELDS, box=None)
-        for row in rows:
-            table.add_row(*(str(row.get(name) or "") for name in _FIELDS))
-        if rows:
-            _console.print(table)
+        return
+    _print_rows(rows, _FIELDS, form)
+    if form is Format.table:
         for run in runs:
             whole = 100.0 if run.rows_there == 0 else 100 * run.matched / run.rows_there
             wait = (

@@ -15,6 +15,7 @@ create table if not exists public.practices (
   tax_scheme text not null default 'own_rate',
   prices_include_tax boolean not null default false,
   documents_elsewhere boolean not null default false,
+  auto_charge text not null default 'off',
   metadata jsonb not null default '{}',
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -25,6 +26,7 @@ create table if not exists public.practices (
   constraint practices_tax_rate_bp_check check (tax_rate_bp between 0 and 10000),
   constraint practices_invoice_due_days_check check (invoice_due_days between 0 and 365),
   constraint practices_tax_scheme_check check (tax_scheme in ('own_rate', 'registered', 'exempt')),
+  constraint practices_auto_charge_check check (auto_charge in ('off', 'booking', 'session')),
   constraint practices_text_lengths_check check (
     coalesce(char_length(legal_name), 0) <= 200 and coalesce(char_length(tax_id), 0) <= 40
     and coalesce(char_length(email), 0) <= 320 and coalesce(char_length(phone), 0) <= 40
@@ -39,12 +41,14 @@ comment on column public.practices.tax_scheme is
 comment on column public.practices.prices_include_tax is 'Whether the prices on new documents have the tax in them already.';
 comment on column public.practices.documents_elsewhere is
   'The legal documents are made in another system: Loom gives no numbers and makes no receipts, only notes the numbers of others.';
+comment on column public.practices.auto_charge is
+  'When the kept cards of clients who consented are charged by themselves: never (off), when a seat is booked, or after the session. Templates may say otherwise.';
 
 revoke all on public.practices from public, anon, authenticated, service_role;
 grant select on public.practices to authenticated;
 grant update (
   name, legal_name, tax_id, email, phone, address, country, timezone, language, currency, tax_rate_bp, invoice_due_days,
-  tax_scheme, prices_include_tax, documents_elsewhere
+  tax_scheme, prices_include_tax, documents_elsewhere, auto_charge
 ) on public.practices to authenticated;
 grant select, insert, update, delete on public.practices to service_role;
 alter table public.practices enable row level security;

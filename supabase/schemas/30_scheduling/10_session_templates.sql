@@ -27,6 +27,7 @@ create table if not exists public.session_templates (
   booking_mode text not null default 'instant',
   request_blocks boolean not null default false,
   hold_minutes integer not null default 15,
+  auto_charge text,
   constraint session_templates_title_length check (char_length(btrim(title)) between 1 and 200),
   constraint session_templates_description_length check (char_length(description) <= 5000),
   constraint session_templates_duration_range check (default_duration_minutes between 5 and 1440),
@@ -43,6 +44,7 @@ create table if not exists public.session_templates (
   constraint session_templates_horizon_range check (horizon_days between 1 and 1825),
   constraint session_templates_limits_range check (max_per_day between 1 and 100 and max_per_week between 1 and 700),
   constraint session_templates_booking_mode check (booking_mode in ('instant', 'request', 'prepaid')),
+  constraint session_templates_auto_charge check (auto_charge in ('off', 'booking', 'session')),
   constraint session_templates_hold_range check (hold_minutes between 1 and 1440)
 );
 comment on table public.session_templates is
@@ -60,6 +62,7 @@ comment on column public.session_templates.booking_mode is
   'How a client gets a session: at once (instant), when the coach has said yes (request), or when a hold was paid for (prepaid).';
 comment on column public.session_templates.request_blocks is 'Whether a request keeps its time free until the coach answers.';
 comment on column public.session_templates.hold_minutes is 'How long a hold keeps its time free.';
+comment on column public.session_templates.auto_charge is 'In place of the practice''s own, see practices; null leaves that.';
 comment on column public.session_templates.roster_visible is 'Whether the attendees of a session made from this may see one another''s names.';
 
 create index if not exists session_templates_coach_idx on public.session_templates (coach_id, is_active, title);
@@ -70,12 +73,14 @@ grant select on public.session_templates to authenticated;
 grant insert (
   coach_id, title, description, default_duration_minutes, default_price_cents, currency, metadata, is_active,
   session_type, default_capacity, buffer_before_minutes, buffer_after_minutes, slot_step_minutes, roster_visible, location,
-  min_notice_minutes, horizon_days, max_per_day, max_per_week, booking_mode, request_blocks, hold_minutes, no_show_grace_minutes
+  min_notice_minutes, horizon_days, max_per_day, max_per_week, booking_mode, request_blocks, hold_minutes, no_show_grace_minutes,
+  auto_charge
 ) on public.session_templates to authenticated;
 grant update (
   title, description, default_duration_minutes, default_price_cents, currency, metadata, is_active,
   session_type, default_capacity, buffer_before_minutes, buffer_after_minutes, slot_step_minutes, roster_visible, location,
-  min_notice_minutes, horizon_days, max_per_day, max_per_week, booking_mode, request_blocks, hold_minutes, no_show_grace_minutes
+  min_notice_minutes, horizon_days, max_per_day, max_per_week, booking_mode, request_blocks, hold_minutes, no_show_grace_minutes,
+  auto_charge
 ) on public.session_templates to authenticated;
 
 alter table public.session_templates enable row level security;

@@ -37,6 +37,7 @@ create table if not exists public.payment_intents (
   capture_requested_at timestamptz,
   capture_amount_cents integer,
   cancel_requested_at timestamptz,
+  booking_request_id uuid references public.booking_requests (id) on delete restrict,
   constraint payment_intents_channel_known check (channel in ('direct', 'hosted')),
   constraint payment_intents_capture_known check (capture_method in ('automatic', 'manual')),
   constraint payment_intents_currency_known check (private.is_currency(currency)),
@@ -45,7 +46,10 @@ create table if not exists public.payment_intents (
   constraint payment_intents_unknown_is_checked
     check (outcome_unknown_since is null or (status = 'processing' and next_check_at is not null))
 );
-comment on table public.payment_intents is 'Plans to collect the balance of an invoice through a gateway. At most one is open per invoice.';
+comment on table public.payment_intents is
+  'Plans to collect the balance of an invoice, or the price of a time that is held, through a gateway. At most one is open for each.';
+comment on column public.payment_intents.booking_request_id is
+  'The hold that is paid for. Once paid, invoice_id names the invoice of the seat; there is none where the time was lost.';
 comment on column public.payment_intents.client_secret is
   'Lets its holder pay. No API role can read the column; payment_intent_secret() tells the payer only. Emptied at the end.';
 comment on column public.payment_intents.status is
@@ -61,6 +65,10 @@ comment on column public.payment_intents.outcome_unknown_since is 'A call was se
 
 create unique index if not exists payment_intents_one_open_per_invoice on public.payment_intents (invoice_id)
   where invoice_id is not null and status in ('requires_payment_method', 'requires_confirmation', 'processing');
+create unique index if not exists payment_intents_one_open_per_hold on public.payment_intents (booking_request_id)
+  where booking_request_id is not null and status in ('requires_payment_method', 'requires_confirmation', 'processing');
+create index if not exists payment_intents_booking_request_idx on public.payment_intents (booking_request_id)
+  where booking_request_id is not null;
 create unique index if not exists payment_intents_provider_key on public.payment_intents (gateway_account_id, provider_intent_id);
 create unique index if not exists payment_intents_idempotency_key on public.payment_intents (practice_id, idempotency_key);
 create index if not exists payment_intents_user_idx on public.payment_intents (user_id, created_at desc);
@@ -73,7 +81,8 @@ revoke all on public.payment_intents from public, anon, authenticated, service_r
 grant select, insert, update on public.payment_intents to service_role;
 grant select (id, user_id, amount_cents, currency, status, payment_method_id, created_at, updated_at, practice_id, invoice_id,
   gateway_account_id, provider, next_action, last_error_code, last_error_message, outcome_unknown_since, succeeded_at, canceled_at,
-  channel, capture_method, amount_capturable_cents, page_expires_at, off_session, capture_requested_at, cancel_requested_at)
+  channel, capture_method, amount_capturable_cents, page_expires_at, off_session, capture_requested_at, cancel_requested_at,
+  booking_request_id)
   on public.payment_intents to authenticated;
 
 alter table public.payment_intents enable row level security;

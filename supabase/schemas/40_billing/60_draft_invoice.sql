@@ -147,14 +147,8 @@ begin
   if jsonb_typeof(p_lines) <> 'array' then perform private.fail(422, 'invalid_line', 'Lines are a list.'); end if;
   perform private.check_kind(v_practice, coalesce(p_document_kind, 'invoice'));
   perform private.check_rate(v_practice, p_tax_rate_bp, (now() at time zone v_practice.timezone)::date);
-  insert into public.invoices (practice_id, coach_id, coach_client_id, user_id, total_amount_cents, due_date, currency, tax_rate_bp,
-    notes, buyer_name, buyer_email, document_kind, tax_inclusive)
-  select v_practice.id, v_me, v_client.id, v_client.client_id, 0, p_due_date,
-    coalesce(p_currency, private.currency_of_lines(p_lines), v_practice.currency),
-    coalesce(p_tax_rate_bp, private.rate_of(v_practice, (now() at time zone v_practice.timezone)::date)),
-    p_notes, b.name, b.email, coalesce(p_document_kind, 'invoice'), coalesce(p_tax_inclusive, v_practice.prices_include_tax)
-  from private.buyer_of(v_client) b
-  returning * into v_invoice;
+  v_invoice := private.new_draft(v_practice, v_me, v_client, coalesce(p_currency, private.currency_of_lines(p_lines), v_practice.currency),
+    p_due_date, p_tax_rate_bp, p_notes, p_document_kind, p_tax_inclusive);
   for v_line in select value from jsonb_array_elements(p_lines) loop
     perform private.put_line(v_invoice, v_line);
   end loop;
@@ -175,6 +169,43 @@ create or replace function private.buyer_of(p_client public.coach_clients, out n
 $$;
 comment on function private.buyer_of(public.coach_clients) is 'security definer: name and address of a client as an invoice shows them.';
 revoke execute on function private.buyer_of(public.coach_clients) from public, anon, authenticated, service_role;
+
+create or replace function private.new_draft(p_practice public.practices, p_coach_id uuid, p_client public.coach_clients, p_currency text,
+  p_due_date timestamptz default null, p_tax_rate_bp integer default null, p_notes text default null, p_document_kind text default null,
+  p_tax_inclusive boolean default null) returns public.invoices
+  language sql security definer set search_path = '' as $$
+  insert into public.invoices (practice_id, coach_id, coach_client_id, user_id, total_amount_cents, due_date, currency, tax_rate_bp,
+    notes, buyer_name, buyer_email, document_kind, tax_inclusive)
+  select p_practice.id, p_coach_id, p_client.id, p_client.client_id, 0, p_due_date, p_currency,
+    coalesce(p_tax_rate_bp, private.rate_of(p_practice, (now() at time zone p_practice.timezone)::date)),
+    p_notes, b.name, b.email, coalesce(p_document_kind, 'invoice'), coalesce(p_tax_inclusive, p_practice.prices_include_tax)
+  from private.buyer_of(p_client) b
+  returning *
+$$;
+comment on function private.new_draft(public.practices, uuid, public.coach_clients, text, timestamptz, integer, text, text, boolean) is
+  'security definer: writes an empty draft for functions that know who may. What is not said is as the practice has it.';
+revoke execute on function private.new_draft(public.practices, uuid, public.coach_clients, text, timestamptz, integer, text, text, boolean)
+  from public, anon, authenticated, service_role;
+
+create or replace function private.invoice_seat(p_attendee_id uuid) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_seat public.session_attendees;
+  v_practice public.practices;
+  v_client public.coach_clients;
+  v_invoice public.invoices;
+begin
+  select * into v_seat from public.session_attendees a where a.id = p_attendee_id;
+  select p.* into v_practice from public.practices p join public.practice_members m on m.practice_id = p.id where m.user_id = v_seat.coach_id;
+  select * into v_client from public.coach_clients c where c.id = v_seat.coach_client_id;
+  v_invoice := private.new_draft(v_practice, v_seat.coach_id, v_client, v_seat.currency);
+  perform private.put_line(v_invoice, jsonb_build_object('attendee_id', p_attendee_id));
+  perform public.finalize_invoice(v_invoice.id);
+  return v_invoice.id;
+end $$;
+comment on function private.invoice_seat(uuid) is
+  'security definer: for payments that know their seat. Issues an invoice over one seat, and returns it; refuses one that is billed or has no price.';
+revoke execute on function private.invoice_seat(uuid) from public, anon, authenticated, service_role;
 
 create or replace function private.currency_of_lines(p_lines jsonb) returns text
   language sql stable security definer set search_path = '' as $$

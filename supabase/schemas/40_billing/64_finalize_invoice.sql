@@ -84,16 +84,16 @@ comment on function public.finalize_invoice(uuid, text) is
 revoke execute on function public.finalize_invoice(uuid, text) from public, anon, authenticated, service_role;
 grant execute on function public.finalize_invoice(uuid, text) to authenticated, service_role;
 
-create or replace function private.drop_open_intent(p_invoice_id uuid) returns void
+create or replace function private.drop_intent(p_intent_id uuid) returns void
   language plpgsql security definer set search_path = '' as $$
 declare
   v_intent public.payment_intents;
 begin
-  select * into v_intent from public.payment_intents i where i.invoice_id = p_invoice_id
+  select * into v_intent from public.payment_intents i where i.id = p_intent_id
     and i.status in ('requires_payment_method', 'requires_confirmation', 'processing') for no key update;
   if not found then return; end if;
   if v_intent.status = 'processing' then
-    perform private.fail(409, 'payment_in_progress', 'A card payment of this invoice is under way.', 'Wait for its outcome.');
+    perform private.fail(409, 'payment_in_progress', 'A card payment is under way.', 'Wait for its outcome.');
   end if;
   update public.payments set status = 'canceled' where intent_id = v_intent.id and status = 'pending';
   update public.payment_intents set status = 'canceled' where id = v_intent.id;
@@ -101,8 +101,17 @@ begin
     perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', v_intent.id));
   end if;
 end $$;
+comment on function private.drop_intent(uuid) is
+  'security definer: cancels an open intent that nobody needs any more, here and (by job) at the gateway. Refuses while money may be moving.';
+revoke execute on function private.drop_intent(uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.drop_open_intent(p_invoice_id uuid) returns void
+  language sql security definer set search_path = '' as $$
+  select private.drop_intent(i.id) from public.payment_intents i where i.invoice_id = p_invoice_id
+    and i.status in ('requires_payment_method', 'requires_confirmation', 'processing')
+$$;
 comment on function private.drop_open_intent(uuid) is
-  'security definer: cancels the open intent of an invoice that no longer needs it, here and (by job) at the gateway. Refuses while money may be moving.';
+  'security definer: cancels the open intent of an invoice that no longer needs it. Refuses while money may be moving.';
 revoke execute on function private.drop_open_intent(uuid) from public, anon, authenticated, service_role;
 
 create or replace function public.void_invoice(p_invoice_id uuid, p_reason text default null) returns void

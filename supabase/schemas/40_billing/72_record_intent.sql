@@ -135,7 +135,7 @@ begin
   perform private.note_answer(v_intent.gateway_account_id, p_intent_id, p_snapshot ->> 'error_code', p_snapshot ->> 'error_message',
     v_status = 'succeeded');
   if v_status = 'succeeded' then
-    perform private.book_charge(v_intent, p_snapshot);
+    perform private.book_charge(private.seat_of_paid_hold(v_intent), p_snapshot);
   elsif v_status in ('requires_payment_method', 'canceled') then
     update public.payments set
       status = case when p_snapshot ->> 'error_code' = 'canceled' then 'canceled'
@@ -144,16 +144,26 @@ begin
       failure_code = coalesce(p_snapshot ->> 'error_code', case when v_status = 'canceled' then 'canceled' else 'not_received' end),
       failure_message = left(p_snapshot ->> 'error_message', 500)
     where intent_id = p_intent_id and status = 'pending';
-    if v_intent.off_session and v_status = 'requires_payment_method' and v_intent.status = 'processing' then
-      -- Never charged again unasked: the payer is asked to pay.
-      perform private.tell(v_intent.user_id, 'pay_link', '/invoices/' || v_intent.invoice_id,
-        jsonb_build_object('invoice_id', v_intent.invoice_id), null, private.money_text(v_intent.amount_cents, v_intent.currency));
-    end if;
+    if v_status = 'requires_payment_method' and v_intent.status = 'processing' then perform private.ask_to_pay(v_intent); end if;
   end if;
   return 'applied';
 end $$;
 comment on function public.record_intent_outcome(uuid, jsonb, boolean) is
   'security definer: moves guarded rows for the service. Applies what the gateway says, once however often it is said. Returns applied, unchanged, stale (look it up, then say p_looked_up), wait, or incident where it cannot be about this intent.';
+
+create or replace function private.ask_to_pay(p_intent public.payment_intents) returns void
+  language plpgsql security definer set search_path = '' as $$
+begin
+  -- Never charged again unasked. The mail carries the link of the pay page, which needs no account.
+  if not p_intent.off_session then return; end if;
+  perform private.tell(p_intent.user_id, 'pay_link', '/invoices/' || p_intent.invoice_id,
+    jsonb_build_object('invoice_id', p_intent.invoice_id), null, private.money_text(p_intent.amount_cents, p_intent.currency));
+  perform private.queue_document(i.id, i.buyer_email) from public.invoices i
+  where i.id = p_intent.invoice_id and i.buyer_email is not null and not i.issued_elsewhere;
+end $$;
+comment on function private.ask_to_pay(public.payment_intents) is
+  'security definer: users cause mails but may not touch the queue. A charge of a kept card was declined or needs its owner: the owner is told, and mailed the invoice with the link to pay it.';
+revoke execute on function private.ask_to_pay(public.payment_intents) from public, anon, authenticated, service_role;
 
 create or replace function private.book_charge(p_intent public.payment_intents, p_snapshot jsonb) returns void
   language plpgsql security definer set search_path = '' as $$
@@ -176,13 +186,14 @@ begin
     returning id into v_id;
   else
     update public.payments set amount_cents = v_amount, status = 'paid', provider_transaction_id = v_charge,
-      provider_status = p_snapshot ->> 'provider_status'
+      provider_status = p_snapshot ->> 'provider_status', invoice_id = coalesce(invoice_id, p_intent.invoice_id)
     where id = v_id and status not in ('paid', 'refunded');
   end if;
   perform private.allocate_payment(v_id);
+  if p_intent.booking_request_id is not null then perform private.give_back_surplus(v_id, p_intent); end if;
 end $$;
 comment on function private.book_charge(public.payment_intents, jsonb) is
-  'security definer: makes the one payment of an intent that succeeded, under the lock of the intent, and gives it to the invoice.';
+  'security definer: makes the one payment of an intent that succeeded, under the lock of the intent, and gives it to the invoice. What was paid for a hold and has no seat goes back.';
 revoke execute on function private.book_charge(public.payment_intents, jsonb) from public, anon, authenticated, service_role;
 
 create or replace function public.record_attempt_refused(p_payment_id uuid, p_code text, p_message text) returns void
@@ -200,6 +211,7 @@ begin
   where id = v_intent_id and status = 'processing';
   perform private.note_answer(i.gateway_account_id, v_intent_id, p_code, p_message, false)
   from public.payment_intents i where i.id = v_intent_id;
+  perform private.ask_to_pay(i) from public.payment_intents i where i.id = v_intent_id;
 end $$;
 comment on function public.record_attempt_refused(uuid, text, text) is
   'security definer: moves guarded rows for the service. The gateway certainly did not take this attempt; another may follow.';

@@ -41,10 +41,7 @@ begin
   if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
   select g.id into v_account from public.gateway_accounts g where g.practice_id = v_invoice.practice_id and g.disabled_at is null
     order by g.is_default desc, g.created_at, g.id limit 1;
-  select m.id into v_method from public.payment_methods m
-    where m.user_id = v_invoice.user_id and m.gateway_account_id = v_account and m.off_session and m.detached_at is null
-      and not private.method_expired(m.exp_month, m.exp_year)
-    order by m.is_default desc, m.created_at desc limit 1;
+  v_method := private.consented_method(v_invoice.user_id, v_account);
   if v_method is null then
     perform private.fail(409, 'no_consented_method', 'The client has saved no card that may be charged while the client is away.',
       'Send the client the pay link.');
@@ -62,6 +59,17 @@ create or replace function private.method_expired(p_month integer, p_year intege
 $$;
 comment on function private.method_expired(integer, integer) is 'Whether a card is past the month that it is good for; false where that is not known.';
 revoke execute on function private.method_expired(integer, integer) from public, anon, authenticated, service_role;
+
+create or replace function private.consented_method(p_user_id uuid, p_account_id uuid) returns uuid
+  language sql stable security definer set search_path = '' as $$
+  select m.id from public.payment_methods m
+  where m.user_id = p_user_id and m.gateway_account_id = p_account_id and m.off_session and m.detached_at is null
+    and not private.method_expired(m.exp_month, m.exp_year)
+  order by m.is_default desc, m.created_at desc limit 1
+$$;
+comment on function private.consented_method(uuid, uuid) is
+  'security definer: cards are seen by their owner. The kept card that a person agreed to have charged while away, the default first; null where there is none that is good.';
+revoke execute on function private.consented_method(uuid, uuid) from public, anon, authenticated, service_role;
 
 revoke execute on function public.begin_capture(uuid, integer), public.begin_off_session_charge(uuid)
   from public, anon, authenticated, service_role;

@@ -13,16 +13,17 @@ begin
     and (not private.acting_as_api() or m.practice_id = any ((select private.my_practice_ids())::uuid[]));
   if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
   for v_seat in
-    select o.id, o.owed_cents, l.invoice_id, l.line_total_cents::numeric * i.total_amount_cents / nullif(s.lines, 0) as gross
+    -- What was paid for the seat less what is owed for it, with the tax that the document put on its lines, or none where
+    -- prices have it in them.
+    select o.id, l.invoice_id, round((l.line_total_cents - coalesce(o.owed_cents, 0))::numeric * i.total_amount_cents
+      / nullif((select sum(x.line_total_cents) from public.invoice_line_items x where x.invoice_id = i.id), 0)) as unowed
     from public.seat_outcomes o
     join public.invoice_line_items l on l.attendee_id = o.attendee_id and l.released_at is null
     join public.invoices i on i.id = l.invoice_id and i.finalized_at is not null and i.status <> 'canceled'
-    -- With its share of the tax on top, and of the discount of the document.
-    cross join lateral (select sum(x.line_total_cents) as lines from public.invoice_line_items x where x.invoice_id = i.id) s
     where o.session_id = p_session_id and o.kind = 'cancelled' and o.undone_at is null
     order by l.invoice_id, o.id
   loop
-    v_left := greatest(round(coalesce(v_seat.gross, 0)) - coalesce(v_seat.owed_cents, 0), 0);
+    v_left := greatest(coalesce(v_seat.unowed, 0), 0);
     for v_part in select a.payment_id, a.amount_cents from public.payment_allocations a where a.invoice_id = v_seat.invoice_id
                   order by a.created_at desc, a.id desc loop
       exit when v_left = 0;

@@ -109,6 +109,29 @@ $$;
 comment on function public.record_setup_sent(uuid, text, text) is
   'security definer: moves guarded rows for the service. Whom the gateway keeps the card for, and the page it opened.';
 
+create or replace function public.record_method_news(p_account_id uuid, p_provider_method_id text, p_snapshot jsonb) returns text
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_method public.payment_methods;
+begin
+  select * into v_method from public.payment_methods m
+    where m.gateway_account_id = p_account_id and m.provider_method_id = p_provider_method_id for no key update;
+  if not found then return 'unknown_method'; end if;
+  -- One that was removed does not come back, whatever the gateway says of it.
+  if v_method.detached_at is not null then return 'unchanged'; end if;
+  update public.payment_methods set
+    detached_at = case when p_snapshot is null or p_snapshot = 'null' then now() end,
+    brand = coalesce(p_snapshot ->> 'brand', brand), last4 = coalesce(p_snapshot ->> 'last4', last4),
+    exp_month = coalesce((p_snapshot ->> 'exp_month')::integer, exp_month),
+    exp_year = coalesce((p_snapshot ->> 'exp_year')::integer, exp_year)
+  where id = v_method.id;
+  return 'applied';
+end $$;
+comment on function public.record_method_news(uuid, text, jsonb) is
+  'security definer: moves guarded rows for the service. How a kept card stands at the gateway: renewed, or (null) removed there. It is never deleted.';
+
+revoke execute on function public.record_method_news(uuid, text, jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.record_method_news(uuid, text, jsonb) to service_role;
 revoke execute on function public.begin_method_setup(uuid, text, boolean, boolean), public.record_method_setup(uuid, jsonb),
   public.record_setup_sent(uuid, text, text) from public, anon, authenticated, service_role;
 grant execute on function public.begin_method_setup(uuid, text, boolean, boolean) to authenticated;

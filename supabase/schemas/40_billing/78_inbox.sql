@@ -31,8 +31,21 @@ $$;
 comment on function public.finish_webhook(uuid, text, text, text) is
   'security definer: moves guarded rows for the service. How the handling of an event ended: handled, ignored or failed.';
 
+create or replace function public.replay_webhooks(p_ids uuid[] default null, p_account_id uuid default null,
+  p_since timestamptz default null, p_statuses text[] default '{failed}') returns setof uuid
+  language sql security definer set search_path = '' as $$
+  -- As if it had just come. Should whoever replays it stop, the repair handles it.
+  update public.webhook_events set status = 'received', handled_at = null, outcome = null, error_message = null, attempts = 0
+  where (p_ids is null or id = any (p_ids)) and (p_account_id is null or gateway_account_id = p_account_id)
+    and (p_since is null or received_at >= p_since) and status = any (p_statuses)
+  returning id
+$$;
+comment on function public.replay_webhooks(uuid[], uuid, timestamptz, text[]) is
+  'security definer: moves guarded rows for the service. Opens events of the inbox again, to be handled by hand; what they tell of is looked up anew, so nothing is booked twice. Returns them.';
+
 create or replace function public.take_due_checks(p_limit integer default 50) returns table (kind text, id uuid)
   language sql security definer set search_path = '' as $$
+  select private.drop_stale_hold_payments();
   with intents as (
     update public.payment_intents i set next_check_at = now() + interval '1 minute'
     where i.id in (select x.id from public.payment_intents x where x.next_check_at <= now() and x.gateway_account_id is not null
@@ -60,6 +73,6 @@ comment on function public.take_due_checks(integer) is
   'security definer: moves guarded rows for the service. What the repair has to ask the gateway about now, and events that nobody handled.';
 
 revoke execute on function public.receive_webhook(uuid, text, text, timestamptz, jsonb), public.finish_webhook(uuid, text, text, text),
-  public.take_due_checks(integer) from public, anon, authenticated, service_role;
+  public.replay_webhooks(uuid[], uuid, timestamptz, text[]), public.take_due_checks(integer) from public, anon, authenticated, service_role;
 grant execute on function public.receive_webhook(uuid, text, text, timestamptz, jsonb), public.finish_webhook(uuid, text, text, text),
-  public.take_due_checks(integer) to service_role;
+  public.replay_webhooks(uuid[], uuid, timestamptz, text[]), public.take_due_checks(integer) to service_role;

@@ -41,8 +41,7 @@ begin
                 group by e.credit_id having sum(e.change) < 0 limit 1);
   if found then
     if not (case v_credit.spent_at when 'attendance' then v_spends.attended else v_spends.held end) then
-      perform private.move_credit(v_credit, 1, 'returned', p_attendee_id);
-      perform private.set_seat_billing(p_attendee_id, 'unbilled');
+      perform private.return_credit(p_attendee_id);
     end if;
     return;
   end if;
@@ -63,6 +62,23 @@ end $$;
 comment on function private.sync_credit(uuid) is
   'security definer: credits are written by nobody. A seat takes the credit that ends first, or gives back the one it had.';
 revoke execute on function private.sync_credit(uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.return_credit(p_attendee_id uuid) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_credit public.credits;
+begin
+  perform from public.session_attendees a where a.id = p_attendee_id for no key update;
+  select k.* into v_credit from public.credits k
+  where k.id = (select e.credit_id from public.credit_entries e where e.attendee_id = p_attendee_id
+                group by e.credit_id having sum(e.change) < 0 limit 1);
+  if not found then return; end if;
+  perform private.move_credit(v_credit, 1, 'returned', p_attendee_id);
+  perform private.set_seat_billing(p_attendee_id, 'unbilled');
+end $$;
+comment on function private.return_credit(uuid) is
+  'security definer: credits are written by nobody. For a seat that is paid in money: the credit that it took at booking goes back.';
+revoke execute on function private.return_credit(uuid) from public, anon, authenticated, service_role;
 
 create or replace function private.sync_credit_of_seat() returns trigger
   language plpgsql security definer set search_path = '' as $$

@@ -38,11 +38,14 @@ declare
   amount text := private.money_text(new.amount_cents, new.currency);
 begin
   select * into its_invoice from public.invoices as i where i.id = new.invoice_id;
-  if tg_op = 'UPDATE' then
+  if new.intent_id is not null or tg_op = 'UPDATE' then
     perform private.tell(
       its_invoice.coach_id, 'payment_received', '/payments/' || new.id, about,
       coalesce(private.called(new.user_id), its_invoice.buyer_name), amount
     );
+    perform private.tell(i.user_id, 'card_charged', '/payments/' || new.id, about, private.called(its_invoice.coach_id), amount)
+    from public.payment_intents as i
+    where i.id = new.intent_id and i.off_session;
   elsif private.acting_as_api() then
     -- What a coach records by hand is paid at once; imports tell nobody.
     perform private.tell(
@@ -54,7 +57,7 @@ begin
 end;
 $$;
 comment on function private.payments_tell() is
-  'security definer: nobody may insert notifications. Trigger: tells the coach of money that came in, and the client of what the coach recorded.';
+  'security definer: nobody may insert notifications. Trigger: tells the coach of money that came in, and the client of what the coach recorded and of a charge while the client was away.';
 revoke execute on function private.payments_tell() from public, anon, authenticated, service_role;
 
 drop trigger if exists payments_tell on public.payments;
@@ -63,7 +66,7 @@ for each row when (old.status <> 'paid' and new.status = 'paid' and old.status <
 execute function private.payments_tell();
 drop trigger if exists payments_tell_recorded on public.payments;
 create trigger payments_tell_recorded after insert on public.payments
-for each row when (new.status = 'paid' and new.recorded_by is not null)
+for each row when (new.status = 'paid' and (new.recorded_by is not null or new.intent_id is not null))
 execute function private.payments_tell();
 
 create or replace function private.payment_refunds_tell()

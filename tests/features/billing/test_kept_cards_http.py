@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import httpx
 
+from loom.providers.payments.signatures import sign
 from tests.features.billing.shop import Shop
 from tests.features.billing.test_payments_http import due
+from tests.features.billing.test_webhooks_http import forged, webhook
 from tests.features.billing.world import one, person
 from tests.support.waiting import until
 
@@ -65,7 +68,33 @@ def test_a_card_that_needs_its_owner_leads_to_a_notice_and_not_to_another_try(sh
     assert [payment["failure_code"] for payment in shop.payments(invoice)] == ["authentication_required"]
 
 
+def name_of(shop: Shop, kept: dict[str, Any]) -> str:
+    query = "select provider_method_id as v from public.payment_methods where id = %s"
+    return one(shop.world.owner, query, kept["id"])
+
+
+def test_a_card_that_was_removed_at_the_gateway_is_gone_here(shop: Shop) -> None:
+    kept = keep(shop)
+    shop.at_gateway("POST", f"/v1/payment_methods/{name_of(shop, kept)}/detach")
+    until(lambda: shop.live.call(shop.client, "GET", "/payment-methods")["items"] == [], "the card is gone")
+    assert charge(shop, shop.invoice())["code"] == "no_consented_method"
+    assert one(shop.world.owner, "select count(*) as v from public.payment_methods where id = %s", kept["id"]) == 1
+
+
+def test_a_card_that_the_gateway_has_renewed_is_good_again(shop: Shop) -> None:
+    kept = keep(shop)
+    shop.world.owner.execute("update public.payment_methods set exp_year = 2020 where id = %s", [kept["id"]])
+    body = forged(name_of(shop, kept), object="payment_method")
+    body = body.replace(b"payment_intent.succeeded", b"payment_method.automatically_updated")
+    assert webhook(shop, body, sign(shop.secret, body, int(time.time())))["received"] is True
+    year = "select exp_year as v from public.payment_methods where id = %s"
+    until(lambda: one(shop.world.owner, year, kept["id"]) == 2034, "the card is renewed")
+    assert charge(shop, shop.invoice())["status"] == "succeeded"
+
+
 def test_an_expired_card_is_not_charged(shop: Shop) -> None:
+    # The gateway knows better, and would say so with its next event.
+    shop.at_gateway("POST", "/sandbox/knobs", {"delivery": "never"})
     kept = keep(shop)
     shop.world.owner.execute(
         "update public.payment_methods set exp_year = 2020 where id = %s", [kept["id"]]

@@ -65,6 +65,7 @@ def _run(settings: Settings, *, check: bool) -> bool:
                 "database_url": None,
                 "port": listener.getsockname()[1],
                 "sandbox_url": sandbox_url(side[0]),
+                "tranzila_url": f"{sandbox_url(side[0])}/tranzila",
                 "push_allow_private": True,
                 "missed_message_seconds": 1.0,
             }

@@ -14,10 +14,8 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import httpx
-
-from loom.cli.demo import people, seed_papers
-from loom.cli.demo.actors import PASSWORD, Person
+from loom.cli.demo import people, seed_cards, seed_papers
+from loom.cli.demo.actors import PASSWORD
 from loom.cli.demo.people import Account
 from loom.core import clock
 from loom.core.errors import OperatorError
@@ -76,18 +74,9 @@ async def seed(database: Database, settings: Settings) -> bool:
     await _invoices(sample)
     await seed_papers.packages(sample)
     await _conversations(sample)
-    await _gateways(settings.base_url)
+    await seed_cards.cards(database, settings)
     note.unlink()
     return True
-
-
-async def _gateways(base_url: str) -> None:
-    """Each coach opens an account at the sandbox gateway, over HTTP, since that calls the gateway."""
-    async with httpx.AsyncClient(base_url=base_url, timeout=30) as http:
-        for coach in people.COACHES:
-            person = Person(coach.name, coach.email, http)
-            await person.sign_in()
-            await person.post("/v1/gateway-accounts", {"provider": "sandbox"})
 
 
 async def _accounts(sample: Sample) -> None:

@@ -6,7 +6,15 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 
-from loom.cli.demo import people, story_messages, story_money, story_papers, story_sessions, story_strangers
+from loom.cli.demo import (
+    people,
+    story_cards,
+    story_messages,
+    story_money,
+    story_papers,
+    story_sessions,
+    story_strangers,
+)
 from loom.cli.demo.actors import StepFailed
 from loom.cli.demo.stage import Stage
 from loom.core.errors import AppError
@@ -18,6 +26,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("A client books a free slot; twenty callers want the next", story_sessions.booking),
     ("A group comes together", story_sessions.group),
     ("Sessions become an invoice, and the invoice gets paid", story_money.invoice),
+    ("Cards: a payment makes a session, and two gateways agree with the books", story_cards.cards),
     ("Sessions are paid in advance, and documents travel", story_papers.papers),
     ("The group talks, and every message knows where it went", story_messages.conversation),
     ("Others try every door", story_strangers.intruders),

@@ -1,4 +1,4 @@
-"""Step 5: a conversation of the group session, and what became of each message for each person on each channel."""
+"""Step 7: a conversation of the group session, and what became of each message for each person on each channel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step 5: sessions paid in advance are used up one by one, and a document reaches somebody without an account."""
+"""Step 6: sessions paid in advance are used up one by one, and a document reaches somebody without an account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step 6: a stranger, another coach and another client try to get at everything, over HTTP and in SQL."""
+"""Step 8: a stranger, another coach and another client try to get at everything, over HTTP and in SQL."""
 
 from __future__ import annotations
 

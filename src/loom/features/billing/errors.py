@@ -14,6 +14,7 @@ ERROR_CODES: dict[str, str] = {
     "invoice_voided": "The invoice is void.",
     "invoice_paid": "Money was paid on the invoice, so it can't be voided.",
     "invoice_not_open": "Nothing is to be paid on the invoice.",
+    "nothing_to_pay": "The time that is held has no price.",
     "invoice_without_lines": "An invoice needs a line.",
     "discount_exceeds_lines": "The discount of the invoice is larger than its lines.",
     "invoice_total_wrong": "The total of a finalised invoice must equal its lines.",

@@ -22,6 +22,7 @@ from loom.providers.payments import (
     Payer,
     RefundOrder,
     RefundSnapshot,
+    SavedMethod,
     SetupOrder,
     SetupSnapshot,
 )
@@ -64,7 +65,7 @@ class IntentCall(Call):
     capture_amount_cents: int | None
     cancel_requested_at: datetime | None
     check_attempts: int
-    document_number: str | None
+    title: str | None
 
     @property
     def order(self) -> Order:
@@ -192,6 +193,12 @@ class DueCheck(BaseModel):
     id: UUID
 
 
+class DueCharge(BaseModel):
+    """A seat that is to be charged by itself."""
+
+    attendee_id: UUID
+
+
 async def intent_call(q: Executor, intent_id: UUID) -> IntentCall:
     """What is needed to make or look up an intent."""
     return await q.fetch_one(SQL["service_intent_call"], {"id": intent_id}, IntentCall)
@@ -273,6 +280,21 @@ async def begin_consented_attempt(q: Executor, intent_id: UUID) -> UUID:
     return await q.fetch_value(SQL["service_begin_consented_attempt"], {"id": intent_id})
 
 
+async def take_seat_charges(q: Executor, limit: int) -> list[DueCharge]:
+    """Seats that are to be charged by themselves now; nobody else gets the same for ten minutes."""
+    return await q.fetch_all(SQL["service_take_seat_charges"], {"limit": limit}, DueCharge)
+
+
+async def begin_seat_charge(q: Executor, attendee_id: UUID) -> UUID | None:
+    """The intent of a seat that is billed and charged by itself; None where nothing is to be charged."""
+    return await q.fetch_value(SQL["service_begin_seat_charge"], {"attendee_id": attendee_id})
+
+
+async def begin_seat_attempt(q: Executor, attendee_id: UUID) -> UUID | None:
+    """The pending payment of the one attempt; None where there was one, or the gateway does not know the intent."""
+    return await q.fetch_value(SQL["service_begin_seat_attempt"], {"attendee_id": attendee_id})
+
+
 async def begin_refund(q: Executor, refund_id: UUID) -> bool:
     """True for the one caller that may send the refund now."""
     return await q.fetch_value(SQL["service_begin_refund_call"], {"id": refund_id})
@@ -349,6 +371,12 @@ async def find_setup(q: Executor, account_id: UUID, hint: Hint) -> UUID | None:
 async def record_setup(q: Executor, setup_id: UUID, said: SetupSnapshot) -> str:
     """Applies what the gateway says of a setup: applied or unchanged."""
     return await q.fetch_value(SQL["service_record_setup"], {"id": setup_id, "snapshot": json.dumps(asdict(said))})
+
+
+async def record_method_news(q: Executor, account_id: UUID, provider_id: str, said: SavedMethod | None) -> str:
+    """Applies how a kept card stands at the gateway: applied, unchanged or unknown_method."""
+    told = {"account_id": account_id, "provider_id": provider_id, "snapshot": json.dumps(said and asdict(said))}
+    return await q.fetch_value(SQL["service_record_method_news"], told)
 
 
 async def record_setup_sent(q: Executor, setup_id: UUID, customer_id: str | None, checkout_id: str | None) -> None:

@@ -35,9 +35,12 @@ select
   i.id, i.amount_cents, i.currency, i.status, i.channel, i.capture_method, i.provider_intent_id, i.provider_checkout_id,
   i.page_url, i.page_expires_at, i.last_charge_id, i.capture_requested_at, i.capture_amount_cents, i.cancel_requested_at,
   i.check_attempts, g.provider, s.api_key, s.webhook_secret, s.webhook_token,
-  g.external_id, g.public_key, g.metadata as options, v.document_number
+  g.external_id, g.public_key, g.metadata as options,
+  coalesce(v.document_number, t.title) as title
 from public.payment_intents as i
 left join public.invoices as v on v.id = i.invoice_id
+left join public.booking_requests as r on r.id = i.booking_request_id
+left join public.session_templates as t on t.id = r.template_id
 join public.gateway_accounts as g on g.id = i.gateway_account_id
 left join private.gateway_secrets as s on s.account_id = g.id
 where i.id = %(id)s
@@ -112,6 +115,60 @@ select public.record_attempt_refused(%(id)s, %(code)s, %(message)s)
 select public.begin_payment_attempt(i.id, i.payment_method_id)
 from public.payment_intents as i
 where i.id = %(id)s
+
+-- name: service_record_method_news
+-- role: service_role
+select public.record_method_news(%(account_id)s, %(provider_id)s, %(snapshot)s::jsonb)
+
+-- name: service_replay_webhooks
+-- role: service_role
+select e.id
+from public.webhook_events as e
+join public.replay_webhooks(%(ids)s::uuid[], %(account_id)s, %(since)s, %(statuses)s::text[]) as r (id) on r.id = e.id
+order by e.received_at, e.id
+
+-- name: service_list_events
+-- role: service_role
+select
+  e.id, e.gateway_account_id, e.provider, e.event_id, e.event_type, e.received_at, e.times_received, e.status, e.outcome,
+  e.error_message
+from public.webhook_events as e
+where e.id = any (%(ids)s::uuid[])
+order by e.received_at, e.id
+
+-- name: service_gateway_figures
+-- role: service_role
+select
+  g.id as account_id, g.provider, r.rows_there, r.matched, jsonb_array_length(r.findings) as findings,
+  r.verify_seconds_p50, r.verify_seconds_p99, r.until as reconciled_until,
+  (select count(*) from public.gateway_alerts as a where a.gateway_account_id = g.id and a.closed_at is null) as alerts_open,
+  (
+    select count(*) from public.payment_intents as i
+    where i.gateway_account_id = g.id and i.outcome_unknown_since is not null
+  ) as outcomes_unknown,
+  (select count(*) from public.webhook_events as e where e.gateway_account_id = g.id and e.handled_at is null) as events_open
+from public.gateway_accounts as g
+left join lateral (
+  select x.rows_there, x.matched, x.findings, x.verify_seconds_p50, x.verify_seconds_p99, x.until
+  from public.reconciliations as x
+  where x.gateway_account_id = g.id
+  order by x.created_at desc
+  limit 1
+) as r on true
+where g.disabled_at is null or r.until is not null
+order by g.created_at, g.id
+
+-- name: service_take_seat_charges
+-- role: service_role
+select t.attendee_id from public.take_seat_charges(%(limit)s) as t (attendee_id)
+
+-- name: service_begin_seat_charge
+-- role: service_role
+select public.begin_seat_charge(%(attendee_id)s)
+
+-- name: service_begin_seat_attempt
+-- role: service_role
+select public.begin_seat_attempt(%(attendee_id)s)
 
 -- name: service_begin_refund_call
 -- role: service_role

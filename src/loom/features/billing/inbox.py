@@ -4,20 +4,45 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 import structlog
+from pydantic import BaseModel
 
 from loom.core.errors import AppError
 from loom.core.settings import Settings
 from loom.db.database import Database
 from loom.features.billing import gateway_queries as gateways
 from loom.features.billing.cards import Cards
+from loom.features.billing.gateway_queries import SQL
 from loom.features.billing.service import HEARING, SENDING, Billing
 from loom.providers.errors import ProviderError
 from loom.providers.payments import Hint, RefundOrder, UnknownStateError, open_gateway, webhook_reader
 
 _log = structlog.get_logger(__name__)
+
+
+class EventName(BaseModel):
+    """An event of the inbox, by its id."""
+
+    id: UUID
+
+
+class InboxEvent(BaseModel):
+    """An event of the inbox, as an operator sees it."""
+
+    id: UUID
+    gateway_account_id: UUID
+    provider: str
+    event_id: str
+    event_type: str
+    received_at: datetime
+    times_received: int
+    status: Literal["received", "handled", "ignored", "failed"]
+    outcome: str | None
+    error_message: str | None
 
 
 class Inbox:
@@ -53,6 +78,29 @@ class Inbox:
             return
         await self._db.run(HEARING, lambda tx: gateways.finish_event(tx, event_id, "handled", outcome))
 
+    async def replay(
+        self, ids: list[UUID] | None, account_id: UUID | None, since: datetime | None, statuses: list[str]
+    ) -> list[InboxEvent]:
+        """Handles events once more, by hand, and says what came of each. What is booked already stays booked once."""
+        wanted = {"ids": ids, "account_id": account_id, "since": since, "statuses": statuses}
+
+        async def open_again(tx: gateways.Executor) -> list[UUID]:
+            return [each.id for each in await tx.fetch_all(SQL["service_replay_webhooks"], wanted, EventName)]
+
+        opened = await self._db.run(HEARING, open_again)
+        for event_id in opened:
+            try:
+                await self.handle_event(event_id)
+            except (AppError, ProviderError) as exc:
+                problem = str(exc)
+                await self._db.run(
+                    HEARING,
+                    lambda tx, event_id=event_id, problem=problem: gateways.finish_event(
+                        tx, event_id, "failed", None, problem
+                    ),
+                )
+        return await self._db.reader(HEARING).fetch_all(SQL["service_list_events"], {"ids": opened}, InboxEvent)
+
     async def follow(self, account_id: UUID, hint: Hint) -> str:
         """Looks at what something speaks of. It is never believed itself: it is a reason to look, no more."""
         if hint.kind in ("intent", "checkout"):
@@ -63,7 +111,7 @@ class Inbox:
         if hint.kind == "setup":
             setup_id = await gateways.find_setup(self._db.reader(HEARING), account_id, hint)
             return "unknown_setup" if setup_id is None else await self._cards.check_setup(setup_id)
-        return "not followed"
+        return await self._follow_method(account_id, hint)
 
     async def _follow_refund(self, account_id: UUID, hint: Hint) -> str:
         account = await gateways.account_call(self._db.reader(SENDING), account_id)
@@ -73,6 +121,14 @@ class Inbox:
         if said is None:
             return "unknown_there"
         return await self._db.run(HEARING, lambda tx: gateways.record_refund_news(tx, account_id, said))
+
+    async def _follow_method(self, account_id: UUID, hint: Hint) -> str:
+        account = await gateways.account_call(self._db.reader(SENDING), account_id)
+        async with open_gateway(account.credentials, self._settings) as gateway:
+            said = await gateway.look_up_method(hint.provider_id)
+        return await self._db.run(
+            HEARING, lambda tx: gateways.record_method_news(tx, account_id, hint.provider_id, said)
+        )
 
     async def repair(self, limit: int = 50) -> int:
         """Asks about everything that is due; how many there were."""

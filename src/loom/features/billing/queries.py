@@ -162,6 +162,11 @@ async def begin_intent(q: Executor, invoice_id: UUID, *, channel: str = "direct"
     return await q.fetch_value(SQL["begin_payment_intent"], wanted)
 
 
+async def begin_hold_payment(q: Executor, request_id: UUID, *, channel: str = "direct") -> UUID:
+    """The open intent of a time that is held, made if there is none."""
+    return await q.fetch_value(SQL["begin_hold_payment"], {"request_id": request_id, "channel": channel})
+
+
 async def begin_attempt(q: Executor, intent_id: UUID, method_id: UUID | None) -> UUID:
     """The pending payment of an attempt that is about to be sent."""
     return await q.fetch_value(SQL["begin_payment_attempt"], {"intent_id": intent_id, "method_id": method_id})

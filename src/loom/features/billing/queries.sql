@@ -80,6 +80,9 @@ select public.note_document_numbers(%(id)s, %(allocation_number)s, %(document_nu
 -- name: begin_payment_intent
 select public.begin_payment_intent(%(invoice_id)s, null, %(channel)s, %(capture)s)
 
+-- name: begin_hold_payment
+select public.begin_hold_payment(%(request_id)s, %(channel)s)
+
 -- name: begin_payment_attempt
 select public.begin_payment_attempt(%(intent_id)s, %(method_id)s)
 
@@ -88,7 +91,7 @@ select public.cancel_payment_intent(%(id)s)
 
 -- name: get_intent
 select
-  i.id, i.invoice_id, i.user_id, i.practice_id, i.amount_cents, i.currency, i.status, i.provider, i.payment_method_id,
+  i.id, i.invoice_id, i.booking_request_id, i.user_id, i.practice_id, i.amount_cents, i.currency, i.status, i.provider, i.payment_method_id,
   i.channel, i.amount_capturable_cents, i.next_action, i.last_error_code, i.last_error_message, i.outcome_unknown_since,
   i.succeeded_at, i.canceled_at,
   i.created_at, i.updated_at
@@ -97,7 +100,7 @@ where i.id = %(id)s
 
 -- name: get_intent_with_secret
 select
-  i.id, i.invoice_id, i.user_id, i.practice_id, i.amount_cents, i.currency, i.status, i.provider, i.payment_method_id,
+  i.id, i.invoice_id, i.booking_request_id, i.user_id, i.practice_id, i.amount_cents, i.currency, i.status, i.provider, i.payment_method_id,
   i.channel, i.amount_capturable_cents, i.next_action, i.last_error_code, i.last_error_message, i.outcome_unknown_since,
   i.succeeded_at, i.canceled_at,
   i.created_at, i.updated_at, public.payment_intent_secret(i.id) as client_secret
@@ -106,7 +109,7 @@ where i.id = %(id)s
 
 -- name: list_intents
 select
-  i.id, i.invoice_id, i.user_id, i.practice_id, i.amount_cents, i.currency, i.status, i.provider, i.payment_method_id,
+  i.id, i.invoice_id, i.booking_request_id, i.user_id, i.practice_id, i.amount_cents, i.currency, i.status, i.provider, i.payment_method_id,
   i.channel, i.amount_capturable_cents, i.next_action, i.last_error_code, i.last_error_message, i.outcome_unknown_since,
   i.succeeded_at, i.canceled_at,
   i.created_at, i.updated_at
@@ -280,4 +283,3 @@ select public.add_gateway_account(
 -- name: disable_gateway_account
 select public.disable_gateway_account(%(id)s)
 
--- What follows runs as the service, past the policies.

@@ -188,14 +188,16 @@ class NoteNumbers(Input):
 
 
 class Intent(BaseModel):
-    """The plan to collect the balance of an invoice.
+    """The plan to collect the balance of an invoice, or the price of a time that is held.
 
+    An intent for a hold names the invoice of the seat once it is paid, and no invoice where the time was lost.
     `next_action` says what the payer has to do, `outcome_unknown_since` that the gateway's answer was lost and is
     being looked up.
     """
 
     id: UUID
     invoice_id: UUID | None
+    booking_request_id: UUID | None
     user_id: UUID | None
     practice_id: UUID | None
     amount_cents: int

@@ -78,7 +78,7 @@ class Billing:
         if call.page_url is not None and call.provider_checkout_id is not None:
             return HostedPage(call.provider_checkout_id, call.page_url, call.page_expires_at)
         notify = notify_url(self._settings, call, str(intent_id))
-        wish = PageWish(success_url, cancel_url, notify, locale, call.document_number or "Loom")
+        wish = PageWish(success_url, cancel_url, notify, locale, call.title or "Loom")
         try:
             async with open_gateway(call.credentials, self._settings) as gateway:
                 page = await gateway.open_page(call.order, wish, f"page:{intent_id}")
@@ -175,6 +175,16 @@ class Billing:
             # The gateway is away: the intent stays, and the payer may pay it by hand.
             return
         await self.send_attempt(payment_id, None)
+
+    async def charge_seat(self, attendee_id: UUID) -> None:
+        """Bills a seat and charges the consented card of its client, once: row, intent and attempt before each call."""
+        intent_id = await self._db.run(SENDING, lambda tx: gateways.begin_seat_charge(tx, attendee_id))
+        if intent_id is None:
+            return
+        await self.send_intent(intent_id)
+        payment_id = await self._db.run(SENDING, lambda tx: gateways.begin_seat_attempt(tx, attendee_id))
+        if payment_id is not None:
+            await self.send_attempt(payment_id, None)
 
     async def cancel_at_gateway(self, intent_id: UUID) -> None:
         """Tells the gateway that an intent was given up. Where it was paid meanwhile, the money is booked."""

@@ -8,10 +8,11 @@ import structlog
 
 from loom.core.clock import now
 from loom.core.errors import AppError
+from loom.features.billing import gateway_queries as gateways
 from loom.features.billing.cards import Cards
 from loom.features.billing.inbox import Inbox
 from loom.features.billing.reconciliation import LOOK_BACK, Reconciler
-from loom.features.billing.service import Billing
+from loom.features.billing.service import SENDING, Billing
 from loom.jobs.registry import JobContext, Retry, task
 from loom.providers.errors import ProviderError
 
@@ -29,6 +30,18 @@ async def handle_webhook(ctx: JobContext, *, event_id: str) -> None:
 async def repair_unknown(ctx: JobContext, *, timestamp: int) -> None:  # noqa: ARG001 - periodic tasks get it
     """Looks up what was sent and never answered. Nothing is sent again blindly."""
     await Inbox(ctx.db, ctx.settings).repair()
+
+
+@task("billing.charge_seats", cron="* * * * *")
+async def charge_seats(ctx: JobContext, *, timestamp: int) -> None:  # noqa: ARG001 - periodic tasks get it
+    """Charges kept cards for seats, where a practice wants that at booking or after the session."""
+    billing = Billing(ctx.db, ctx.settings)
+    for due in await ctx.db.run(SENDING, lambda tx: gateways.take_seat_charges(tx, 50)):
+        try:
+            await billing.charge_seat(due.attendee_id)
+        except (AppError, ProviderError) as problem:
+            # It is due again in ten minutes, and keeps the others from nothing.
+            _log.warning("charge of a seat failed", attendee_id=str(due.attendee_id), problem=str(problem))
 
 
 @task("billing.reconcile", cron="10 1 * * *")
@@ -49,6 +62,12 @@ async def reconcile(ctx: JobContext, *, timestamp: int) -> None:  # noqa: ARG001
 async def cancel_intent(ctx: JobContext, *, intent_id: str) -> None:
     """Tells the gateway that an intent was given up."""
     await Billing(ctx.db, ctx.settings).cancel_at_gateway(UUID(intent_id))
+
+
+@task("billing.send_refund", retry=_RETRY)
+async def send_refund(ctx: JobContext, *, refund_id: str) -> None:
+    """Sends a refund that the database decided on; what comes of it otherwise, the repair finds out."""
+    await Billing(ctx.db, ctx.settings).send_refund(UUID(refund_id))
 
 
 @task("billing.detach_method", retry=_RETRY)

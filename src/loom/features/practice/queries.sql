@@ -203,7 +203,8 @@ delete from public.reflections where id = %(id)s
 -- name: get_practice
 select
   p.id, p.name, p.legal_name, p.tax_id, p.email, p.phone, p.address, p.country, p.timezone, p.language, p.currency,
-  p.tax_rate_bp, p.invoice_due_days, p.tax_scheme, p.prices_include_tax, p.documents_elsewhere, p.created_at, p.updated_at
+  p.tax_rate_bp, p.invoice_due_days, p.tax_scheme, p.prices_include_tax, p.documents_elsewhere, p.auto_charge,
+  p.created_at, p.updated_at
 from public.practices as p
 where p.id = any ((select private.my_practice_ids())::uuid[])
 
@@ -232,12 +233,14 @@ set
   end,
   documents_elsewhere = case
     when given.patch ? 'documents_elsewhere' then (given.patch ->> 'documents_elsewhere')::boolean else p.documents_elsewhere
-  end
+  end,
+  auto_charge = case when given.patch ? 'auto_charge' then given.patch ->> 'auto_charge' else p.auto_charge end
 from (select %(patch)s::jsonb as patch) as given
 where p.id = any ((select private.my_practice_ids())::uuid[])
 returning
   p.id, p.name, p.legal_name, p.tax_id, p.email, p.phone, p.address, p.country, p.timezone, p.language, p.currency,
-  p.tax_rate_bp, p.invoice_due_days, p.tax_scheme, p.prices_include_tax, p.documents_elsewhere, p.created_at, p.updated_at
+  p.tax_rate_bp, p.invoice_due_days, p.tax_scheme, p.prices_include_tax, p.documents_elsewhere, p.auto_charge,
+  p.created_at, p.updated_at
 
 -- name: get_invitation
 -- role: service_role

@@ -231,6 +231,7 @@ class ChangeReflection(Patch):
 
 
 TaxScheme = Literal["own_rate", "registered", "exempt"]
+ChargeMoment = Literal["off", "booking", "session"]
 
 
 class Practice(BaseModel):
@@ -239,6 +240,9 @@ class Practice(BaseModel):
     `tax_scheme`: own_rate puts `tax_rate_bp` on plain invoices, receipts and credit notes; registered the rate of the
     country and day, and its tax documents; exempt no tax, with receipts only. Loom is no registered bookkeeping
     software: with `documents_elsewhere` another system issues, and Loom only notes its numbers.
+
+    `auto_charge`: whether cards of clients who consented are charged by themselves, when a seat is booked or after the
+    session.
     """
 
     id: UUID
@@ -257,6 +261,7 @@ class Practice(BaseModel):
     tax_scheme: TaxScheme
     prices_include_tax: bool
     documents_elsewhere: bool
+    auto_charge: ChargeMoment
     created_at: datetime
     updated_at: datetime
 
@@ -279,3 +284,4 @@ class ChangePractice(Patch):
     tax_scheme: TaxScheme = optional()
     prices_include_tax: bool = optional()
     documents_elsewhere: bool = optional()
+    auto_charge: ChargeMoment = optional()

@@ -60,7 +60,7 @@ _DURATION = (422, "duration_out_of_range", "A session lasts 5 minutes to 24 hour
 _GRACE = (422, "grace_out_of_range", "The grace before a no-show is 0 to 10080 minutes.")
 _INVITED = (409, "already_invited", "That person has a seat in the session already.")
 _PRICE = (422, "price_out_of_range", "A price is 0 or more minor units.")
-_RULES = (422, "template_rules_invalid", "Notice, horizon, limits, hold or booking mode are out of range.")
+_RULES = (422, "template_rules_invalid", "Notice, horizon, limits, hold, booking mode or charging are out of range.")
 _TEXT = (422, "text_too_long", "A title, description, name or note is empty or too long.")
 
 CONSTRAINT_ERRORS: dict[str, tuple[int, str, str]] = {
@@ -92,6 +92,7 @@ CONSTRAINT_ERRORS: dict[str, tuple[int, str, str]] = {
     "session_templates_horizon_range": _RULES,
     "session_templates_limits_range": _RULES,
     "session_templates_booking_mode": _RULES,
+    "session_templates_auto_charge": _RULES,
     "session_templates_hold_range": _RULES,
     "sessions_price_cents_check": _PRICE,
     "sessions_currency_code": _CURRENCY,

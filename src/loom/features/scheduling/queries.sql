@@ -6,13 +6,14 @@ insert into public.session_templates (
   coach_id, title, description, session_type, default_duration_minutes, default_price_cents, currency, default_capacity,
   buffer_before_minutes, buffer_after_minutes, slot_step_minutes, roster_visible, location, min_notice_minutes,
   horizon_days, max_per_day, max_per_week, booking_mode, request_blocks, hold_minutes,
-  no_show_grace_minutes
+  no_show_grace_minutes, auto_charge
 )
 values (
   %(coach_id)s, %(title)s, %(description)s, %(session_type)s, %(default_duration_minutes)s, %(default_price_cents)s,
   %(currency)s, %(default_capacity)s, %(buffer_before_minutes)s, %(buffer_after_minutes)s, %(slot_step_minutes)s,
   %(roster_visible)s, %(location)s, %(min_notice_minutes)s, %(horizon_days)s, %(max_per_day)s, %(max_per_week)s,
-  %(booking_mode)s, %(request_blocks)s, %(hold_minutes)s, %(no_show_grace_minutes)s
+  %(booking_mode)s, %(request_blocks)s, %(hold_minutes)s, %(no_show_grace_minutes)s,
+  %(auto_charge)s
 )
 returning *
 
@@ -33,13 +34,13 @@ update public.session_templates as t
 set (
   title, description, default_duration_minutes, default_price_cents, currency, default_capacity, buffer_before_minutes,
   buffer_after_minutes, slot_step_minutes, roster_visible, location, is_active, min_notice_minutes, horizon_days,
-  max_per_day, max_per_week, booking_mode, request_blocks, hold_minutes, no_show_grace_minutes
+  max_per_day, max_per_week, booking_mode, request_blocks, hold_minutes, no_show_grace_minutes, auto_charge
 ) = (
   select
     n.title, n.description, n.default_duration_minutes, n.default_price_cents, n.currency, n.default_capacity,
     n.buffer_before_minutes, n.buffer_after_minutes, n.slot_step_minutes, n.roster_visible, n.location, n.is_active,
     n.min_notice_minutes, n.horizon_days, n.max_per_day, n.max_per_week, n.booking_mode, n.request_blocks, n.hold_minutes,
-    n.no_show_grace_minutes
+    n.no_show_grace_minutes, n.auto_charge
   from jsonb_populate_record(t, %(changes)s::jsonb) as n
 )
 where t.id = %(id)s

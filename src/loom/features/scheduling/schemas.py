@@ -46,6 +46,11 @@ Mode = Annotated[
     BookingMode,
     Field(description="How clients get a session: at once, once the coach approves a request, or once a hold is paid."),
 ]
+ChargeMoment = Literal["off", "booking", "session"]
+AutoCharge = Annotated[
+    ChargeMoment,
+    Field(description="When kept cards are charged by themselves, in place of the practice's own; null leaves that."),
+]
 Zone = Annotated[str, Field(min_length=1, max_length=64, description="An IANA time zone.", examples=["Asia/Jerusalem"])]
 Link = Annotated[str, Field(max_length=2000, pattern=r"^https?://\S+$", examples=["https://meet.example.com/abc"])]
 Instant = Annotated[AwareDatetime, Field(description="With its offset from UTC.", examples=["2031-05-04T09:00:00Z"])]
@@ -83,6 +88,7 @@ class Template(BaseModel):
     booking_mode: BookingMode
     request_blocks: bool
     hold_minutes: int
+    auto_charge: ChargeMoment | None
     is_active: bool
     created_at: datetime
     updated_at: datetime
@@ -111,6 +117,7 @@ class CreateTemplate(Input):
     booking_mode: Mode = "instant"
     request_blocks: bool = Field(False, description="Whether a request keeps its time free until it is answered.")
     hold_minutes: HoldMinutes = 15
+    auto_charge: AutoCharge | None = None
 
 
 class UpdateTemplate(Input):
@@ -135,6 +142,7 @@ class UpdateTemplate(Input):
     booking_mode: Mode | None = None
     request_blocks: bool | None = None
     hold_minutes: HoldMinutes | None = None
+    auto_charge: AutoCharge | None = None
     is_active: bool | None = None
 
 

@@ -284,6 +284,10 @@ class PaymentGateway(Protocol):
         """Whom kept cards belong to at the gateway; None where it keeps cards without owners."""
         ...
 
+    async def look_up_method(self, provider_method_id: str) -> SavedMethod | None:
+        """How a kept card stands; None where it was removed there."""
+        ...
+
     async def detach_method(self, provider_method_id: str) -> None:
         """Forgets a card. One that is gone already is no error."""
         ...

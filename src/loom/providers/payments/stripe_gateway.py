@@ -26,6 +26,7 @@ from loom.providers.payments.protocol import (
     Payer,
     RefundOrder,
     RefundSnapshot,
+    SavedMethod,
     SetupOrder,
     SetupSnapshot,
     WebhookRefusedError,
@@ -235,6 +236,17 @@ class StripeGateway:
             return mapping.setup_snapshot(said, None)
         method = await _read(lambda: self._api.payment_methods.retrieve_async(str(method_id)))
         return mapping.setup_snapshot(said, method)
+
+    async def look_up_method(self, provider_method_id: str) -> SavedMethod | None:
+        """See PaymentGateway."""
+        try:
+            said = await _read(lambda: self._api.payment_methods.retrieve_async(provider_method_id))
+        except GatewayRefusedError as refused:
+            if refused.reason != "resource_missing":
+                raise
+            return None
+        # What belongs to no customer any more can't be charged again.
+        return mapping.saved_method(said) if said["customer"] is not None else None
 
     async def detach_method(self, provider_method_id: str) -> None:
         """See PaymentGateway."""

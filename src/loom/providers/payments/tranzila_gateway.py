@@ -228,6 +228,10 @@ class TranzilaGateway:
             return SetupSnapshot(None, "requires_payment_method", last.code, error_code=last.meaning.reason)
         return SetupSnapshot(None, "requires_payment_method", "none")
 
+    async def look_up_method(self, provider_method_id: str) -> SavedMethod | None:
+        """See PaymentGateway. A token is good until it is refused: nobody can be asked, so there is nothing new."""
+        return SavedMethod(provider_method_id, None, None, None, None)
+
     async def detach_method(self, provider_method_id: str) -> None:
         """See PaymentGateway. A token is forgotten by not being used: Tranzila has nothing to call."""
         del provider_method_id

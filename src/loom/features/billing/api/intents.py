@@ -11,7 +11,7 @@ from starlette.responses import Response
 from loom.core.errors import Invalid
 from loom.db.database import Tx
 from loom.features.billing import queries
-from loom.features.billing.api.outside import Gateways, answer, begin
+from loom.features.billing.api.outside import Gateways, answer, begin, open_intent, open_page
 from loom.features.billing.schemas import (
     BeginIntent,
     CaptureIntent,
@@ -43,10 +43,7 @@ async def begin_payment_intent(
     The secret is told to the payer only. It is null while the gateway has not answered; ask for the intent again then.
     """
     capture = body.capture if body is not None else "automatic"
-    intent_id, first = await begin(write, lambda tx: queries.begin_intent(tx, invoice_id, capture=capture))
-    await gateways.send_intent(intent_id)
-    intent = await queries.get_intent_with_secret(app.database.reader(write.actor), intent_id)
-    return answer(intent, first=first, status=201, location=f"/v1/payment-intents/{intent_id}")
+    return await open_intent(write, app, gateways, lambda tx: queries.begin_intent(tx, invoice_id, capture=capture))
 
 
 @router.post(
@@ -57,18 +54,7 @@ async def begin_payment_intent(
 )
 async def open_payment_page(invoice_id: UUID, body: OpenPaymentPage, write: Write, gateways: Gateways) -> Response:
     """Open the gateway's own page to pay what is open on an invoice; the same page again while it holds."""
-
-    async def step(tx: Tx) -> UUID:
-        made = await queries.begin_intent(tx, invoice_id, channel="hosted")
-        gateways.check_way_back(body.success_url, body.cancel_url)
-        return made
-
-    intent_id, first = await begin(write, step)
-    page = await gateways.open_page(
-        intent_id, success_url=body.success_url, cancel_url=body.cancel_url, locale=body.locale
-    )
-    said = PaymentPage(intent_id=intent_id, url=page.url, expires_at=page.expires_at)
-    return answer(said, first=first, status=201, location=f"/v1/payment-intents/{intent_id}")
+    return await open_page(write, gateways, body, lambda tx: queries.begin_intent(tx, invoice_id, channel="hosted"))
 
 
 @router.post("/payment-intents/{intent_id}/check", response_model=Intent, responses=problems(404))

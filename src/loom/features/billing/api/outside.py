@@ -11,11 +11,12 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from loom.db.database import Tx
+from loom.features.billing import queries
 from loom.features.billing.accounts import Accounts
 from loom.features.billing.cards import Cards
-from loom.features.billing.schemas import Created
+from loom.features.billing.schemas import Created, OpenPaymentPage, PaymentPage
 from loom.features.billing.service import Billing
-from loom.http import AppServices, WriteScope
+from loom.http import AppServices, Services, WriteScope
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -55,6 +56,34 @@ async def begin(write: WriteScope, work: Callable[[Tx], Awaitable[UUID]]) -> tup
 
     kept = await write.run(step)
     return Created.model_validate_json(bytes(kept.body)).id, first
+
+
+async def open_intent(
+    write: WriteScope, app: Services, gateways: Billing, work: Callable[[Tx], Awaitable[UUID]]
+) -> Response:
+    """Begins an intent and has the gateway make it."""
+    intent_id, first = await begin(write, work)
+    await gateways.send_intent(intent_id)
+    intent = await queries.get_intent_with_secret(app.database.reader(write.actor), intent_id)
+    return answer(intent, first=first, status=201, location=f"/v1/payment-intents/{intent_id}")
+
+
+async def open_page(
+    write: WriteScope, gateways: Billing, body: OpenPaymentPage, work: Callable[[Tx], Awaitable[UUID]]
+) -> Response:
+    """Begins an intent and has the gateway open its page for it."""
+
+    async def step(tx: Tx) -> UUID:
+        made = await work(tx)
+        gateways.check_way_back(body.success_url, body.cancel_url)
+        return made
+
+    intent_id, first = await begin(write, step)
+    page = await gateways.open_page(
+        intent_id, success_url=body.success_url, cancel_url=body.cancel_url, locale=body.locale
+    )
+    said = PaymentPage(intent_id=intent_id, url=page.url, expires_at=page.expires_at)
+    return answer(said, first=first, status=201, location=f"/v1/payment-intents/{intent_id}")
 
 
 def answer(body: BaseModel, *, first: bool, status: int = 200, location: str | None = None) -> Response:
