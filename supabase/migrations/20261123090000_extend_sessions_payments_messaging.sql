@@ -832,6 +832,7 @@ create table if not exists public.practices (
   tax_scheme text not null default 'own_rate',
   prices_include_tax boolean not null default false,
   documents_elsewhere boolean not null default false,
+  auto_charge text not null default 'off',
   metadata jsonb not null default '{}',
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -842,6 +843,7 @@ create table if not exists public.practices (
   constraint practices_tax_rate_bp_check check (tax_rate_bp between 0 and 10000),
   constraint practices_invoice_due_days_check check (invoice_due_days between 0 and 365),
   constraint practices_tax_scheme_check check (tax_scheme in ('own_rate', 'registered', 'exempt')),
+  constraint practices_auto_charge_check check (auto_charge in ('off', 'booking', 'session')),
   constraint practices_text_lengths_check check (
     coalesce(char_length(legal_name), 0) <= 200 and coalesce(char_length(tax_id), 0) <= 40
     and coalesce(char_length(email), 0) <= 320 and coalesce(char_length(phone), 0) <= 40
@@ -856,12 +858,14 @@ comment on column public.practices.tax_scheme is
 comment on column public.practices.prices_include_tax is 'Whether the prices on new documents have the tax in them already.';
 comment on column public.practices.documents_elsewhere is
   'The legal documents are made in another system: Loom gives no numbers and makes no receipts, only notes the numbers of others.';
+comment on column public.practices.auto_charge is
+  'When the kept cards of clients who consented are charged by themselves: never (off), when a seat is booked, or after the session. Templates may say otherwise.';
 
 revoke all on public.practices from public, anon, authenticated, service_role;
 grant select on public.practices to authenticated;
 grant update (
   name, legal_name, tax_id, email, phone, address, country, timezone, language, currency, tax_rate_bp, invoice_due_days,
-  tax_scheme, prices_include_tax, documents_elsewhere
+  tax_scheme, prices_include_tax, documents_elsewhere, auto_charge
 ) on public.practices to authenticated;
 grant select, insert, update, delete on public.practices to service_role;
 alter table public.practices enable row level security;
@@ -1422,6 +1426,8 @@ comment on column public.session_attendees.notes is 'Read by the seat''s own per
 comment on column public.session_attendees.price_cents is 'The price of this seat in minor units of currency, from the session unless said otherwise; null is not decided.';
 comment on column public.session_attendees.billing_status is 'Moved by billing only.';
 comment on column public.session_attendees.cancelled_at is 'When the seat was given up or taken away; it then takes no place.';
+comment on column public.session_attendees.cancelled_by is
+  'Whose wish it was; null for a guest, who has no account. Who did it stands in session_events.';
 comment on column public.session_attendees.attendance is
   'What is in force of attendance_events: in, out (came and left), no_show, or null as long as nobody has said. Money follows this, never the answer to the invitation.';
 comment on column public.session_attendees.terms is 'What giving the seat up costs: the policy as it was when the seat was made. See cancellation_policies.';
@@ -2930,6 +2936,7 @@ create table if not exists public.practices (
   tax_scheme text not null default 'own_rate',
   prices_include_tax boolean not null default false,
   documents_elsewhere boolean not null default false,
+  auto_charge text not null default 'off',
   metadata jsonb not null default '{}',
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -2940,6 +2947,7 @@ create table if not exists public.practices (
   constraint practices_tax_rate_bp_check check (tax_rate_bp between 0 and 10000),
   constraint practices_invoice_due_days_check check (invoice_due_days between 0 and 365),
   constraint practices_tax_scheme_check check (tax_scheme in ('own_rate', 'registered', 'exempt')),
+  constraint practices_auto_charge_check check (auto_charge in ('off', 'booking', 'session')),
   constraint practices_text_lengths_check check (
     coalesce(char_length(legal_name), 0) <= 200 and coalesce(char_length(tax_id), 0) <= 40
     and coalesce(char_length(email), 0) <= 320 and coalesce(char_length(phone), 0) <= 40
@@ -2954,12 +2962,14 @@ comment on column public.practices.tax_scheme is
 comment on column public.practices.prices_include_tax is 'Whether the prices on new documents have the tax in them already.';
 comment on column public.practices.documents_elsewhere is
   'The legal documents are made in another system: Loom gives no numbers and makes no receipts, only notes the numbers of others.';
+comment on column public.practices.auto_charge is
+  'When the kept cards of clients who consented are charged by themselves: never (off), when a seat is booked, or after the session. Templates may say otherwise.';
 
 revoke all on public.practices from public, anon, authenticated, service_role;
 grant select on public.practices to authenticated;
 grant update (
   name, legal_name, tax_id, email, phone, address, country, timezone, language, currency, tax_rate_bp, invoice_due_days,
-  tax_scheme, prices_include_tax, documents_elsewhere
+  tax_scheme, prices_include_tax, documents_elsewhere, auto_charge
 ) on public.practices to authenticated;
 grant select, insert, update, delete on public.practices to service_role;
 alter table public.practices enable row level security;
@@ -3902,6 +3912,26 @@ comment on function private.takes_a_place(
   public.session_attendee_role, public.session_attendee_status, timestamptz
 ) is 'Whether a seat counts against the capacity: the coach never does, nor who declined or was taken out.';
 
+create or replace function private.need_read_committed()
+returns void
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  -- A snapshot taken before the lock does not see what was written by whoever held it, and among transactions of both kinds
+  -- PostgreSQL does not notice.
+  if current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
+    raise exception using errcode = 'invalid_transaction_state',
+      message = 'Seats and time are taken in READ COMMITTED transactions.';
+  end if;
+end;
+$$;
+revoke execute on function private.need_read_committed() from public, anon, authenticated, service_role;
+comment on function private.need_read_committed() is
+  'Refuses a transaction whose statements would not see what others wrote while it waited for their lock.';
+
 -- schemas/30_scheduling/10_session_templates.sql
 -- What a coach offers: the review's table, with what a group and the calendar need.
 
@@ -3932,6 +3962,7 @@ create table if not exists public.session_templates (
   booking_mode text not null default 'instant',
   request_blocks boolean not null default false,
   hold_minutes integer not null default 15,
+  auto_charge text,
   constraint session_templates_title_length check (char_length(btrim(title)) between 1 and 200),
   constraint session_templates_description_length check (char_length(description) <= 5000),
   constraint session_templates_duration_range check (default_duration_minutes between 5 and 1440),
@@ -3948,6 +3979,7 @@ create table if not exists public.session_templates (
   constraint session_templates_horizon_range check (horizon_days between 1 and 1825),
   constraint session_templates_limits_range check (max_per_day between 1 and 100 and max_per_week between 1 and 700),
   constraint session_templates_booking_mode check (booking_mode in ('instant', 'request', 'prepaid')),
+  constraint session_templates_auto_charge check (auto_charge in ('off', 'booking', 'session')),
   constraint session_templates_hold_range check (hold_minutes between 1 and 1440)
 );
 comment on table public.session_templates is
@@ -3965,6 +3997,7 @@ comment on column public.session_templates.booking_mode is
   'How a client gets a session: at once (instant), when the coach has said yes (request), or when a hold was paid for (prepaid).';
 comment on column public.session_templates.request_blocks is 'Whether a request keeps its time free until the coach answers.';
 comment on column public.session_templates.hold_minutes is 'How long a hold keeps its time free.';
+comment on column public.session_templates.auto_charge is 'In place of the practice''s own, see practices; null leaves that.';
 comment on column public.session_templates.roster_visible is 'Whether the attendees of a session made from this may see one another''s names.';
 
 create index if not exists session_templates_coach_idx on public.session_templates (coach_id, is_active, title);
@@ -3975,12 +4008,14 @@ grant select on public.session_templates to authenticated;
 grant insert (
   coach_id, title, description, default_duration_minutes, default_price_cents, currency, metadata, is_active,
   session_type, default_capacity, buffer_before_minutes, buffer_after_minutes, slot_step_minutes, roster_visible, location,
-  min_notice_minutes, horizon_days, max_per_day, max_per_week, booking_mode, request_blocks, hold_minutes, no_show_grace_minutes
+  min_notice_minutes, horizon_days, max_per_day, max_per_week, booking_mode, request_blocks, hold_minutes, no_show_grace_minutes,
+  auto_charge
 ) on public.session_templates to authenticated;
 grant update (
   title, description, default_duration_minutes, default_price_cents, currency, metadata, is_active,
   session_type, default_capacity, buffer_before_minutes, buffer_after_minutes, slot_step_minutes, roster_visible, location,
-  min_notice_minutes, horizon_days, max_per_day, max_per_week, booking_mode, request_blocks, hold_minutes, no_show_grace_minutes
+  min_notice_minutes, horizon_days, max_per_day, max_per_week, booking_mode, request_blocks, hold_minutes, no_show_grace_minutes,
+  auto_charge
 ) on public.session_templates to authenticated;
 
 alter table public.session_templates enable row level security;
@@ -4316,7 +4351,8 @@ comment on column public.sessions.ends_at is 'scheduled_at plus duration_minutes
 comment on column public.sessions.roster_visible is 'Whether attendees may see one another''s names, from the template unless said otherwise.';
 comment on column public.sessions.buffer_before_minutes is 'Time of the coach kept free before, from the template unless said otherwise.';
 comment on column public.sessions.buffer_after_minutes is 'Time of the coach kept free after, from the template unless said otherwise.';
-
+comment on column public.sessions.cancelled_by is
+  'Whose wish it was: of the client too where the coach cancelled on their behalf. Who did it stands in session_events.';
 comment on column public.sessions.no_show_grace_minutes is
   'Who confirmed and was not checked in so long after the end counts as a no-show, from the template or the coach when it is made; null and nobody does unless the coach says so.';
 
@@ -4812,6 +4848,8 @@ comment on column public.session_attendees.notes is 'Read by the seat''s own per
 comment on column public.session_attendees.price_cents is 'The price of this seat in minor units of currency, from the session unless said otherwise; null is not decided.';
 comment on column public.session_attendees.billing_status is 'Moved by billing only.';
 comment on column public.session_attendees.cancelled_at is 'When the seat was given up or taken away; it then takes no place.';
+comment on column public.session_attendees.cancelled_by is
+  'Whose wish it was; null for a guest, who has no account. Who did it stands in session_events.';
 comment on column public.session_attendees.attendance is
   'What is in force of attendance_events: in, out (came and left), no_show, or null as long as nobody has said. Money follows this, never the answer to the invitation.';
 comment on column public.session_attendees.terms is 'What giving the seat up costs: the policy as it was when the seat was made. See cancellation_policies.';
@@ -4874,11 +4912,7 @@ declare
   v_capacity integer;
 begin
   -- The lock makes concurrent claims queue; the count below is a statement of its own, so that it sees what they wrote.
-  -- A snapshot taken before the lock would not.
-  if current_setting('transaction_isolation') = 'repeatable read' then
-    raise exception using errcode = 'invalid_transaction_state',
-      message = 'Seats are taken in READ COMMITTED transactions.';
-  end if;
+  perform private.need_read_committed();
   select s.capacity into v_capacity from public.sessions as s where s.id = p_session_id for no key update;
   if v_capacity <= (
     select count(*) from public.session_attendees as a
@@ -6124,10 +6158,7 @@ security invoker
 set search_path = ''
 as $$
 begin
-  if current_setting('transaction_isolation') = 'repeatable read' then
-    raise exception using errcode = 'invalid_transaction_state',
-      message = 'Time is taken in READ COMMITTED transactions.';
-  end if;
+  perform private.need_read_committed();
   perform pg_advisory_xact_lock(hashtextextended('loom.coach_time:' || p_coach_id, 0));
 end;
 $$;
@@ -6844,6 +6875,10 @@ begin
     perform private.fail(409, 'session_state_conflict', format('A session that is %s cannot be moved.', v_session.status));
   elsif p_starts_at is null then
     perform private.fail(422, 'session_in_past', 'Say when the session starts.');
+  elsif (p_starts_at, coalesce(p_duration_minutes, v_session.duration_minutes))
+    = (v_session.scheduled_at, v_session.duration_minutes) then
+    -- It is there already: that uses up no move and costs nothing.
+    return p_session_id;
   end if;
   if v_session.coach_id is distinct from private.me() then
     if v_session.scheduled_at <= now() then
@@ -7811,8 +7846,11 @@ begin
   join public.series_sessions as m on m.session_id = s.id
   join public.session_series as x on x.id = m.series_id
   where s.id = p_session_id;
-  -- They make room for one another first; what is in the way after that is somebody else's.
-  delete from public.coach_blocks as b where b.session_id = any (v_ids);
+  -- They make room for one another first; what is in the way after that is somebody else's. One that stays where it is, as
+  -- on a day whose clock change undoes the move, keeps its time: nothing would write it down again.
+  delete from public.coach_blocks as b using public.sessions as s
+  where s.id = any (v_ids) and b.session_id = s.id
+    and ((s.scheduled_at at time zone v_zone) + v_shift) at time zone v_zone <> s.scheduled_at;
   with moved as (
     select s.*, (s.scheduled_at at time zone v_zone) + v_shift as wall from public.sessions as s where s.id = any (v_ids)
   ), placed as (
@@ -7825,7 +7863,8 @@ begin
         select 'taken, ' || coalesce(e.title, replace(b.kind, '_', ' '))
         from public.coach_blocks as b
         left join public.sessions as e on e.id = b.session_id
-        where b.coach_id = p.coach_id and (b.expires_at is null or b.expires_at > now()) and b.during && tstzrange(
+        where b.coach_id = p.coach_id and b.session_id is distinct from p.id
+          and (b.expires_at is null or b.expires_at > now()) and b.during && tstzrange(
           p.starts - make_interval(mins => p.buffer_before_minutes),
           p.starts + make_interval(mins => p.duration_minutes + p.buffer_after_minutes))
         order by b.during limit 1)
@@ -8978,7 +9017,7 @@ create table if not exists public.gateway_alerts (
 comment on table public.gateway_alerts is
   'Open questions between the books and a gateway. At most one is open per account, kind and subject; what answers it closes it.';
 comment on column public.gateway_alerts.kind is
-  'outcome_unknown, gateway_unreachable, unknown_state, does_not_fit, stray_charge or not_reconciled.';
+  'outcome_unknown, gateway_unreachable, unknown_state, does_not_fit, odd_answer, stray_charge or not_reconciled.';
 comment on column public.gateway_alerts.subject_id is 'The intent, refund, payment or reconciliation it is about; null where it is the account.';
 
 create unique index if not exists gateway_alerts_open_once
@@ -9970,6 +10009,7 @@ create table if not exists public.payment_intents (
   capture_requested_at timestamptz,
   capture_amount_cents integer,
   cancel_requested_at timestamptz,
+  booking_request_id uuid references public.booking_requests (id) on delete restrict,
   constraint payment_intents_channel_known check (channel in ('direct', 'hosted')),
   constraint payment_intents_capture_known check (capture_method in ('automatic', 'manual')),
   constraint payment_intents_currency_known check (private.is_currency(currency)),
@@ -9978,7 +10018,10 @@ create table if not exists public.payment_intents (
   constraint payment_intents_unknown_is_checked
     check (outcome_unknown_since is null or (status = 'processing' and next_check_at is not null))
 );
-comment on table public.payment_intents is 'Plans to collect the balance of an invoice through a gateway. At most one is open per invoice.';
+comment on table public.payment_intents is
+  'Plans to collect the balance of an invoice, or the price of a time that is held, through a gateway. At most one is open for each.';
+comment on column public.payment_intents.booking_request_id is
+  'The hold that is paid for. Once paid, invoice_id names the invoice of the seat; there is none where the time was lost.';
 comment on column public.payment_intents.client_secret is
   'Lets its holder pay. No API role can read the column; payment_intent_secret() tells the payer only. Emptied at the end.';
 comment on column public.payment_intents.status is
@@ -9994,6 +10037,10 @@ comment on column public.payment_intents.outcome_unknown_since is 'A call was se
 
 create unique index if not exists payment_intents_one_open_per_invoice on public.payment_intents (invoice_id)
   where invoice_id is not null and status in ('requires_payment_method', 'requires_confirmation', 'processing');
+create unique index if not exists payment_intents_one_open_per_hold on public.payment_intents (booking_request_id)
+  where booking_request_id is not null and status in ('requires_payment_method', 'requires_confirmation', 'processing');
+create index if not exists payment_intents_booking_request_idx on public.payment_intents (booking_request_id)
+  where booking_request_id is not null;
 create unique index if not exists payment_intents_provider_key on public.payment_intents (gateway_account_id, provider_intent_id);
 create unique index if not exists payment_intents_idempotency_key on public.payment_intents (practice_id, idempotency_key);
 create index if not exists payment_intents_user_idx on public.payment_intents (user_id, created_at desc);
@@ -10006,7 +10053,8 @@ revoke all on public.payment_intents from public, anon, authenticated, service_r
 grant select, insert, update on public.payment_intents to service_role;
 grant select (id, user_id, amount_cents, currency, status, payment_method_id, created_at, updated_at, practice_id, invoice_id,
   gateway_account_id, provider, next_action, last_error_code, last_error_message, outcome_unknown_since, succeeded_at, canceled_at,
-  channel, capture_method, amount_capturable_cents, page_expires_at, off_session, capture_requested_at, cancel_requested_at)
+  channel, capture_method, amount_capturable_cents, page_expires_at, off_session, capture_requested_at, cancel_requested_at,
+  booking_request_id)
   on public.payment_intents to authenticated;
 
 alter table public.payment_intents enable row level security;
@@ -11259,14 +11307,8 @@ begin
   if jsonb_typeof(p_lines) <> 'array' then perform private.fail(422, 'invalid_line', 'Lines are a list.'); end if;
   perform private.check_kind(v_practice, coalesce(p_document_kind, 'invoice'));
   perform private.check_rate(v_practice, p_tax_rate_bp, (now() at time zone v_practice.timezone)::date);
-  insert into public.invoices (practice_id, coach_id, coach_client_id, user_id, total_amount_cents, due_date, currency, tax_rate_bp,
-    notes, buyer_name, buyer_email, document_kind, tax_inclusive)
-  select v_practice.id, v_me, v_client.id, v_client.client_id, 0, p_due_date,
-    coalesce(p_currency, private.currency_of_lines(p_lines), v_practice.currency),
-    coalesce(p_tax_rate_bp, private.rate_of(v_practice, (now() at time zone v_practice.timezone)::date)),
-    p_notes, b.name, b.email, coalesce(p_document_kind, 'invoice'), coalesce(p_tax_inclusive, v_practice.prices_include_tax)
-  from private.buyer_of(v_client) b
-  returning * into v_invoice;
+  v_invoice := private.new_draft(v_practice, v_me, v_client, coalesce(p_currency, private.currency_of_lines(p_lines), v_practice.currency),
+    p_due_date, p_tax_rate_bp, p_notes, p_document_kind, p_tax_inclusive);
   for v_line in select value from jsonb_array_elements(p_lines) loop
     perform private.put_line(v_invoice, v_line);
   end loop;
@@ -11287,6 +11329,43 @@ create or replace function private.buyer_of(p_client public.coach_clients, out n
 $$;
 comment on function private.buyer_of(public.coach_clients) is 'security definer: name and address of a client as an invoice shows them.';
 revoke execute on function private.buyer_of(public.coach_clients) from public, anon, authenticated, service_role;
+
+create or replace function private.new_draft(p_practice public.practices, p_coach_id uuid, p_client public.coach_clients, p_currency text,
+  p_due_date timestamptz default null, p_tax_rate_bp integer default null, p_notes text default null, p_document_kind text default null,
+  p_tax_inclusive boolean default null) returns public.invoices
+  language sql security definer set search_path = '' as $$
+  insert into public.invoices (practice_id, coach_id, coach_client_id, user_id, total_amount_cents, due_date, currency, tax_rate_bp,
+    notes, buyer_name, buyer_email, document_kind, tax_inclusive)
+  select p_practice.id, p_coach_id, p_client.id, p_client.client_id, 0, p_due_date, p_currency,
+    coalesce(p_tax_rate_bp, private.rate_of(p_practice, (now() at time zone p_practice.timezone)::date)),
+    p_notes, b.name, b.email, coalesce(p_document_kind, 'invoice'), coalesce(p_tax_inclusive, p_practice.prices_include_tax)
+  from private.buyer_of(p_client) b
+  returning *
+$$;
+comment on function private.new_draft(public.practices, uuid, public.coach_clients, text, timestamptz, integer, text, text, boolean) is
+  'security definer: writes an empty draft for functions that know who may. What is not said is as the practice has it.';
+revoke execute on function private.new_draft(public.practices, uuid, public.coach_clients, text, timestamptz, integer, text, text, boolean)
+  from public, anon, authenticated, service_role;
+
+create or replace function private.invoice_seat(p_attendee_id uuid) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_seat public.session_attendees;
+  v_practice public.practices;
+  v_client public.coach_clients;
+  v_invoice public.invoices;
+begin
+  select * into v_seat from public.session_attendees a where a.id = p_attendee_id;
+  select p.* into v_practice from public.practices p join public.practice_members m on m.practice_id = p.id where m.user_id = v_seat.coach_id;
+  select * into v_client from public.coach_clients c where c.id = v_seat.coach_client_id;
+  v_invoice := private.new_draft(v_practice, v_seat.coach_id, v_client, v_seat.currency);
+  perform private.put_line(v_invoice, jsonb_build_object('attendee_id', p_attendee_id));
+  perform public.finalize_invoice(v_invoice.id);
+  return v_invoice.id;
+end $$;
+comment on function private.invoice_seat(uuid) is
+  'security definer: for payments that know their seat. Issues an invoice over one seat, and returns it; refuses one that is billed or has no price.';
+revoke execute on function private.invoice_seat(uuid) from public, anon, authenticated, service_role;
 
 create or replace function private.currency_of_lines(p_lines jsonb) returns text
   language sql stable security definer set search_path = '' as $$
@@ -11516,16 +11595,16 @@ comment on function public.finalize_invoice(uuid, text) is
 revoke execute on function public.finalize_invoice(uuid, text) from public, anon, authenticated, service_role;
 grant execute on function public.finalize_invoice(uuid, text) to authenticated, service_role;
 
-create or replace function private.drop_open_intent(p_invoice_id uuid) returns void
+create or replace function private.drop_intent(p_intent_id uuid) returns void
   language plpgsql security definer set search_path = '' as $$
 declare
   v_intent public.payment_intents;
 begin
-  select * into v_intent from public.payment_intents i where i.invoice_id = p_invoice_id
+  select * into v_intent from public.payment_intents i where i.id = p_intent_id
     and i.status in ('requires_payment_method', 'requires_confirmation', 'processing') for no key update;
   if not found then return; end if;
   if v_intent.status = 'processing' then
-    perform private.fail(409, 'payment_in_progress', 'A card payment of this invoice is under way.', 'Wait for its outcome.');
+    perform private.fail(409, 'payment_in_progress', 'A card payment is under way.', 'Wait for its outcome.');
   end if;
   update public.payments set status = 'canceled' where intent_id = v_intent.id and status = 'pending';
   update public.payment_intents set status = 'canceled' where id = v_intent.id;
@@ -11533,8 +11612,17 @@ begin
     perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', v_intent.id));
   end if;
 end $$;
+comment on function private.drop_intent(uuid) is
+  'security definer: cancels an open intent that nobody needs any more, here and (by job) at the gateway. Refuses while money may be moving.';
+revoke execute on function private.drop_intent(uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.drop_open_intent(p_invoice_id uuid) returns void
+  language sql security definer set search_path = '' as $$
+  select private.drop_intent(i.id) from public.payment_intents i where i.invoice_id = p_invoice_id
+    and i.status in ('requires_payment_method', 'requires_confirmation', 'processing')
+$$;
 comment on function private.drop_open_intent(uuid) is
-  'security definer: cancels the open intent of an invoice that no longer needs it, here and (by job) at the gateway. Refuses while money may be moving.';
+  'security definer: cancels the open intent of an invoice that no longer needs it. Refuses while money may be moving.';
 revoke execute on function private.drop_open_intent(uuid) from public, anon, authenticated, service_role;
 
 create or replace function public.void_invoice(p_invoice_id uuid, p_reason text default null) returns void
@@ -11914,6 +12002,39 @@ grant execute on function public.bill_month(date, boolean, uuid[]) to authentica
 -- schemas/40_billing/70_begin_payment.sql
 -- The two steps before a gateway is called: the plan, and the attempt. Both are committed before anything is sent.
 
+create or replace function private.make_intent(p_wanted public.payment_intents) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_account public.gateway_accounts;
+  v_open public.payment_intents;
+  v_id uuid;
+begin
+  select * into v_account from public.gateway_accounts g where g.practice_id = p_wanted.practice_id and g.disabled_at is null
+    order by g.is_default desc, g.created_at, g.id limit 1;
+  if not found then
+    perform private.fail(409, 'no_gateway', 'The practice takes no card payments yet.', 'Pay in another way, or ask the coach.');
+  end if;
+  -- Two tabs, or payer and coach, share one intent: it can succeed only once.
+  select * into v_open from public.payment_intents i
+    where (i.invoice_id = p_wanted.invoice_id or i.booking_request_id = p_wanted.booking_request_id)
+      and i.status in ('requires_payment_method', 'requires_confirmation', 'processing');
+  if found then
+    if (v_open.amount_cents, v_open.gateway_account_id, v_open.channel, v_open.capture_method)
+       = (p_wanted.amount_cents, v_account.id, p_wanted.channel, p_wanted.capture_method) then return v_open.id; end if;
+    perform private.drop_intent(v_open.id);
+  end if;
+  insert into public.payment_intents (user_id, amount_cents, currency, practice_id, invoice_id, booking_request_id, gateway_account_id,
+    provider, idempotency_key, requested_by, next_check_at, channel, capture_method)
+  values (p_wanted.user_id, p_wanted.amount_cents, p_wanted.currency, p_wanted.practice_id, p_wanted.invoice_id,
+    p_wanted.booking_request_id, v_account.id, v_account.provider, p_wanted.idempotency_key, private.me(),
+    now() + private.check_backoff(0), p_wanted.channel, p_wanted.capture_method)
+  returning id into v_id;
+  return v_id;
+end $$;
+comment on function private.make_intent(public.payment_intents) is
+  'security definer: for functions that have locked the invoice or the hold. An intent as wanted, at the account that the practice uses now: the open one where it fits, else a new one in its place.';
+revoke execute on function private.make_intent(public.payment_intents) from public, anon, authenticated, service_role;
+
 create or replace function public.begin_payment_intent(p_invoice_id uuid, p_idempotency_key text default null,
   p_channel text default 'direct', p_capture text default 'automatic') returns uuid
   language plpgsql security definer set search_path = '' as $$
@@ -11921,9 +12042,7 @@ declare
   v_me constant uuid := private.me();
   v_invoice public.invoices;
   v_open public.payment_intents;
-  v_account public.gateway_accounts;
   v_balance bigint;
-  v_id uuid;
 begin
   select * into v_invoice from public.invoices i where i.id = p_invoice_id
     and (not private.acting_as_api() or i.practice_id = any ((select private.my_practice_ids())::uuid[])
@@ -11942,25 +12061,9 @@ begin
   if v_invoice.status <> 'pending' or v_balance <= 0 then
     perform private.fail(409, 'invoice_not_open', 'Nothing is to be paid on this invoice.');
   end if;
-  select * into v_account from public.gateway_accounts g where g.practice_id = v_invoice.practice_id and g.disabled_at is null
-    order by g.is_default desc, g.created_at, g.id limit 1;
-  if not found then
-    perform private.fail(409, 'no_gateway', 'The practice takes no card payments yet.', 'Pay in another way, or ask the coach.');
-  end if;
-  -- Two tabs, or payer and coach, share one intent: it can succeed only once.
-  select * into v_open from public.payment_intents i where i.invoice_id = p_invoice_id
-    and i.status in ('requires_payment_method', 'requires_confirmation', 'processing');
-  if found then
-    if (v_open.amount_cents, v_open.gateway_account_id, v_open.channel, v_open.capture_method)
-       = (v_balance, v_account.id, p_channel, p_capture) then return v_open.id; end if;
-    perform private.drop_open_intent(p_invoice_id);
-  end if;
-  insert into public.payment_intents (user_id, amount_cents, currency, practice_id, invoice_id, gateway_account_id, provider,
-    idempotency_key, requested_by, next_check_at, channel, capture_method)
-  values (v_invoice.user_id, v_balance, v_invoice.currency, v_invoice.practice_id, p_invoice_id, v_account.id, v_account.provider,
-    p_idempotency_key, v_me, now() + private.check_backoff(0), p_channel, p_capture)
-  returning id into v_id;
-  return v_id;
+  return private.make_intent(jsonb_populate_record(null::public.payment_intents, jsonb_build_object('practice_id', v_invoice.practice_id,
+    'user_id', v_invoice.user_id, 'invoice_id', p_invoice_id, 'amount_cents', v_balance, 'currency', v_invoice.currency,
+    'idempotency_key', p_idempotency_key, 'channel', p_channel, 'capture_method', p_capture)));
 end $$;
 comment on function public.begin_payment_intent(uuid, text, text, text) is
   'security definer: payer or coach begins to pay the balance of an issued invoice. Returns the intent: the open one if there is one.';
@@ -11981,12 +12084,15 @@ create or replace function private.lock_intent(p_intent_id uuid) returns public.
 declare
   v_intent public.payment_intents;
 begin
+  -- A hold's payment makes the invoice, so the hold comes first.
+  perform from public.booking_requests r
+    where r.id = (select x.booking_request_id from public.payment_intents x where x.id = p_intent_id) for no key update;
   perform from public.invoices i where i.id = (select x.invoice_id from public.payment_intents x where x.id = p_intent_id) for no key update;
   select * into v_intent from public.payment_intents i where i.id = p_intent_id for no key update;
   if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
   return v_intent;
 end $$;
-comment on function private.lock_intent(uuid) is 'security definer: locks the invoice, then the intent, in the order that everybody keeps.';
+comment on function private.lock_intent(uuid) is 'security definer: locks the hold, the invoice, then the intent, in the order that everybody keeps.';
 revoke execute on function private.lock_intent(uuid) from public, anon, authenticated, service_role;
 
 create or replace function public.begin_payment_attempt(p_intent_id uuid, p_method_id uuid default null) returns uuid
@@ -12023,20 +12129,205 @@ begin
   if found and (v_invoice.status <> 'pending' or private.invoice_balance(v_invoice) < v_intent.amount_cents) then
     perform private.fail(409, 'invoice_not_open', 'The invoice no longer needs this amount.', 'Begin another payment.');
   end if;
+  if v_intent.booking_request_id is not null and v_intent.invoice_id is null then
+    perform private.payable_hold(v_intent.booking_request_id);
+  end if;
+  -- First, since the payment takes its card from the intent: a card given now is not the one that was tried before.
+  update public.payment_intents set status = 'processing', provider_status = null, payment_method_id = p_method_id,
+    -- Whoever pays by hand is there, also where the card was first tried while its owner was away.
+    off_session = off_session and not private.acting_as_api(),
+    last_error_code = null, last_error_message = null, check_attempts = 0, next_check_at = now() + private.check_backoff(0)
+  where id = p_intent_id;
   -- Each attempt has a key of its own: the same key would give back the answer to the last one.
   insert into public.payments (id, user_id, amount_cents, currency, description, status, provider, idempotency_key, intent_id, method_id,
     method_type)
   values (v_id, v_intent.user_id, v_intent.amount_cents, v_intent.currency, v_invoice.document_number, 'pending', v_intent.provider,
     'attempt:' || v_id, p_intent_id, p_method_id, 'credit_card');
-  update public.payment_intents set status = 'processing', provider_status = null, payment_method_id = coalesce(p_method_id, payment_method_id),
-    last_error_code = null, last_error_message = null, check_attempts = 0, next_check_at = now() + private.check_backoff(0)
-  where id = p_intent_id;
   return v_id;
 end $$;
 comment on function public.begin_payment_attempt(uuid, uuid) is
   'security definer: the payer is about to be charged. The pending payment is there before the gateway is called; returns its id.';
 revoke execute on function public.begin_payment_attempt(uuid, uuid) from public, anon, authenticated, service_role;
 grant execute on function public.begin_payment_attempt(uuid, uuid) to authenticated, service_role;
+
+-- schemas/40_billing/71_odd_answers.sql
+-- Answers of a gateway that are clear and still no ordinary no: somebody has to put something right.
+
+create or replace function private.note_answer(p_account_id uuid, p_subject_id uuid, p_reason text, p_message text, p_good boolean)
+  returns void
+  language plpgsql security definer set search_path = '' as $$
+begin
+  if p_good then
+    -- What was wrong with the account is so no more.
+    update public.gateway_alerts set closed_at = now()
+    where gateway_account_id = p_account_id and kind = 'odd_answer' and subject_id is null and closed_at is null;
+  end if;
+  if p_reason in ('sum_was_changed', 'partial_approval', 'amount_too_large', 'refund_exceeds_charge') then
+    perform private.open_gateway_alert(p_account_id, 'odd_answer', p_subject_id, format('%s: %s', p_reason, p_message));
+  elsif p_reason in ('terminal_broken', 'not_permitted', 'currency_not_allowed', 'invalid_request', 'code_not_known', 'credentials_refused',
+      'original_not_found') then
+    -- The next payer will fare no better: one alert for the account.
+    perform private.open_gateway_alert(p_account_id, 'odd_answer', null, format('%s: %s', p_reason, p_message));
+  end if;
+end $$;
+comment on function private.note_answer(uuid, uuid, text, text, boolean) is
+  'security definer: writes rows that nobody may write. Opens an alert where an answer says that the terminal, its terms or our own request is wrong, or a sum was changed.';
+revoke execute on function private.note_answer(uuid, uuid, text, text, boolean) from public, anon, authenticated, service_role;
+
+-- schemas/40_billing/71_pay_hold.sql
+-- A time that is held is paid for before there is a session: the payment makes the session, the seat's invoice pays for it, and
+-- money that came too late goes back.
+
+create or replace function private.payable_hold(p_request_id uuid) returns public.booking_requests
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_hold public.booking_requests;
+begin
+  select * into v_hold from public.booking_requests r where r.id = p_request_id
+    and (not private.acting_as_api() or r.client_id = private.me()) for no key update;
+  if not found then
+    perform private.fail(404, 'not_found', 'There is no such thing here.');
+  elsif v_hold.kind <> 'hold' then
+    perform private.fail(409, 'approval_needed', 'The coach has not answered yet.', 'What the coach says yes to is billed later.');
+  elsif v_hold.status <> 'pending' then
+    perform private.fail(409, 'request_closed', format('It is %s already.', v_hold.status));
+  elsif v_hold.expires_at <= now() then
+    perform private.fail(409, 'hold_expired', 'The time was held for you, and no longer is.', 'Hold it again if it is still free.');
+  end if;
+  return v_hold;
+end $$;
+comment on function private.payable_hold(uuid) is
+  'security definer: requests are locked by nobody directly. A hold that its client may pay for now, locked.';
+revoke execute on function private.payable_hold(uuid) from public, anon, authenticated, service_role;
+
+create or replace function public.begin_hold_payment(p_request_id uuid, p_channel text default 'direct') returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_hold constant public.booking_requests := private.payable_hold(p_request_id);
+  v_practice public.practices;
+  v_price bigint;
+begin
+  if coalesce(v_hold.price_cents, 0) = 0 then
+    perform private.fail(409, 'nothing_to_pay', 'This time has no price.', 'Accept the hold, or ask the coach.');
+  end if;
+  select p.* into v_practice from public.practices p join public.practice_members m on m.practice_id = p.id where m.user_id = v_hold.coach_id;
+  -- What the invoice of the seat will say, tax included.
+  v_price := v_hold.price_cents + case when v_practice.prices_include_tax then 0 else private.tax_in(v_hold.price_cents,
+    private.rate_of(v_practice, (now() at time zone v_practice.timezone)::date), false) end;
+  -- Money needs somebody whose it is, also where the time is lost in the end.
+  perform private.relate(v_hold.coach_id, v_hold.client_id, 'booking');
+  return private.make_intent(jsonb_populate_record(null::public.payment_intents, jsonb_build_object('practice_id', v_practice.id,
+    'user_id', v_hold.client_id, 'booking_request_id', p_request_id, 'amount_cents', v_price, 'currency', v_hold.currency,
+    'channel', p_channel, 'capture_method', 'automatic')));
+end $$;
+comment on function public.begin_hold_payment(uuid, text) is
+  'security definer: a client begins to pay for a time that is held for the client. Returns the intent: the open one if there is one. Once it is paid the time is a session.';
+revoke execute on function public.begin_hold_payment(uuid, text) from public, anon, authenticated, service_role;
+grant execute on function public.begin_hold_payment(uuid, text) to authenticated, service_role;
+
+create or replace function private.seat_of_paid_hold(p_intent public.payment_intents) returns public.payment_intents
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_before text;
+  v_hold public.booking_requests;
+  v_seat public.session_attendees;
+  v_title text;
+begin
+  if p_intent.booking_request_id is null or p_intent.invoice_id is not null then return p_intent; end if;
+  select r.status into v_before from public.booking_requests r where r.id = p_intent.booking_request_id;
+  perform private.book_paid_hold(p_intent.booking_request_id);
+  select * into v_hold from public.booking_requests r where r.id = p_intent.booking_request_id;
+  select t.title into v_title from public.session_templates t where t.id = v_hold.template_id;
+  if v_hold.session_id is null then
+    perform private.tell(v_hold.client_id, 'hold_lost', '/booking-requests/' || v_hold.id, jsonb_build_object('request_id', v_hold.id),
+      private.called(v_hold.coach_id), v_title, v_hold.starts_at);
+    perform private.tell(v_hold.coach_id, 'hold_refunded', '/booking-requests/' || v_hold.id, jsonb_build_object('request_id', v_hold.id),
+      private.called(v_hold.client_id), v_title, v_hold.starts_at);
+    return p_intent;
+  end if;
+  select * into v_seat from public.session_attendees a where a.session_id = v_hold.session_id and a.role = 'client';
+  p_intent.invoice_id := private.invoice_of_paid_seat(v_seat);
+  if p_intent.invoice_id is not null then
+    update public.payment_intents set invoice_id = p_intent.invoice_id where id = p_intent.id;
+  end if;
+  if v_before = 'pending' then
+    perform private.tell(v_hold.client_id, 'hold_booked', '/sessions/' || v_hold.session_id,
+      jsonb_build_object('session_id', v_hold.session_id), private.called(v_hold.coach_id), v_title, v_hold.starts_at);
+    perform private.tell(v_hold.coach_id, 'session_booked', '/sessions/' || v_hold.session_id,
+      jsonb_build_object('session_id', v_hold.session_id), private.called(v_hold.client_id), v_title, v_hold.starts_at);
+    -- As for every booking that a person makes: the service made the row, but the client did the booking.
+    perform private.enqueue('calendars.send_invitation', jsonb_build_object('attendee_id', v_seat.id), null, 'calendar:' || v_seat.id,
+      'calendar:' || v_seat.id);
+  end if;
+  return p_intent;
+end $$;
+comment on function private.seat_of_paid_hold(public.payment_intents) is
+  'security definer: under the lock of the hold. What was held and is now paid for becomes a session with an issued invoice, which the intent then names; both people are told. An intent of an invoice stays as it is.';
+revoke execute on function private.seat_of_paid_hold(public.payment_intents) from public, anon, authenticated, service_role;
+
+create or replace function private.invoice_of_paid_seat(p_seat public.session_attendees) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_invoice public.invoices;
+begin
+  select i.* into v_invoice from public.invoice_line_items l join public.invoices i on i.id = l.invoice_id
+    where l.attendee_id = p_seat.id and l.released_at is null;
+  if found then
+    -- Taken as paid by the coach meanwhile, or paid twice. A draft is the coach's to finish; the money waits as credit.
+    return case when v_invoice.finalized_at is not null then v_invoice.id end;
+  end if;
+  perform private.return_credit(p_seat.id);
+  return private.invoice_seat(p_seat.id);
+end $$;
+comment on function private.invoice_of_paid_seat(public.session_attendees) is
+  'security definer: the issued invoice of a seat that a card paid for, made where there is none; null where the coach has it on a draft.';
+revoke execute on function private.invoice_of_paid_seat(public.session_attendees) from public, anon, authenticated, service_role;
+
+create or replace function private.give_back_surplus(p_payment_id uuid, p_intent public.payment_intents) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_payment public.payments;
+  v_left integer;
+  v_refund uuid;
+begin
+  select * into v_payment from public.payments p where p.id = p_payment_id;
+  v_left := v_payment.amount_cents - v_payment.allocated_cents - v_payment.refund_reserved_cents;
+  if v_left <= 0 or v_payment.status <> 'paid'
+     or (p_intent.invoice_id is null and exists (select from public.booking_requests r
+           where r.id = p_intent.booking_request_id and r.session_id is not null)) then
+    return;
+  end if;
+  -- The row is there before the gateway is asked; where the job is lost the repair finds it.
+  v_refund := public.request_refund(p_payment_id, v_left,
+    case when p_intent.invoice_id is null then 'Paid when the time was no longer free.' else 'Paid more than once.' end,
+    'hold:' || p_payment_id);
+  perform private.enqueue('billing.send_refund', jsonb_build_object('refund_id', v_refund));
+end $$;
+comment on function private.give_back_surplus(uuid, public.payment_intents) is
+  'security definer: what was paid for a hold and no seat needs goes back by itself, once. Money for a seat that is on a draft waits as the client''s credit.';
+revoke execute on function private.give_back_surplus(uuid, public.payment_intents) from public, anon, authenticated, service_role;
+
+create or replace function private.drop_stale_hold_payments() returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_stale record;
+begin
+  for v_stale in
+    select i.id, i.booking_request_id from public.payment_intents i join public.booking_requests r on r.id = i.booking_request_id
+    where i.status in ('requires_payment_method', 'requires_confirmation')
+      and (r.status <> 'pending' or r.expires_at < now() - interval '1 hour' or r.starts_at <= now())
+    order by i.id limit 50
+    for no key update of r skip locked
+  loop
+    -- It may have been paid since it was chosen; a payment under way is waited for.
+    if (select i.status from public.payment_intents i where i.id = v_stale.id for no key update) <> 'processing' then
+      perform private.drop_intent(v_stale.id);
+    end if;
+  end loop;
+end $$;
+comment on function private.drop_stale_hold_payments() is
+  'security definer: an open payment page of a time that is no longer held would take money only to give it back. Closes those whose hold ended otherwise or ran out an hour ago.';
+revoke execute on function private.drop_stale_hold_payments() from public, anon, authenticated, service_role;
 
 -- schemas/40_billing/72_record_intent.sql
 -- What the gateway says about an intent, from an answer, an event or a look-up. Never "the last event wins".
@@ -12173,24 +12464,38 @@ begin
     next_check_at = now() + case when v_status = 'processing' then private.check_backoff(check_attempts) else interval '30 minutes' end
   where id = p_intent_id;
   perform private.close_gateway_alerts(v_intent.gateway_account_id, p_intent_id);
+  perform private.note_answer(v_intent.gateway_account_id, p_intent_id, p_snapshot ->> 'error_code', p_snapshot ->> 'error_message',
+    v_status = 'succeeded');
   if v_status = 'succeeded' then
-    perform private.book_charge(v_intent, p_snapshot);
+    perform private.book_charge(private.seat_of_paid_hold(v_intent), p_snapshot);
   elsif v_status in ('requires_payment_method', 'canceled') then
     update public.payments set
-      status = case when v_status = 'canceled' then 'canceled' else 'failed' end::public.payment_status,
+      status = case when p_snapshot ->> 'error_code' = 'canceled' then 'canceled'
+        when v_status = 'canceled' and p_snapshot ->> 'error_code' is distinct from 'sum_was_changed' then 'canceled'
+        else 'failed' end::public.payment_status,
       failure_code = coalesce(p_snapshot ->> 'error_code', case when v_status = 'canceled' then 'canceled' else 'not_received' end),
       failure_message = left(p_snapshot ->> 'error_message', 500)
     where intent_id = p_intent_id and status = 'pending';
-    if v_intent.off_session and v_status = 'requires_payment_method' and v_intent.status = 'processing' then
-      -- Never charged again unasked: the payer is asked to pay.
-      perform private.tell(v_intent.user_id, 'pay_link', '/invoices/' || v_intent.invoice_id,
-        jsonb_build_object('invoice_id', v_intent.invoice_id), null, private.money_text(v_intent.amount_cents, v_intent.currency));
-    end if;
+    if v_status = 'requires_payment_method' and v_intent.status = 'processing' then perform private.ask_to_pay(v_intent); end if;
   end if;
   return 'applied';
 end $$;
 comment on function public.record_intent_outcome(uuid, jsonb, boolean) is
   'security definer: moves guarded rows for the service. Applies what the gateway says, once however often it is said. Returns applied, unchanged, stale (look it up, then say p_looked_up), wait, or incident where it cannot be about this intent.';
+
+create or replace function private.ask_to_pay(p_intent public.payment_intents) returns void
+  language plpgsql security definer set search_path = '' as $$
+begin
+  -- Never charged again unasked. The mail carries the link of the pay page, which needs no account.
+  if not p_intent.off_session then return; end if;
+  perform private.tell(p_intent.user_id, 'pay_link', '/invoices/' || p_intent.invoice_id,
+    jsonb_build_object('invoice_id', p_intent.invoice_id), null, private.money_text(p_intent.amount_cents, p_intent.currency));
+  perform private.queue_document(i.id, i.buyer_email) from public.invoices i
+  where i.id = p_intent.invoice_id and i.buyer_email is not null and not i.issued_elsewhere;
+end $$;
+comment on function private.ask_to_pay(public.payment_intents) is
+  'security definer: users cause mails but may not touch the queue. A charge of a kept card was declined or needs its owner: the owner is told, and mailed the invoice with the link to pay it.';
+revoke execute on function private.ask_to_pay(public.payment_intents) from public, anon, authenticated, service_role;
 
 create or replace function private.book_charge(p_intent public.payment_intents, p_snapshot jsonb) returns void
   language plpgsql security definer set search_path = '' as $$
@@ -12213,13 +12518,14 @@ begin
     returning id into v_id;
   else
     update public.payments set amount_cents = v_amount, status = 'paid', provider_transaction_id = v_charge,
-      provider_status = p_snapshot ->> 'provider_status'
+      provider_status = p_snapshot ->> 'provider_status', invoice_id = coalesce(invoice_id, p_intent.invoice_id)
     where id = v_id and status not in ('paid', 'refunded');
   end if;
   perform private.allocate_payment(v_id);
+  if p_intent.booking_request_id is not null then perform private.give_back_surplus(v_id, p_intent); end if;
 end $$;
 comment on function private.book_charge(public.payment_intents, jsonb) is
-  'security definer: makes the one payment of an intent that succeeded, under the lock of the intent, and gives it to the invoice.';
+  'security definer: makes the one payment of an intent that succeeded, under the lock of the intent, and gives it to the invoice. What was paid for a hold and has no seat goes back.';
 revoke execute on function private.book_charge(public.payment_intents, jsonb) from public, anon, authenticated, service_role;
 
 create or replace function public.record_attempt_refused(p_payment_id uuid, p_code text, p_message text) returns void
@@ -12235,6 +12541,9 @@ begin
   update public.payment_intents set status = 'requires_payment_method', provider_status = 'requires_payment_method', last_error_code = p_code,
     last_error_message = left(p_message, 500), outcome_unknown_since = null, next_check_at = now() + interval '30 minutes'
   where id = v_intent_id and status = 'processing';
+  perform private.note_answer(i.gateway_account_id, v_intent_id, p_code, p_message, false)
+  from public.payment_intents i where i.id = v_intent_id;
+  perform private.ask_to_pay(i) from public.payment_intents i where i.id = v_intent_id;
 end $$;
 comment on function public.record_attempt_refused(uuid, text, text) is
   'security definer: moves guarded rows for the service. The gateway certainly did not take this attempt; another may follow.';
@@ -12319,10 +12628,7 @@ begin
   if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
   select g.id into v_account from public.gateway_accounts g where g.practice_id = v_invoice.practice_id and g.disabled_at is null
     order by g.is_default desc, g.created_at, g.id limit 1;
-  select m.id into v_method from public.payment_methods m
-    where m.user_id = v_invoice.user_id and m.gateway_account_id = v_account and m.off_session and m.detached_at is null
-      and not private.method_expired(m.exp_month, m.exp_year)
-    order by m.is_default desc, m.created_at desc limit 1;
+  v_method := private.consented_method(v_invoice.user_id, v_account);
   if v_method is null then
     perform private.fail(409, 'no_consented_method', 'The client has saved no card that may be charged while the client is away.',
       'Send the client the pay link.');
@@ -12340,6 +12646,17 @@ create or replace function private.method_expired(p_month integer, p_year intege
 $$;
 comment on function private.method_expired(integer, integer) is 'Whether a card is past the month that it is good for; false where that is not known.';
 revoke execute on function private.method_expired(integer, integer) from public, anon, authenticated, service_role;
+
+create or replace function private.consented_method(p_user_id uuid, p_account_id uuid) returns uuid
+  language sql stable security definer set search_path = '' as $$
+  select m.id from public.payment_methods m
+  where m.user_id = p_user_id and m.gateway_account_id = p_account_id and m.off_session and m.detached_at is null
+    and not private.method_expired(m.exp_month, m.exp_year)
+  order by m.is_default desc, m.created_at desc limit 1
+$$;
+comment on function private.consented_method(uuid, uuid) is
+  'security definer: cards are seen by their owner. The kept card that a person agreed to have charged while away, the default first; null where there is none that is good.';
+revoke execute on function private.consented_method(uuid, uuid) from public, anon, authenticated, service_role;
 
 revoke execute on function public.begin_capture(uuid, integer), public.begin_off_session_charge(uuid)
   from public, anon, authenticated, service_role;
@@ -12396,11 +12713,34 @@ begin
     and (status = 'pending' or (status = 'processing' and next_check_at <= now()));
   if not found then return false; end if;
   perform private.open_gateway_alert(p.gateway_account_id, 'outcome_unknown', r.id, 'What became of a refund is not known.')
-  from public.payment_refunds r join public.payments p on p.id = r.payment_id where r.id = p_refund_id and r.check_attempts >= 4;
+  from public.payment_refunds r join public.payments p on p.id = r.payment_id where r.id = p_refund_id and r.check_attempts >= 4
+    -- Where the gateway is known to be away, one alert stands for all that waits for it.
+    and not exists (select from public.gateway_alerts a where a.gateway_account_id = p.gateway_account_id
+      and a.kind = 'gateway_unreachable' and a.closed_at is null);
   return true;
 end $$;
 comment on function public.begin_refund_call(uuid) is
   'security definer: moves guarded rows for the service. True for the one caller that may now send this refund.';
+
+create or replace function public.record_refund_unknown(p_refund_id uuid, p_message text, p_reason text default 'outcome_unknown')
+  returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_refund public.payment_refunds;
+  v_account_id uuid;
+begin
+  -- When it is looked at again is on the row since begin_refund_call.
+  select * into v_refund from public.payment_refunds r where r.id = p_refund_id and r.status = 'processing';
+  if not found then return; end if;
+  select p.gateway_account_id into v_account_id from public.payments p where p.id = v_refund.payment_id;
+  if p_reason = 'gateway_unreachable' and v_refund.check_attempts >= 3 then
+    perform private.open_gateway_alert(v_account_id, p_reason, null, p_message);
+  elsif p_reason = 'unknown_state' then
+    perform private.open_gateway_alert(v_account_id, p_reason, p_refund_id, p_message);
+  end if;
+end $$;
+comment on function public.record_refund_unknown(uuid, text, text) is
+  'security definer: moves guarded rows for the service. A refund got no answer, or one that nobody knows: it changes nothing and is reported.';
 
 create or replace function public.record_refund_outcome(p_refund_id uuid, p_snapshot jsonb) returns text
   language plpgsql security definer set search_path = '' as $$
@@ -12430,7 +12770,9 @@ begin
     processed_at = case when v_status in ('succeeded', 'failed') then now() else processed_at end,
     outcome_unknown_since = null, next_check_at = now() + private.check_backoff(check_attempts)
   where id = p_refund_id;
-  perform private.close_gateway_alerts((select p.gateway_account_id from public.payments p where p.id = v_refund.payment_id), p_refund_id);
+  perform private.close_gateway_alerts(p.gateway_account_id, p_refund_id),
+    private.note_answer(p.gateway_account_id, p_refund_id, p_snapshot ->> 'failure_reason', 'The refund was refused.', false)
+  from public.payments p where p.id = v_refund.payment_id;
   return 'applied';
 end $$;
 comment on function public.record_refund_outcome(uuid, jsonb) is
@@ -12463,9 +12805,9 @@ comment on function public.record_refund_news(uuid, jsonb) is
   'security definer: moves guarded rows for the service. News of a refund from the gateway; the row is made if it is missing.';
 
 revoke execute on function public.request_refund(uuid, integer, text, text), public.begin_refund_call(uuid),
-  public.record_refund_outcome(uuid, jsonb), public.record_refund_news(uuid, jsonb) from public, anon, authenticated, service_role;
+  public.record_refund_unknown(uuid, text, text), public.record_refund_outcome(uuid, jsonb), public.record_refund_news(uuid, jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.request_refund(uuid, integer, text, text) to authenticated, service_role;
-grant execute on function public.begin_refund_call(uuid), public.record_refund_outcome(uuid, jsonb),
+grant execute on function public.begin_refund_call(uuid), public.record_refund_unknown(uuid, text, text), public.record_refund_outcome(uuid, jsonb),
   public.record_refund_news(uuid, jsonb) to service_role;
 
 -- schemas/40_billing/75_refund_session.sql
@@ -12484,16 +12826,17 @@ begin
     and (not private.acting_as_api() or m.practice_id = any ((select private.my_practice_ids())::uuid[]));
   if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
   for v_seat in
-    select o.id, o.owed_cents, l.invoice_id, l.line_total_cents::numeric * i.total_amount_cents / nullif(s.lines, 0) as gross
+    -- What was paid for the seat less what is owed for it, with the tax that the document put on its lines, or none where
+    -- prices have it in them.
+    select o.id, l.invoice_id, round((l.line_total_cents - coalesce(o.owed_cents, 0))::numeric * i.total_amount_cents
+      / nullif((select sum(x.line_total_cents) from public.invoice_line_items x where x.invoice_id = i.id), 0)) as unowed
     from public.seat_outcomes o
     join public.invoice_line_items l on l.attendee_id = o.attendee_id and l.released_at is null
     join public.invoices i on i.id = l.invoice_id and i.finalized_at is not null and i.status <> 'canceled'
-    -- With its share of the tax on top, and of the discount of the document.
-    cross join lateral (select sum(x.line_total_cents) as lines from public.invoice_line_items x where x.invoice_id = i.id) s
     where o.session_id = p_session_id and o.kind = 'cancelled' and o.undone_at is null
     order by l.invoice_id, o.id
   loop
-    v_left := greatest(round(coalesce(v_seat.gross, 0)) - coalesce(v_seat.owed_cents, 0), 0);
+    v_left := greatest(coalesce(v_seat.unowed, 0), 0);
     for v_part in select a.payment_id, a.amount_cents from public.payment_allocations a where a.invoice_id = v_seat.invoice_id
                   order by a.created_at desc, a.id desc loop
       exit when v_left = 0;
@@ -12829,6 +13172,29 @@ $$;
 comment on function public.record_setup_sent(uuid, text, text) is
   'security definer: moves guarded rows for the service. Whom the gateway keeps the card for, and the page it opened.';
 
+create or replace function public.record_method_news(p_account_id uuid, p_provider_method_id text, p_snapshot jsonb) returns text
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_method public.payment_methods;
+begin
+  select * into v_method from public.payment_methods m
+    where m.gateway_account_id = p_account_id and m.provider_method_id = p_provider_method_id for no key update;
+  if not found then return 'unknown_method'; end if;
+  -- One that was removed does not come back, whatever the gateway says of it.
+  if v_method.detached_at is not null then return 'unchanged'; end if;
+  update public.payment_methods set
+    detached_at = case when p_snapshot is null or p_snapshot = 'null' then now() end,
+    brand = coalesce(p_snapshot ->> 'brand', brand), last4 = coalesce(p_snapshot ->> 'last4', last4),
+    exp_month = coalesce((p_snapshot ->> 'exp_month')::integer, exp_month),
+    exp_year = coalesce((p_snapshot ->> 'exp_year')::integer, exp_year)
+  where id = v_method.id;
+  return 'applied';
+end $$;
+comment on function public.record_method_news(uuid, text, jsonb) is
+  'security definer: moves guarded rows for the service. How a kept card stands at the gateway: renewed, or (null) removed there. It is never deleted.';
+
+revoke execute on function public.record_method_news(uuid, text, jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.record_method_news(uuid, text, jsonb) to service_role;
 revoke execute on function public.begin_method_setup(uuid, text, boolean, boolean), public.record_method_setup(uuid, jsonb),
   public.record_setup_sent(uuid, text, text) from public, anon, authenticated, service_role;
 grant execute on function public.begin_method_setup(uuid, text, boolean, boolean) to authenticated;
@@ -12868,8 +13234,21 @@ $$;
 comment on function public.finish_webhook(uuid, text, text, text) is
   'security definer: moves guarded rows for the service. How the handling of an event ended: handled, ignored or failed.';
 
+create or replace function public.replay_webhooks(p_ids uuid[] default null, p_account_id uuid default null,
+  p_since timestamptz default null, p_statuses text[] default '{failed}') returns setof uuid
+  language sql security definer set search_path = '' as $$
+  -- As if it had just come. Should whoever replays it stop, the repair handles it.
+  update public.webhook_events set status = 'received', handled_at = null, outcome = null, error_message = null, attempts = 0
+  where (p_ids is null or id = any (p_ids)) and (p_account_id is null or gateway_account_id = p_account_id)
+    and (p_since is null or received_at >= p_since) and status = any (p_statuses)
+  returning id
+$$;
+comment on function public.replay_webhooks(uuid[], uuid, timestamptz, text[]) is
+  'security definer: moves guarded rows for the service. Opens events of the inbox again, to be handled by hand; what they tell of is looked up anew, so nothing is booked twice. Returns them.';
+
 create or replace function public.take_due_checks(p_limit integer default 50) returns table (kind text, id uuid)
   language sql security definer set search_path = '' as $$
+  select private.drop_stale_hold_payments();
   with intents as (
     update public.payment_intents i set next_check_at = now() + interval '1 minute'
     where i.id in (select x.id from public.payment_intents x where x.next_check_at <= now() and x.gateway_account_id is not null
@@ -12897,9 +13276,164 @@ comment on function public.take_due_checks(integer) is
   'security definer: moves guarded rows for the service. What the repair has to ask the gateway about now, and events that nobody handled.';
 
 revoke execute on function public.receive_webhook(uuid, text, text, timestamptz, jsonb), public.finish_webhook(uuid, text, text, text),
-  public.take_due_checks(integer) from public, anon, authenticated, service_role;
+  public.replay_webhooks(uuid[], uuid, timestamptz, text[]), public.take_due_checks(integer) from public, anon, authenticated, service_role;
 grant execute on function public.receive_webhook(uuid, text, text, timestamptz, jsonb), public.finish_webhook(uuid, text, text, text),
-  public.take_due_checks(integer) to service_role;
+  public.replay_webhooks(uuid[], uuid, timestamptz, text[]), public.take_due_checks(integer) to service_role;
+
+-- schemas/40_billing/79_seat_charges.sql
+-- Charges that happen by themselves: a seat that was booked, or was held, is charged to the card that its client consented to.
+
+create table if not exists private.seat_charges (
+  attendee_id uuid primary key references public.session_attendees (id) on delete cascade,
+  due_at timestamptz,
+  intent_id uuid references public.payment_intents (id) on delete restrict,
+  skipped text,
+  created_at timestamptz not null default now()
+);
+comment on table private.seat_charges is
+  'Seats that are charged by themselves, one row for each however often its session changes: that is what makes it once.';
+comment on column private.seat_charges.due_at is 'When the worker takes it; moved on while one has it. Null once the attempt has begun or there is nothing to charge.';
+comment on column private.seat_charges.skipped is 'Why nothing was charged: given_up, missed, billed, free, no_card, or the code of the refusal.';
+create index if not exists seat_charges_due_idx on private.seat_charges (due_at) where due_at is not null;
+create index if not exists seat_charges_intent_idx on private.seat_charges (intent_id);
+revoke all on private.seat_charges from public, anon, authenticated, service_role;
+alter table private.seat_charges enable row level security;
+
+create or replace function private.plan_seat_charge(p_seat public.session_attendees, p_session public.sessions, p_moment text) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_moment text;
+begin
+  select coalesce(t.auto_charge, p.auto_charge) into v_moment
+  from public.practice_members m join public.practices p on p.id = m.practice_id
+  left join public.session_templates t on t.id = p_session.template_id
+  where m.user_id = p_session.coach_id;
+  if v_moment is distinct from p_moment or coalesce(p_seat.price_cents, 0) = 0 or p_seat.billing_status <> 'unbilled' then return; end if;
+  insert into private.seat_charges as c (attendee_id, due_at)
+  -- An hour in which a session that was closed by mistake, or an attendance, can be put right.
+  values (p_seat.id, now() + case p_moment when 'session' then interval '1 hour' else interval '0' end)
+  on conflict (attendee_id) do update set due_at = excluded.due_at, skipped = null
+    where c.intent_id is null and c.due_at is null;
+end $$;
+comment on function private.plan_seat_charge(public.session_attendees, public.sessions, text) is
+  'security definer: charges are planned by nobody directly. Notes a seat to be charged by itself, where practice or template want it at this moment.';
+revoke execute on function private.plan_seat_charge(public.session_attendees, public.sessions, text) from public, anon, authenticated, service_role;
+
+create or replace function private.charge_seat_at_booking() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  perform private.plan_seat_charge(new, s, 'booking') from public.sessions s
+  where s.id = new.session_id and s.status = 'scheduled' and s.scheduled_at > now();
+  return null;
+end $$;
+comment on function private.charge_seat_at_booking() is 'security definer: calls a helper that no API role may. Trigger: a seat that is taken may be charged at once.';
+revoke execute on function private.charge_seat_at_booking() from public, anon, authenticated, service_role;
+drop trigger if exists session_attendees_charge_new on public.session_attendees;
+create trigger session_attendees_charge_new after insert on public.session_attendees
+  for each row when (new.role = 'client' and new.status = 'confirmed' and new.cancelled_at is null)
+  execute function private.charge_seat_at_booking();
+drop trigger if exists session_attendees_charge on public.session_attendees;
+create trigger session_attendees_charge after update of status, cancelled_at on public.session_attendees
+  for each row when (new.role = 'client' and new.status = 'confirmed' and new.cancelled_at is null
+    and (old.status, old.cancelled_at) is distinct from (new.status, new.cancelled_at))
+  execute function private.charge_seat_at_booking();
+
+create or replace function private.charge_seats_of_session() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  perform private.plan_seat_charge(a, new, 'session') from public.session_attendees a
+  where a.session_id = new.id and a.role = 'client' and private.takes_a_place(a.role, a.status, a.cancelled_at);
+  return null;
+end $$;
+comment on function private.charge_seats_of_session() is 'security definer: calls a helper that no API role may. Trigger: seats of a session that took place may be charged.';
+revoke execute on function private.charge_seats_of_session() from public, anon, authenticated, service_role;
+drop trigger if exists sessions_charge on public.sessions;
+create trigger sessions_charge after update of status on public.sessions
+  for each row when (new.status = 'completed' and old.status <> 'completed') execute function private.charge_seats_of_session();
+
+create or replace function public.take_seat_charges(p_limit integer default 50) returns setof uuid
+  language sql security definer set search_path = '' as $$
+  -- Ten minutes for whoever takes it; a worker that died leaves it to the next.
+  update private.seat_charges c set due_at = now() + interval '10 minutes'
+  where c.attendee_id in (select x.attendee_id from private.seat_charges x where x.due_at <= now()
+    order by x.due_at limit p_limit for update skip locked)
+  returning c.attendee_id
+$$;
+comment on function public.take_seat_charges(integer) is
+  'security definer: moves guarded rows for the service. Seats whose charge is due; nobody else gets the same for ten minutes.';
+
+create or replace function private.why_not_charged(p_seat public.session_attendees) returns text
+  language sql stable security definer set search_path = '' as $$
+  select case
+    when s.status in ('cancelled', 'rescheduled') or not private.takes_a_place(p_seat.role, p_seat.status, p_seat.cancelled_at) then 'given_up'
+    -- Who missed it owes what the terms say for that, which is billed by itself.
+    when s.status = 'no_show' or exists (select from public.seat_outcomes o
+      where o.attendee_id = p_seat.id and o.kind = 'no_show' and o.undone_at is null) then 'missed'
+    when p_seat.billing_status <> 'unbilled' or exists (select from public.invoice_line_items l
+      where l.attendee_id = p_seat.id and l.released_at is null) then 'billed'
+    when coalesce(p_seat.price_cents, 0) = 0 then 'free'
+    when private.consented_method(p_seat.user_id, (select g.id from public.gateway_accounts g join public.practice_members m
+      on m.practice_id = g.practice_id where m.user_id = p_seat.coach_id and g.disabled_at is null
+      order by g.is_default desc, g.created_at, g.id limit 1)) is null then 'no_card' end
+  from public.sessions s where s.id = p_seat.session_id
+$$;
+comment on function private.why_not_charged(public.session_attendees) is
+  'security definer: reads cards and outcomes of others. Why a seat is not to be charged by itself as things stand; null where it is.';
+revoke execute on function private.why_not_charged(public.session_attendees) from public, anon, authenticated, service_role;
+
+create or replace function public.begin_seat_charge(p_attendee_id uuid) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_charge private.seat_charges;
+  v_seat public.session_attendees;
+  v_reason text;
+begin
+  select * into v_charge from private.seat_charges c where c.attendee_id = p_attendee_id for update;
+  if v_charge.due_at is null or v_charge.intent_id is not null then return v_charge.intent_id; end if;
+  perform from public.sessions s join public.session_attendees a on a.session_id = s.id where a.id = p_attendee_id for no key update of s;
+  select * into v_seat from public.session_attendees a where a.id = p_attendee_id for no key update;
+  v_reason := private.why_not_charged(v_seat);
+  if v_reason is null then
+    begin
+      v_charge.intent_id := public.begin_off_session_charge(private.invoice_seat(p_attendee_id));
+    exception when sqlstate 'PT404' or sqlstate 'PT409' or sqlstate 'PT422' then
+      get stacked diagnostics v_reason = constraint_name;
+    end;
+  end if;
+  update private.seat_charges set intent_id = v_charge.intent_id, skipped = v_reason,
+    due_at = case when v_reason is null then due_at end
+  where attendee_id = p_attendee_id;
+  return v_charge.intent_id;
+end $$;
+comment on function public.begin_seat_charge(uuid) is
+  'security definer: moves guarded rows for the service. Bills a seat that is to be charged by itself and begins the charge; the same intent when called again, null where nothing is to be charged.';
+
+create or replace function public.begin_seat_attempt(p_attendee_id uuid) returns uuid
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_charge private.seat_charges;
+  v_payment uuid;
+  v_code text;
+begin
+  select * into v_charge from private.seat_charges c where c.attendee_id = p_attendee_id for update;
+  if v_charge.due_at is null or v_charge.intent_id is null then return null; end if;
+  begin
+    -- There is one attempt, whatever became of it: after that its owner is asked to pay.
+    v_payment := public.begin_payment_attempt(i.id, i.payment_method_id) from public.payment_intents i
+      where i.id = v_charge.intent_id and not exists (select from public.payments p where p.intent_id = i.id);
+  exception when sqlstate 'PT409' or sqlstate 'PT404' then
+    get stacked diagnostics v_code = constraint_name;
+    if v_code = 'intent_not_ready' then return null; end if;
+  end;
+  update private.seat_charges set due_at = null, skipped = v_code where attendee_id = p_attendee_id;
+  return v_payment;
+end $$;
+comment on function public.begin_seat_attempt(uuid) is
+  'security definer: moves guarded rows for the service. The pending payment of the one attempt to charge a seat; null where there was one, or it cannot be made now.';
+
+revoke execute on function public.take_seat_charges(integer), public.begin_seat_charge(uuid), public.begin_seat_attempt(uuid)
+  from public, anon, authenticated, service_role;
+grant execute on function public.take_seat_charges(integer), public.begin_seat_charge(uuid), public.begin_seat_attempt(uuid) to service_role;
 
 -- schemas/40_billing/80_gateway_account_functions.sql
 create or replace function public.add_gateway_account(p_provider text, p_display_name text, p_webhook_token_hash text,
@@ -13406,6 +13940,18 @@ comment on function private.redeem_document_link(text) is
   'security definer: document_links is granted to nobody. The document behind a token; 404 for unknown and revoked ones, 410 for expired ones.';
 revoke execute on function private.redeem_document_link(text) from public, anon, authenticated, service_role;
 
+create or replace function private.receipts_due(p_invoice_id uuid) returns setof uuid
+  language sql stable security definer set search_path = '' as $$
+  select p.id from public.payments p join public.practices r on r.id = p.practice_id
+  where p.status = 'paid' and not r.documents_elsewhere
+    and p.id in (select a.payment_id from public.payment_allocations a where a.invoice_id = p_invoice_id)
+    and not exists (select from public.invoices x where x.payment_id = p.id)
+  order by p.paid_at, p.id
+$$;
+comment on function private.receipts_due(uuid) is
+  'security definer: for functions that know who may see an invoice. The payments that went to it and have no receipt yet.';
+revoke execute on function private.receipts_due(uuid) from public, anon, authenticated, service_role;
+
 create or replace function public.document_by_link(p_token text, out content jsonb, out logo bytea, out state jsonb)
   language plpgsql stable security definer set search_path = '' as $$
 declare
@@ -13414,6 +13960,7 @@ begin
   select d.content, d.logo,
     jsonb_build_object('display_status', private.invoice_display_status(i), 'balance_cents', private.invoice_balance(i),
       'amount_paid_cents', i.amount_paid_cents, 'amount_refunded_cents', i.amount_refunded_cents, 'paid_at', i.paid_at,
+      'receipts_due', exists (select from private.receipts_due(i.id)),
       'takes_cards', exists (select from public.gateway_accounts g where g.practice_id = i.practice_id and g.disabled_at is null),
       'payment_under_way', exists (select from public.payment_intents t where t.invoice_id = i.id and t.status = 'processing'))
   into content, logo, state
@@ -13572,23 +14119,33 @@ revoke execute on function private.receipts_of(uuid) from public, anon, authenti
 
 create or replace function public.receipts_by_link(p_token text)
 returns table (id uuid, kind text, number text, total_cents bigint, currency text, issued_at timestamptz)
-  language plpgsql volatile security definer set search_path = '' as $$
-declare
-  v_invoice_id constant uuid := private.redeem_document_link(p_token);
+  language plpgsql stable security definer set search_path = '' as $$
 begin
-  -- Whoever paid gets a receipt, also where the law asks for none; one for each payment, however often this is asked.
-  perform private.make_receipt(p.id)
-  from public.payments p join public.practices r on r.id = p.practice_id
-  where p.status = 'paid' and not r.documents_elsewhere
-    and p.id in (select a.payment_id from public.payment_allocations a where a.invoice_id = v_invoice_id)
-    and not exists (select from public.invoices x where x.payment_id = p.id);
   return query select r.id, r.document_kind, r.document_number, r.total_amount_cents::bigint, r.currency, r.issued_at
-    from private.receipts_of(v_invoice_id) r;
+    from private.receipts_of(private.redeem_document_link(p_token)) r;
 end $$;
 comment on function public.receipts_by_link(text) is
-  'security definer: whoever holds the token is not signed in. The receipts of what was paid on the document behind a link; those that are missing are made.';
+  'security definer: whoever holds the token is not signed in. The receipts of what was paid on the document behind a link; looking makes none.';
 revoke execute on function public.receipts_by_link(text) from public, anon, authenticated, service_role;
 grant execute on function public.receipts_by_link(text) to anon, authenticated;
+
+create or replace function public.issue_receipts_by_link(p_token text) returns integer
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_payment uuid;
+  v_count integer := 0;
+begin
+  -- Whoever paid gets a receipt, also where the law asks for none; one for each payment, however often this is asked.
+  for v_payment in select * from private.receipts_due(private.redeem_document_link(p_token)) loop
+    perform private.make_receipt(v_payment);
+    v_count := v_count + 1;
+  end loop;
+  return v_count;
+end $$;
+comment on function public.issue_receipts_by_link(text) is
+  'security definer: whoever holds the token is not signed in. Makes the receipts that are missing of what was paid on the document behind a link; returns how many.';
+revoke execute on function public.issue_receipts_by_link(text) from public, anon, authenticated, service_role;
+grant execute on function public.issue_receipts_by_link(text) to anon, authenticated;
 
 create or replace function public.receipt_by_link(p_token text, p_receipt_id uuid, out content jsonb, out logo bytea)
   language plpgsql stable security definer set search_path = '' as $$
@@ -13865,8 +14422,7 @@ begin
                 group by e.credit_id having sum(e.change) < 0 limit 1);
   if found then
     if not (case v_credit.spent_at when 'attendance' then v_spends.attended else v_spends.held end) then
-      perform private.move_credit(v_credit, 1, 'returned', p_attendee_id);
-      perform private.set_seat_billing(p_attendee_id, 'unbilled');
+      perform private.return_credit(p_attendee_id);
     end if;
     return;
   end if;
@@ -13887,6 +14443,23 @@ end $$;
 comment on function private.sync_credit(uuid) is
   'security definer: credits are written by nobody. A seat takes the credit that ends first, or gives back the one it had.';
 revoke execute on function private.sync_credit(uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.return_credit(p_attendee_id uuid) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_credit public.credits;
+begin
+  perform from public.session_attendees a where a.id = p_attendee_id for no key update;
+  select k.* into v_credit from public.credits k
+  where k.id = (select e.credit_id from public.credit_entries e where e.attendee_id = p_attendee_id
+                group by e.credit_id having sum(e.change) < 0 limit 1);
+  if not found then return; end if;
+  perform private.move_credit(v_credit, 1, 'returned', p_attendee_id);
+  perform private.set_seat_billing(p_attendee_id, 'unbilled');
+end $$;
+comment on function private.return_credit(uuid) is
+  'security definer: credits are written by nobody. For a seat that is paid in money: the credit that it took at booking goes back.';
+revoke execute on function private.return_credit(uuid) from public, anon, authenticated, service_role;
 
 create or replace function private.sync_credit_of_seat() returns trigger
   language plpgsql security definer set search_path = '' as $$
@@ -18314,6 +18887,18 @@ as $$
     ('pay_link', 'payment_reminder', 'payments',
       'Your card could not be charged', 'Please pay {what} yourself.',
       'לא ניתן היה לחייב את הכרטיס', 'נא לשלם {what}.'),
+    ('hold_booked', 'session_confirmation', 'session_updates',
+      'Paid and booked', 'Your payment came, and “{what}” with {who} on {when} is yours.',
+      'שולם ונקבע', 'התשלום התקבל והפגישה „{what}” עם {who}, {when}, נקבעה.'),
+    ('hold_lost', 'session_cancelled', 'payments',
+      'The time was gone', '“{what}” with {who} on {when} was no longer free when your payment came. The money goes back to you.',
+      'המועד כבר נתפס', 'המועד של „{what}” עם {who}, {when}, כבר לא היה פנוי כשהתשלום הגיע. הכסף מוחזר אליך.'),
+    ('hold_refunded', 'system_update', 'payments',
+      'A payment came too late', '{who} paid for “{what}” on {when} when it was no longer free. The money goes back.',
+      'תשלום שהגיע מאוחר מדי', 'התקבל תשלום מ{who} עבור „{what}”, {when}, כשהמועד כבר לא היה פנוי. הכסף מוחזר.'),
+    ('card_charged', 'system_update', 'payments',
+      'Your card was charged', '{who} charged {what} to the card that you keep there.',
+      'הכרטיס שלך חויב', 'הכרטיס השמור שלך חויב על ידי {who}: {what}.'),
     ('payment_received', 'system_update', 'payments',
       'Payment received', '{who} paid {what}.',
       'התקבל תשלום', 'התקבל תשלום מ{who}: {what}.'),
@@ -18599,11 +19184,14 @@ declare
   amount text := private.money_text(new.amount_cents, new.currency);
 begin
   select * into its_invoice from public.invoices as i where i.id = new.invoice_id;
-  if tg_op = 'UPDATE' then
+  if new.intent_id is not null or tg_op = 'UPDATE' then
     perform private.tell(
       its_invoice.coach_id, 'payment_received', '/payments/' || new.id, about,
       coalesce(private.called(new.user_id), its_invoice.buyer_name), amount
     );
+    perform private.tell(i.user_id, 'card_charged', '/payments/' || new.id, about, private.called(its_invoice.coach_id), amount)
+    from public.payment_intents as i
+    where i.id = new.intent_id and i.off_session;
   elsif private.acting_as_api() then
     -- What a coach records by hand is paid at once; imports tell nobody.
     perform private.tell(
@@ -18615,7 +19203,7 @@ begin
 end;
 $$;
 comment on function private.payments_tell() is
-  'security definer: nobody may insert notifications. Trigger: tells the coach of money that came in, and the client of what the coach recorded.';
+  'security definer: nobody may insert notifications. Trigger: tells the coach of money that came in, and the client of what the coach recorded and of a charge while the client was away.';
 revoke execute on function private.payments_tell() from public, anon, authenticated, service_role;
 
 drop trigger if exists payments_tell on public.payments;
@@ -18624,7 +19212,7 @@ for each row when (old.status <> 'paid' and new.status = 'paid' and old.status <
 execute function private.payments_tell();
 drop trigger if exists payments_tell_recorded on public.payments;
 create trigger payments_tell_recorded after insert on public.payments
-for each row when (new.status = 'paid' and new.recorded_by is not null)
+for each row when (new.status = 'paid' and (new.recorded_by is not null or new.intent_id is not null))
 execute function private.payments_tell();
 
 create or replace function private.payment_refunds_tell()
