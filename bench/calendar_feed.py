@@ -63,7 +63,7 @@ def main() -> None:
     asked = parser.parse_args()
     with server() as database, tempfile.TemporaryDirectory() as folder:
         fill(database, asked.sessions)
-        with loom(database, Path(folder)) as (address, _), httpx.Client(base_url=address, timeout=60) as http:
+        with loom(database, Path(folder)) as (address, _, _), httpx.Client(base_url=address, timeout=60) as http:
             path = f"/v1/feeds/{TOKEN}/calendar.ics"
             first = http.get(path)
             assert first.content.count(b"BEGIN:VEVENT") == asked.sessions
