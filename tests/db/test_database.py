@@ -188,7 +188,8 @@ async def test_two_transactions_that_deadlock_both_succeed(db: Database, owner: 
         await db.run(Actor.user(ALICE), work)
 
     await asyncio.gather(swap(40, 41), swap(41, 40))
-    assert runs == 3
+    # One lost and ran again; on a crowded machine both may, more than once.
+    assert runs >= 3
     names = [row["name"] for row in owner.execute("select name from widgets where id in (40, 41) order by id")]
     assert names == ["a40..", "a41.."]
 

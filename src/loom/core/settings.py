@@ -41,8 +41,10 @@ class Settings(BaseSettings):
 
     # database connections
     pool_min_size: int = Field(1, ge=0, description="Connections kept open.")
-    pool_max_size: int = Field(10, ge=1, description="Connections open at most, apart from those for hot reads.")
-    hot_pool_max_size: int = Field(4, ge=1, description="Connections for hot reads at most.")
+    pool_max_size: int = Field(10, ge=1, description="Connections open at most, apart from the hot ones.")
+    hot_pool_max_size: int = Field(
+        4, ge=1, description="Connections for hot reads at most, and as many for sending messages."
+    )
     pool_timeout_seconds: float = Field(
         3.0, gt=0, description="How long a request waits for a connection before it answers 503."
     )

@@ -6,7 +6,6 @@ them one implicit transaction: whatever happens, role and claims are gone after 
 
 from __future__ import annotations
 
-import select
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from loom.db.calls import call_of, hot_call_of, keep_json_raw, raw_json_cursor
 from loom.db.doorbell import Doorbell, Listener
 from loom.db.errors import is_connection_loss, lost_to_others, translate
 from loom.db.executor import Params
+from loom.db.pools import Pool, check, held
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
@@ -48,12 +48,14 @@ class Database:
 
     def __init__(
         self,
-        pool: AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]],
-        hot: AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]],
+        pool: Pool,
+        hot: Pool,
+        hot_writes: Pool,
         conninfo: str,
     ) -> None:
         self._pool = pool
         self._hot = hot
+        self._hot_writes = hot_writes
         self.conninfo = conninfo
         self.doorbell = Doorbell(self)
         self.listener = Listener(conninfo)
@@ -85,22 +87,24 @@ class Database:
             )
 
         async def configure_hot(conn: AsyncConnection[Any]) -> None:
+            await configure_hot_writes(conn)
+            await conn.execute("set default_transaction_read_only = on")
+
+        async def configure_hot_writes(conn: AsyncConnection[Any]) -> None:
             await configure(conn)
-            # Hot reads keep the role for good and bring only the claims, so that one prepared call does all.
-            # Without claims the policies show nothing, and nothing can be written.
-            await conn.execute("set role authenticated; set default_transaction_read_only = on")
+            # Hot calls keep the role for good and bring only the claims, so that one prepared call does all.
+            # Without claims the policies show nothing, and allow nothing to be written.
+            await conn.execute("set role authenticated")
             keep_json_raw(conn.adapters)
 
-        def pool(
-            low: int, high: int, setup: Callable[[AsyncConnection[Any]], Awaitable[None]]
-        ) -> AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]:
+        def pool(low: int, high: int, setup: Callable[[AsyncConnection[Any]], Awaitable[None]]) -> Pool:
             return AsyncConnectionPool(
                 conninfo,
                 kwargs={"autocommit": True, "application_name": "loom"},
                 min_size=low,
                 max_size=high,
                 configure=setup,
-                check=_check,
+                check=check,
                 timeout=timeout,
                 # After this long without success the pool stops trying by itself; the next request tries anew, so
                 # recovery never waits for a long back-off.
@@ -108,9 +112,14 @@ class Database:
                 open=False,
             )
 
-        self = cls(pool(min_size, max_size, configure), pool(0, hot_max_size, configure_hot), conninfo)
-        await self._pool.open()
-        await self._hot.open()
+        self = cls(
+            pool(min_size, max_size, configure),
+            pool(0, hot_max_size, configure_hot),
+            pool(0, hot_max_size, configure_hot_writes),
+            conninfo,
+        )
+        for opened in (self._pool, self._hot, self._hot_writes):
+            await opened.open()
         return self
 
     def before_close(self, call: Callable[[], Awaitable[None]]) -> None:
@@ -123,8 +132,8 @@ class Database:
             await call()
         await self.listener.close()
         await self.doorbell.close()
-        await self._pool.close()
-        await self._hot.close()
+        for opened in (self._pool, self._hot, self._hot_writes):
+            await opened.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -180,19 +189,17 @@ class Database:
     ) -> bytes:
         """What one call of a `*_json` function wrote, as PostgreSQL says it.
 
-        Its transaction is one round trip. COMMIT is said, since psycopg does not expect a deferred constraint to speak
-        up at a Sync. Again from the start if it lost to others, as with `run`.
+        For signed-in users this is one prepared call, a transaction by itself, and again if it lost to others.
+        Others take the ordinary way with the same answer.
         """
+        if actor.db_role != "authenticated":
+            return await self.run(actor, lambda tx: tx.fetch_json(function, params), attempts)
 
         async def once() -> bytes:
-            async with self.connection() as conn:
+            async with held(self._hot_writes) as conn:
                 try:
-                    async with conn.pipeline():
-                        await conn.execute(_BEGIN)
-                        await conn.execute(_SCOPE, [actor.db_role, actor.claims], prepare=True)
-                        cursor = raw_json_cursor(conn)
-                        await cursor.execute(call_of(function, len(params)), params, prepare=True)
-                        await conn.execute("commit")
+                    cursor = conn.cursor(row_factory=scalar_row)
+                    await cursor.execute(hot_call_of(function, len(params)), [actor.claims, *params], prepare=True)
                     return cast("bytes", await cursor.fetchone())
                 except psycopg.Error as exc:
                     raise translate(exc) from exc
@@ -202,18 +209,8 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[AsyncConnection[tuple[Any, ...]]]:
         """A connection without any scope: for Tx, and for LISTEN. The login role has no rights of its own."""
-        try:
-            context = self._pool.connection()
-            conn = await context.__aenter__()
-        except Exception as exc:
-            raise translate(exc) from exc
-        try:
+        async with held(self._pool) as conn:
             yield conn
-        except BaseException as exc:
-            if not await context.__aexit__(type(exc), exc, exc.__traceback__):
-                raise
-        else:
-            await context.__aexit__(None, None, None)
 
     async def read(self, call: Callable[[AsyncConnection[Any]], Awaitable[T]]) -> T:
         """Runs a read-only call, once more on another connection if the first turned out to be dead."""
@@ -358,14 +355,6 @@ class Tx:
                 await self._conn.rollback()
             except psycopg.Error:
                 await self._conn.close()
-
-
-async def _check(conn: AsyncConnection[Any]) -> None:
-    """Raises when the server has hung up, at the cost of a system call instead of a round trip."""
-    poll = select.poll()
-    poll.register(conn.fileno(), select.POLLIN)
-    if poll.poll(0):  # an idle connection has nothing to say but goodbye, or a notice
-        await conn.execute("select 1")
 
 
 async def _insist(once: Callable[[], Awaitable[T]], attempts: int) -> T:

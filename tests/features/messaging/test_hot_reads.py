@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import nullcontext
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -197,3 +197,19 @@ def test_a_timeline_holds_exactly_what_the_policies_show(
         ], name
         assert sum(len(item["reactions"]) for item in page["items"]) == reactions
         assert all((item["deliveries"] is not None) == (item["sender_id"] == str(person)) for item in page["items"])
+
+
+def test_a_message_of_this_moment_looks_as_a_timeline_shows_it(as_user: AsUser, world: World) -> None:
+    with as_user(world.coach) as conn:
+        first = one(conn, "select id from public.post_message(%s, 'to reply to')", world.group)
+    for more in ("p_reply_to_id => %(first)s", "p_mentions => array[%(dana)s]::uuid[]", "p_mentions => '{}'"):
+        given = {"group": world.group, "key": uuid4(), "first": first, "dana": world.dana}
+        send = f"select public.send_message_json(%(group)s, 'now', %(key)s, {more}) as sent"
+        # In transactions of their own: the repetition is read, the first is put together.
+        with as_user(world.coach) as conn:
+            (fresh,) = conn.execute(send, given).fetchall()  # type: ignore[call-overload]
+        with as_user(world.coach) as conn:
+            (repeated,) = conn.execute(send, given).fetchall()  # type: ignore[call-overload]
+            page = one(conn, "select public.conversation_timeline_json(%s)", world.group)
+        assert fresh == repeated
+        assert list(fresh["sent"].items()) == list(page["items"][0].items())
