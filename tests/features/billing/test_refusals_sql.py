@@ -138,6 +138,7 @@ def rows(world: World) -> dict[str, Any]:
         "refund": one(world.owner, refund, payment),
         "intent": one(world.owner, "select id as v from public.payment_intents where invoice_id = %s", invoice),
         "draft": draft,
+        "empty": world.draft(),
         "line": one(world.owner, "select id as v from public.invoice_line_items where invoice_id = %s", draft),
         "open": world.issued(100),
         "other": other,
@@ -155,6 +156,7 @@ def rows(world: World) -> dict[str, Any]:
         ("update public.invoices set practice_id = %(other)s where id = %(draft)s", "issuer_fixed"),
         ("update public.invoices set number = 99, series_year = 2031 where id = %(draft)s", "number_not_given"),
         ("update public.invoice_line_items set invoice_id = %(open)s where id = %(line)s", "line_stays"),
+        ("select private.issue_document(i) from public.invoices i where i.id = %(empty)s", "invoice_without_lines"),
         (
             """insert into public.payment_allocations (payment_id, invoice_id, amount_cents)
                values (%(foreign)s, %(open)s, 100)""",
