@@ -189,11 +189,16 @@ class Campaign:
                 near = 0 if hasattr(item.module, "overtaken") else 1 if hasattr(item.module, "at_once") else 3
             elif code is not None:
                 near = 0 if code in name + source(item.function) else 1 if code in source(item.module) else 2
-            return name != self.clever.get(mutant.function), near, item.parent.nodeid, self.results.tests[name][0]
+            named = code is not None and code in name
+            return name != self.clever.get(mutant.function), near, not named, item.parent.nodeid, self.seconds(name)
 
         called = {name for name, (_, made) in self.results.tests.items() if mutant.function in made}
         ranked = sorted((rank(name), name) for name in self.results.tests if self.asked.tests in name)
         return [items[name] for (_, near, *_), name in ranked if near == 0 or (near < 3 and name in called)]
+
+    def seconds(self, name: str) -> float:
+        """How long a test takes."""
+        return self.results.tests[name][0]
 
     def _try(self, session: pytest.Session, body: Body, mutant: BodyMutant, calling: list[Any]) -> None:
         self._replace(mutant.source)

@@ -33,6 +33,11 @@ def one_line_more(world: World) -> Attempt:
     return world.coaching, "public.add_invoice_line(%s, %s)", [draft, json.dumps(addon(1))]
 
 
+def fee_of_nobody(world: World) -> Attempt:
+    line = "public.add_invoice_line(%s, jsonb_build_object('outcome_id', gen_random_uuid()))"
+    return world.coaching, line, [world.draft()]
+
+
 def number_of_others_on_issue(world: World) -> Attempt:
     return world.coaching, "public.finalize_invoice(%s, 'X-1')", [world.draft(addon(1))]
 
@@ -100,6 +105,7 @@ def other_amount_of_a_refund(world: World) -> Attempt:
         (nobody, "one_client"),
         (two_clients, "one_client"),
         (one_line_more, "too_many_lines"),
+        (fee_of_nobody, "not_found"),
         (number_of_others_on_issue, "documents_here"),
         (number_of_others_later, "documents_here"),
         (release_of_nothing, "nothing_allocated"),
@@ -138,6 +144,7 @@ def rows(world: World) -> dict[str, Any]:
         "refund": one(world.owner, refund, payment),
         "intent": one(world.owner, "select id as v from public.payment_intents where invoice_id = %s", invoice),
         "draft": draft,
+        "empty": world.draft(),
         "line": one(world.owner, "select id as v from public.invoice_line_items where invoice_id = %s", draft),
         "open": world.issued(100),
         "other": other,
@@ -155,6 +162,20 @@ def rows(world: World) -> dict[str, Any]:
         ("update public.invoices set practice_id = %(other)s where id = %(draft)s", "issuer_fixed"),
         ("update public.invoices set number = 99, series_year = 2031 where id = %(draft)s", "number_not_given"),
         ("update public.invoice_line_items set invoice_id = %(open)s where id = %(line)s", "line_stays"),
+        (
+            """insert into public.payment_allocations (payment_id, invoice_id, amount_cents, currency)
+               values (%(payment)s, %(open)s, 100, 'USD')""",
+            "currency_mismatch",
+        ),
+        (
+            "insert into public.payments (amount_cents, currency, intent_id) values (1, 'USD', %(intent)s)",
+            "currency_mismatch",
+        ),
+        (
+            "insert into public.payments (amount_cents, currency, invoice_id) values (1, 'USD', %(open)s)",
+            "currency_mismatch",
+        ),
+        ("select private.issue_document(i) from public.invoices i where i.id = %(empty)s", "invoice_without_lines"),
         (
             """insert into public.payment_allocations (payment_id, invoice_id, amount_cents)
                values (%(foreign)s, %(open)s, 100)""",
