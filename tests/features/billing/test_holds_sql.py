@@ -15,7 +15,7 @@ from tests.features.billing.world import World, at_once, code_of, one, person, s
 from tests.support.scheduling import JERUSALEM, add_template, at, set_hours
 
 PRICE = 30000
-TRIALS = 6
+TRIALS = 4
 
 
 @pytest.fixture
