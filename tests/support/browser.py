@@ -1,26 +1,43 @@
-"""The system's own Chromium, driven the way a person uses it: a phone's window, and no scripts."""
+"""The system's own Chromium, driven the way a person uses it."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
+from playwright import async_api
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
+
+
+def _how() -> dict[str, Any]:
+    path = shutil.which("chromium")
+    assert path is not None, "the browser tests need Debian's chromium; scripts/test installs it"
+    # Without its sandbox, since tests often run as root; all it visits are pages of the test's own.
+    return {"executable_path": path, "args": ["--no-sandbox", "--disable-dev-shm-usage"]}
 
 
 @contextmanager
 def running_browser() -> Generator[Browser]:
     """One browser process until the end of the block."""
-    path = shutil.which("chromium")
-    assert path is not None, "the browser tests need Debian's chromium; scripts/test installs it"
     with sync_playwright() as playwright:
-        # Without its sandbox, since tests often run as root; all it visits are pages of the test's own.
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        browser = playwright.chromium.launch(**_how())
         try:
             yield browser
         finally:
             browser.close()
+
+
+@asynccontextmanager
+async def browsing() -> AsyncGenerator[async_api.Browser]:
+    """The same for a test that serves what is visited from its own event loop."""
+    async with async_api.async_playwright() as playwright:
+        browser = await playwright.chromium.launch(**_how())
+        try:
+            yield browser
+        finally:
+            await browser.close()
 
 
 @contextmanager

@@ -10,12 +10,14 @@ import pytest
 from fastapi import FastAPI
 from psycopg.rows import dict_row
 
+from loom.db.doorbell import CHANGES
 from tests.features.live.streams import Client, serving
 from tests.features.messaging.world import World, make_world
 from tests.support.acting import AsUser
 
 Bearer = Callable[[UUID | str], dict[str, str]]
 Listen = Callable[..., Client]
+Ring = Callable[[], None]
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,12 @@ async def server(app: FastAPI) -> AsyncIterator[str]:
     """The application's address."""
     async with serving(app) as address:
         yield address
+
+
+@pytest.fixture
+def ring(app: FastAPI) -> Ring:
+    """Rings as a request would that has changed something; else it takes a second until somebody looks."""
+    return lambda: app.state.services.database.doorbell.ring(CHANGES)
 
 
 @pytest.fixture

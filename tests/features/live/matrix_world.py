@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -45,3 +47,16 @@ def weaken(owner: psycopg.Connection[DictRow], view: str, guard: str, instead: s
     assert guard in found["text"], found["text"]
     body = found["text"].replace(guard, instead)
     owner.execute(f"create or replace view {view} with (security_invoker = true) as {body}")  # type: ignore[arg-type]
+
+
+@contextmanager
+def weakened(superuser: psycopg.Connection[DictRow], view: str, guard: str, instead: str) -> Iterator[None]:
+    """A view lacks a condition until the end of the block, for everybody."""
+    found = superuser.execute("select pg_get_viewdef(%s::regclass) as text", [view]).fetchone()
+    assert found is not None
+    again = f"create or replace view {view} with (security_invoker = true) as {found['text']}"
+    weaken(superuser, view, guard, instead)
+    try:
+        yield
+    finally:
+        superuser.execute(again)  # type: ignore[call-overload]

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from loom.cli.demo import people
+from loom.cli.demo.listening import listening
 from loom.cli.demo.stage import Stage
 
 _HEARD = """
@@ -27,15 +28,23 @@ async def conversation(stage: Stage) -> None:
     names = (await maya.get(f"/v1/conversations/{talk}/people"))["items"]
     stage.check("the coach and the three who came are in it", len(names) == 4)
 
-    body = {"content": "Thank you all. @נועה, would you share your one sentence?", "mentions": [noa.user_id]}
-    first = await maya.post(messages, body)
-    stage.facts["message"] = first["id"]
-    stage.check("the mention is recorded", first["mentions"] == [noa.user_id])
     omer = stage.people[people.OMER.email]
     await omer.sign_in()
-    outside = await maya.call("POST", messages, {"content": "@עומר?", "mentions": [omer.user_id]})
-    stage.check("only who takes part can be mentioned", outside.status_code in {404, 422})
+    body = {"content": "Thank you all. @נועה, would you share your one sentence?", "mentions": [noa.user_id]}
+    async with listening(sarah) as told, listening(omer) as outside:
+        first = await maya.post(messages, body)
+        stage.facts["message"] = first["id"]
+        stage.check("the mention is recorded", first["mentions"] == [noa.user_id])
+        live = await stage.until("the message on the live stream", lambda: told.message(first["id"]))
+        stage.check("who has a live stream open is told at once", live["content"] == body["content"])
+        stage.check("who is not in it is told nothing", outside.message(first["id"]) is None)
+    refused = await maya.call("POST", messages, {"content": "@עומר?", "mentions": [omer.user_id]})
+    stage.check("only who takes part can be mentioned", refused.status_code in {404, 422})
     reply = await noa.post(messages, {"content": "אני מתחילה ממה שכבר עובד.", "reply_to_id": first["id"]})
+    async with listening(sarah, told.last_id) as again:
+        missed = await stage.until("what was missed", lambda: again.message(reply["id"]))
+        stage.check("who was away is told what was missed", missed["content"] == reply["content"])
+        stage.check("and nothing for a second time", again.message(first["id"]) is None)
     await sarah.post(f"/v1/conversations/{talk}/read", {"seq": reply["seq"]})
     receipts = (await maya.get(f"/v1/messages/{first['id']}/receipts"))["items"]
     stage.check("reading left a receipt", sarah.user_id in [receipt["user_id"] for receipt in receipts])
