@@ -10,8 +10,7 @@ import httpx
 import pytest
 
 from tests.features.billing.live import Live
-from tests.features.billing.shop import Shop
-from tests.features.billing.test_bad_webhooks_http import Till
+from tests.features.billing.shop import Shop, TranzilaShop
 from tests.features.billing.world import World, person
 from tests.support.scheduling import JERUSALEM, add_template, at, set_hours
 from tests.support.waiting import until
@@ -22,7 +21,7 @@ CARD = {"number": "4242424242424242", "expiry": "12/34", "cvc": "123"}
 @pytest.fixture(params=["stripe", "tranzila"])
 def counter(request: pytest.FixtureRequest, live: Live, world: World) -> Shop:
     """A practice with cards in one of the dialects, and a template that is booked by paying."""
-    return Shop(live, world) if request.param == "stripe" else Till(live, world)
+    return Shop(live, world) if request.param == "stripe" else TranzilaShop(live, world)
 
 
 @pytest.fixture

@@ -189,6 +189,11 @@ def test_a_gateway_that_is_away_leaves_the_seat_due(shop: Shop, offer: UUID) -> 
     session = book(shop, offer)
     charge_now(shop)
     until(lambda: (charge_of(shop, session) or {"intent_id": None})["intent_id"] is not None, "the seat is billed")
+    looking = (
+        "select count(*) as v from jobs.procrastinate_jobs"
+        " where task_name = 'billing.charge_seats' and status in ('todo', 'doing')"
+    )
+    until(lambda: one(shop.world.owner, looking) == 0, "the first look is over")
     charge_now(shop)
     until(lambda: billing_of(shop, session) == "paid", "the seat is paid at the next look")
     assert charges(shop) == [30000]

@@ -53,9 +53,9 @@ async def test_a_browser_streams_is_cut_and_goes_on_where_it_was(
         await front.open()
         after = await heard(page, "missed 2")
         assert after[: len(before)] == before
-        assert [event["data"].get("content") for event in after[len(before) :]] == [
-            "missed 0", "missed 1", "missed 2", *([None] if after[-1]["kind"] == "ready" else []),
-        ]  # fmt: skip
+        # What was written just before it came back may come after `ready`.
+        come = [event["data"]["content"] for event in after[len(before) :] if event["kind"] == "message.created"]
+        assert come == ["missed 0", "missed 1", "missed 2"]
 
         post(as_user, world.coach, short, "with dana")
         ring()
