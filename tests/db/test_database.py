@@ -270,7 +270,8 @@ async def test_connections_that_died_unseen_disturb_nobody(api_url: str, cluster
         await asyncio.gather(*(db.reader(alice).fetch_value("select pg_sleep(0.05)", {}) for _ in range(2)))
         await db.fetch_json(alice, "public.widgets_json", [1])
         with psycopg.connect(cluster.superuser, autocommit=True) as conn:
-            conn.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'loom_api'")
+            # Waited for: a connection that is about to die looks alive.
+            conn.execute("select pg_terminate_backend(pid, 10000) from pg_stat_activity where usename = 'loom_api'")
         async with db.transaction(alice) as tx:
             assert await tx.fetch_value("select 1", {}) == 1
         assert await db.reader(alice).fetch_value("select 1", {}) == 1
