@@ -28,24 +28,17 @@ class Crash(BaseException):
 
 
 class Doom:
-    """Waits until its point has been passed `spared` times, then does what it was made for, once."""
+    """Waits until its point is reached, then does what it was made for, once."""
 
-    def __init__(
-        self, point: Point, way: Way, owner_url: str, *, calls: frozenset[str] = CALLS, spared: int = 0
-    ) -> None:
+    def __init__(self, point: Point, way: Way, owner_url: str) -> None:
         self.point = point
         self.way = way
-        self.calls = calls
         self._owner_url = owner_url
-        self._spared = spared
         self.happened = False
 
     def reach(self, point: Point) -> None:
         """Somebody is at a point."""
         if self.happened or point != self.point:
-            return
-        if self._spared > 0:
-            self._spared -= 1
             return
         self.happened = True
         if self.way == "sigkill":
@@ -75,7 +68,7 @@ class _Proxy:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._real, name)
-        if name not in self._doom.calls:
+        if name not in CALLS:
             return found
 
         async def call(*arguments: Any, **named: Any) -> Any:
