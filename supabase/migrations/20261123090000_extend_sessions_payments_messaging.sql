@@ -1025,6 +1025,8 @@ create index if not exists payments_session_idx on public.payments (session_id);
 do $$
 begin
   if not exists (select from private.adoption_decisions where kind = 'step' and key = 'sessions_paid') and current_setting('loom.first_time')::boolean then
+    -- Only payments are narrowed down to a batch: to the planner a short range of ids is one row, and of two such ranges it may read one
+    -- anew for each row of the other.
     update public.sessions as s
     set billing_status = 'paid', currency = paid.currency, price_cents = coalesce(s.price_cents, paid.amount_cents)
     from (
@@ -1034,7 +1036,7 @@ begin
       group by p.session_id
       having count(distinct p.currency) = 1
     ) as paid
-    where paid.session_id = s.id and s.billing_status = 'unbilled' and private.is_currency(paid.currency) and /*within s.id*/ true;
+    where paid.session_id = s.id and s.billing_status = 'unbilled' and private.is_currency(paid.currency);
   end if;
 end;
 $$;
@@ -1055,25 +1057,32 @@ $$;
 do $$
 begin
   if not exists (select from private.adoption_decisions where kind = 'step' and key = 'sessions_unbilled') and current_setting('loom.first_time')::boolean then
-    -- Why an old session counts as unbilled: what the data says, in words for the person who has to bill it or write it off.
+    -- Why an old session counts as unbilled: what the data says, in words for the person who has to bill it or write it off. Sessions
+    -- and payments are put under one another and not joined, for the reason that sessions_paid gives.
     insert into private.adoption_decisions (kind, key, value)
     select
-      'sessions.unbilled', s.id::text,
+      'sessions.unbilled', said.id::text,
       case
-        when s.status in ('cancelled', 'rescheduled', 'no_show') then 'it was not held'
-        when named.paid and named.currencies > 1 then 'it was paid in more than one currency'
-        when named.session_id is not null then 'payments name it, and none of them is paid'
-        when s.status in ('scheduled', 'in_progress') then 'nobody closed it, and no payment names it'
+        when said.status in ('cancelled', 'rescheduled', 'no_show') then 'it was not held'
+        when said.currencies > 1 then 'it was paid in more than one currency'
+        when said.payments > 0 then 'payments name it, and none of them is paid'
+        when said.status in ('scheduled', 'in_progress') then 'nobody closed it, and no payment names it'
         else 'no payment names it'
       end
-    from public.sessions as s
-    left join (
-      select p.session_id, bool_or(p.status = 'paid') as paid, count(distinct p.currency) filter (where p.status = 'paid') as currencies
-      from public.payments as p
-      where p.session_id is not null and /*within p.session_id*/ true
-      group by p.session_id
-    ) as named on named.session_id = s.id
-    where s.billing_status = 'unbilled' and s.scheduled_at < now() and /*within s.id*/ true
+    from (
+      select each.id, max(each.status) as status, count(each.payment_id) as payments, count(distinct each.paid_in) as currencies
+      from (
+        select s.id, s.status, null::uuid as payment_id, null as paid_in
+        from public.sessions as s
+        where s.billing_status = 'unbilled' and s.scheduled_at < now() and /*within s.id*/ true
+        union all
+        select p.session_id, null, p.id, case when p.status = 'paid' then p.currency end
+        from public.payments as p
+        where p.session_id is not null and /*within p.session_id*/ true
+      ) as each
+      group by each.id
+      having count(each.status) = 1
+    ) as said
     on conflict (kind, key) do update set value = excluded.value;
   end if;
 end;

@@ -1,4 +1,6 @@
 -- walks public.sessions, once
+-- Only payments are narrowed down to a batch: to the planner a short range of ids is one row, and of two such ranges it may read one
+-- anew for each row of the other.
 update public.sessions as s
 set billing_status = 'paid', currency = paid.currency, price_cents = coalesce(s.price_cents, paid.amount_cents)
 from (
@@ -8,4 +10,4 @@ from (
   group by p.session_id
   having count(distinct p.currency) = 1
 ) as paid
-where paid.session_id = s.id and s.billing_status = 'unbilled' and private.is_currency(paid.currency) and /*within s.id*/ true
+where paid.session_id = s.id and s.billing_status = 'unbilled' and private.is_currency(paid.currency)

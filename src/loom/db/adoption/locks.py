@@ -15,9 +15,9 @@ _SAMPLE = 20_000
 # for the search. Chosen so that the estimate came to what 200,000 sessions, payments and messages took, which
 # bench/adoption.py lays side by side. A table that is not named is locked, but its rows are only looked at.
 _WRITES = {
-    "sessions": 6.0,
-    "payments": 10.0,
-    "messages": 8.0,
+    "sessions": 9.0,
+    "payments": 9.0,
+    "messages": 12.0,
     "message_read_receipts": 4.0,
     "message_reactions": 7.0,
     "message_attachments": 10.0,

@@ -235,8 +235,6 @@ def _walk_sessions(conn: Conn, report: Report) -> None:
     _walk_step(conn, "sessions_times", report)
     _walk_step(conn, "payments_session", report)
     build_indexes(conn, report, only="payments_session_idx")
-    # The column is new: without figures the planner reads all payments for each batch of sessions.
-    conn.execute("analyze public.payments (session_id)")
     for name in (
         "sessions_paid", "payments_unlinked", "sessions_unbilled", "sessions_overlap", "coach_clients", "coach_blocks",
         "session_attendees",

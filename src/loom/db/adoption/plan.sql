@@ -281,6 +281,12 @@ where a.status in ('scheduled', 'in_progress') and b.status in ('scheduled', 'in
 order by a.scheduled_at, a.id
 limit 100
 
+-- name: broken_rows
+select count(*)::int as rows, coalesce((array_agg(r.id::text order by r.id))[:20], '{}') as ids from public.@table as r where @breaks
+
+-- name: broken_unique
+(@columns) in (select @columns from public.@table group by @columns having count(*) > 1)
+
 -- name: zones
 select n.name from pg_timezone_names as n
 where n.name ~ '^(UTC|GMT|Etc/GMT([+-][0-9]{1,2})?|[A-Z][A-Za-z_]+(/[A-Z][A-Za-z_+-]*){1,2})$'

@@ -22,7 +22,7 @@ class Reader:
     """Rows as dicts, on a connection that is in the plan's transaction."""
 
     def __init__(self, conn: Connection[Any]) -> None:
-        self._conn = conn
+        self.conn = conn
 
     def ask(self, name: str, **params: Any) -> list[DictRow]:
         """A named query."""
@@ -30,7 +30,7 @@ class Reader:
 
     def run(self, query: LiteralString | sql.Composed, **params: Any) -> list[DictRow]:
         """A query written elsewhere."""
-        with self._conn.cursor(row_factory=dict_row) as cursor:
+        with self.conn.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(query, params).fetchall()
 
     def has(self, table: str) -> bool:

@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from loom.db.adoption.decisions import STATUSES, Decisions
 from loom.db.adoption.reader import Reader
+from loom.db.adoption.rules import missing_rules, rows_against
 from loom.db.adoption.shape import base_columns, base_enums, base_tables, currency_codes, loom_columns
 from loom.db.catalogue import expected_facts
 
@@ -92,6 +93,11 @@ def questions_of_data(reader: Reader, statuses: list[DictRow], decisions: Decisi
         )
         for row in reader.ask("stop_overlaps_ahead")
     ]
+    for rule in missing_rules(reader.conn):
+        rows, ids = rows_against(reader, rule)
+        first = "Put those rows right, then" if rows else "Run"
+        answer = f"{first}: alter table public.{rule.table} {rule.statement}"
+        found.append(Question("missing_rule", f"{rule.table} has lost {rule.what}", answer, rows, ids))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -11,7 +12,7 @@ from loom.core.errors import Invalid
 from loom.db.database import Tx
 from loom.features.documents import queries
 from loom.features.documents.schemas import Letterhead, SetLetterhead, SetLogo
-from loom.http import Read, Write, problems
+from loom.http import Read, Write, WriteScope, problems
 from loom.providers.typesetter import PictureRefusedError, check_picture
 
 router = APIRouter(prefix="/v1/practice", tags=["practice"])
@@ -23,15 +24,18 @@ async def get_letterhead(read: Read) -> Letterhead:
     return await queries.get_letterhead(read)
 
 
-@router.put("/letterhead", response_model=Letterhead, responses=problems(404))
-async def set_letterhead(body: SetLetterhead, write: Write) -> Response:
-    """Set the letterhead of the practice you own. Documents that were issued keep theirs."""
-
+async def _changed(write: WriteScope, act: Callable[[Tx], Awaitable[None]]) -> Response:
     async def work(tx: Tx) -> Letterhead:
-        await queries.set_letterhead(tx, body)
+        await act(tx)
         return await queries.get_letterhead(tx)
 
     return await write.run(work)
+
+
+@router.put("/letterhead", response_model=Letterhead, responses=problems(404))
+async def set_letterhead(body: SetLetterhead, write: Write) -> Response:
+    """Set the letterhead of the practice you own. Documents that were issued keep theirs."""
+    return await _changed(write, lambda tx: queries.set_letterhead(tx, body))
 
 
 @router.put("/logo", response_model=Letterhead, responses=problems(404))
@@ -41,20 +45,10 @@ async def set_logo(body: SetLogo, write: Write) -> Response:
         await asyncio.to_thread(check_picture, body.content)
     except PictureRefusedError as refused:
         raise Invalid("logo_refused", f"A logo is a PNG or JPEG of modest size: {refused}.") from refused
-
-    async def work(tx: Tx) -> Letterhead:
-        await queries.set_logo(tx, body.content)
-        return await queries.get_letterhead(tx)
-
-    return await write.run(work)
+    return await _changed(write, lambda tx: queries.set_logo(tx, body.content))
 
 
 @router.delete("/logo", response_model=Letterhead, responses=problems(404))
 async def remove_logo(write: Write) -> Response:
     """Documents issued from now on carry no logo."""
-
-    async def work(tx: Tx) -> Letterhead:
-        await queries.set_logo(tx, None)
-        return await queries.get_letterhead(tx)
-
-    return await write.run(work)
+    return await _changed(write, lambda tx: queries.set_logo(tx, None))

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from loom.features.practice import queries, service
+from loom.features.practice import queries
 from loom.features.practice.schemas import AddClient, ChangeClient, Client, ClientStatus
 from loom.http import Cursor, Limit, Page, RateLimit, Read, Write, page_of, problems
 from loom.http.cursors import decode_after
@@ -36,8 +36,11 @@ async def list_clients(
 @router.post("", status_code=201, response_model=Client, responses=problems(404, 409))
 async def add_client(body: AddClient, write: Write) -> Response:
     """Add a client by hand. They need no account; if they sign up with the address later, they are tied together."""
-    return await write.run(
-        lambda tx: service.add_client(tx, body), status=201, location=lambda client: f"/v1/clients/{client.id}"
+    return await write.made(
+        lambda tx: queries.add_client(tx, body),
+        queries.get_client,
+        status=201,
+        location=lambda client: f"/v1/clients/{client.id}",
     )
 
 
@@ -50,7 +53,9 @@ async def get_client(coach_client_id: UUID, read: Read) -> Client:
 @router.patch("/{coach_client_id}", response_model=Client, responses=problems(404, 409))
 async def change_client(coach_client_id: UUID, body: ChangeClient, write: Write) -> Response:
     """Change name, address or phone as you keep them. The address is fixed once the client has an account."""
-    return await write.run(lambda tx: service.change_client(tx, coach_client_id, body))
+    return await write.changed(
+        coach_client_id, lambda tx: queries.change_client(tx, coach_client_id, body), queries.get_client
+    )
 
 
 @router.post(
@@ -61,19 +66,23 @@ async def change_client(coach_client_id: UUID, body: ChangeClient, write: Write)
 )
 async def invite_client(coach_client_id: UUID, write: Write) -> Response:
     """Mail the client an invitation to sign up; again after ten minutes at the earliest."""
-    return await write.run(lambda tx: service.invite_client(tx, coach_client_id))
+    return await write.changed(
+        coach_client_id, lambda tx: queries.invite_client(tx, coach_client_id), queries.get_client
+    )
 
 
 @router.post("/{coach_client_id}/end", response_model=Client, responses=problems(404))
 async def end_client(coach_client_id: UUID, write: Write) -> Response:
     """End the relation. Sessions, invoices and conversations stay as they are."""
-    return await write.run(lambda tx: service.end_client(tx, coach_client_id))
+    return await write.changed(coach_client_id, lambda tx: queries.end_client(tx, coach_client_id), queries.get_client)
 
 
 @router.post("/{coach_client_id}/resume", response_model=Client, responses=problems(404, 409))
 async def resume_client(coach_client_id: UUID, write: Write) -> Response:
     """Take up a relation that you ended. A client who left is invited anew instead."""
-    return await write.run(lambda tx: service.resume_client(tx, coach_client_id))
+    return await write.changed(
+        coach_client_id, lambda tx: queries.resume_client(tx, coach_client_id), queries.get_client
+    )
 
 
 @router.post("/{coach_client_id}/leave", status_code=204, responses=problems(404))
