@@ -279,6 +279,22 @@ comment on function private.is_currency(text) is 'Whether the text is the three-
 revoke execute on function private.is_currency(text) from public, anon, authenticated, service_role;
 grant execute on function private.is_currency(text) to anon, authenticated, service_role;
 
+create or replace function private.is_plain_line(p_text text)
+returns boolean
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  -- Control characters, zero-width space and joiner-less filler, and what overrides or isolates direction. The joiners and
+  -- the plain direction marks stay: emoji, Persian and Hebrew need them.
+  select p_text !~ '[\u0001-\u001F\u007F-\u009F\u00AD\u180E\u200B\u2028-\u202E\u2060-\u2069\uFEFF]'
+$$;
+comment on function private.is_plain_line(text) is
+  'Whether a name or title is one line without invisible characters and without those that turn text around.';
+revoke execute on function private.is_plain_line(text) from public, anon, authenticated, service_role;
+grant execute on function private.is_plain_line(text) to authenticated, service_role;
+
 -- schemas/00_foundation/55_ensure_constraints.sql
 -- Tables of an older application get Loom's constraints when it takes over. Each is asked for on its own, since one that was
 -- added and validated beforehand, without holding anybody up, must not be scanned for again.
@@ -2285,6 +2301,22 @@ comment on function private.is_currency(text) is 'Whether the text is the three-
 revoke execute on function private.is_currency(text) from public, anon, authenticated, service_role;
 grant execute on function private.is_currency(text) to anon, authenticated, service_role;
 
+create or replace function private.is_plain_line(p_text text)
+returns boolean
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  -- Control characters, zero-width space and joiner-less filler, and what overrides or isolates direction. The joiners and
+  -- the plain direction marks stay: emoji, Persian and Hebrew need them.
+  select p_text !~ '[\u0001-\u001F\u007F-\u009F\u00AD\u180E\u200B\u2028-\u202E\u2060-\u2069\uFEFF]'
+$$;
+comment on function private.is_plain_line(text) is
+  'Whether a name or title is one line without invisible characters and without those that turn text around.';
+revoke execute on function private.is_plain_line(text) from public, anon, authenticated, service_role;
+grant execute on function private.is_plain_line(text) to authenticated, service_role;
+
 -- schemas/00_foundation/55_ensure_constraints.sql
 -- Tables of an older application get Loom's constraints when it takes over. Each is asked for on its own, since one that was
 -- added and validated beforehand, without holding anybody up, must not be scanned for again.
@@ -2457,6 +2489,34 @@ grant select, insert, update, delete on public.users to service_role;
 
 alter table public.users enable row level security;
 
+create or replace function private.check_user_names()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  -- A name is shown beside everything that a person writes. Characters that are not seen or that turn text around would make it
+  -- look like another, or turn what stands beside it. Names from before stay as they are.
+  if tg_op = 'UPDATE' and (new.first_name, new.last_name) is not distinct from (old.first_name, old.last_name) then
+    return new;
+  end if;
+  if private.acting_as_api() and exists (
+    select
+    from unnest(array[new.first_name, new.last_name]) as given (name)
+    where char_length(btrim(given.name)) not between 1 and 100 or not private.is_plain_line(given.name)
+  ) then
+    perform private.fail(422, 'name_invalid', 'A name has 1 to 100 characters, all of them visible.');
+  end if;
+  return new;
+end;
+$$;
+comment on function private.check_user_names() is 'Trigger: the measure of a name that API users give themselves.';
+revoke execute on function private.check_user_names() from public, anon, authenticated, service_role;
+
+drop trigger if exists users_names on public.users;
+create trigger users_names before insert or update of first_name, last_name on public.users
+for each row execute function private.check_user_names();
 drop trigger if exists users_touch on public.users;
 create trigger users_touch before update on public.users
 for each row execute function private.touch_updated_at();
@@ -2750,7 +2810,7 @@ as $$
   -- Sign-up metadata is whatever the caller typed: only short plain text survives.
   select case
     when jsonb_typeof(p_value) = 'string' and char_length(btrim(p_value #>> '{}')) between 1 and 100
-      and btrim(p_value #>> '{}') !~ '[[:cntrl:]<>]'
+      and btrim(p_value #>> '{}') !~ '[[:cntrl:]<>]' and private.is_plain_line(btrim(p_value #>> '{}'))
     then btrim(p_value #>> '{}')
   end
 $$;
@@ -12295,6 +12355,7 @@ begin
     perform private.tell(v_hold.coach_id, 'session_booked', '/sessions/' || v_hold.session_id,
       jsonb_build_object('session_id', v_hold.session_id), private.called(v_hold.client_id), v_title, v_hold.starts_at);
     -- As for every booking that a person makes: the service made the row, but the client did the booking.
+    perform private.say_of_session(s, 'session_booked', v_hold.client_id) from public.sessions s where s.id = v_hold.session_id;
     perform private.enqueue('calendars.send_invitation', jsonb_build_object('attendee_id', v_seat.id), null, 'calendar:' || v_seat.id,
       'calendar:' || v_seat.id);
   end if;
@@ -15030,22 +15091,6 @@ create policy conversations_update_lead on public.conversations for update to au
 using (id = any ((select private.my_led_conversation_ids())::uuid[]))
 with check (id = any ((select private.my_led_conversation_ids())::uuid[]));
 comment on policy conversations_update_lead on public.conversations is 'The coach in a conversation gives it its title.';
-
-create or replace function private.is_plain_line(p_text text)
-returns boolean
-language sql
-immutable
-security invoker
-set search_path = ''
-as $$
-  -- Control characters, zero-width space and joiner-less filler, and what overrides or isolates direction. The joiners and
-  -- the plain direction marks stay: emoji, Persian and Hebrew need them.
-  select p_text !~ '[\u0001-\u001F\u007F-\u009F\u00AD\u180E\u200B\u2028-\u202E\u2060-\u2069\uFEFF]'
-$$;
-comment on function private.is_plain_line(text) is
-  'Whether a name or title is one line without invisible characters and without those that turn text around.';
-revoke execute on function private.is_plain_line(text) from public, anon, authenticated, service_role;
-grant execute on function private.is_plain_line(text) to authenticated, service_role;
 
 create or replace function private.check_conversation()
 returns trigger
@@ -18044,6 +18089,35 @@ comment on function private.direct_conversation_ids(uuid, uuid) is
   'security definer: finds a conversation whoever asks. The one conversation of a pair, if they have one.';
 revoke execute on function private.direct_conversation_ids(uuid, uuid) from public, anon, authenticated, service_role;
 
+create or replace function private.say_of_session(
+  p_session public.sessions, p_kind text, p_sender_id uuid, p_before timestamptz default null
+)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_conversations uuid[];
+begin
+  -- Into the session's own conversations; where it has none, into the one of its two people.
+  select array_agg(x.conversation_id) into v_conversations
+  from public.conversation_contexts as x
+  where x.session_id = p_session.id;
+  if v_conversations is null and p_session.client_id is not null then
+    v_conversations := private.direct_conversation_ids(p_session.coach_id, p_session.client_id);
+  end if;
+  perform private.say(
+    v_conversations, p_sender_id,
+    jsonb_strip_nulls(jsonb_build_object(
+      'kind', p_kind, 'session_id', p_session.id, 'title', p_session.title, 'scheduled_at', p_session.scheduled_at,
+      'before', p_before)));
+end;
+$$;
+comment on function private.say_of_session(public.sessions, text, uuid, timestamptz) is
+  'security definer: no API role may write system messages. Says what became of a session where its people talk, in the name of whoever caused it.';
+revoke execute on function private.say_of_session(public.sessions, text, uuid, timestamptz) from public, anon, authenticated, service_role;
+
 create or replace function private.sessions_say()
 returns trigger
 language plpgsql
@@ -18052,7 +18126,6 @@ set search_path = ''
 as $$
 declare
   v_kind text;
-  v_conversations uuid[];
 begin
   -- Imports and jobs say nothing: only what people do is news.
   if not private.acting_as_api() then
@@ -18066,18 +18139,8 @@ begin
   if v_kind is null then
     return null;
   end if;
-  -- Into the session's own conversations; where it has none, into the one of its two people.
-  select array_agg(x.conversation_id) into v_conversations
-  from public.conversation_contexts as x
-  where x.session_id = new.id;
-  if v_conversations is null and new.client_id is not null then
-    v_conversations := private.direct_conversation_ids(new.coach_id, new.client_id);
-  end if;
-  perform private.say(
-    v_conversations, coalesce(private.me(), new.coach_id),
-    jsonb_strip_nulls(jsonb_build_object(
-      'kind', v_kind, 'session_id', new.id, 'title', new.title, 'scheduled_at', new.scheduled_at,
-      'before', case v_kind when 'session_moved' then old.scheduled_at end)));
+  perform private.say_of_session(
+    new, v_kind, coalesce(private.me(), new.coach_id), case v_kind when 'session_moved' then old.scheduled_at end);
   return null;
 end;
 $$;
@@ -18098,8 +18161,8 @@ as $$
 declare
   v_invoice public.invoices;
 begin
-  -- A gateway's word comes through the service role, as an update; a payment that an import inserts is no news.
-  if new.status <> 'paid' or (tg_op = 'INSERT' and not private.acting_as_api()) then
+  -- A gateway's word comes through the service role, as an update or with its intent; what an import inserts is no news.
+  if new.status <> 'paid' or (tg_op = 'INSERT' and new.intent_id is null and not private.acting_as_api()) then
     return null;
   end if;
   select * into v_invoice from public.invoices as i where i.id = new.invoice_id;
@@ -19693,6 +19756,7 @@ from (
           'total_amount_cents', i.total_amount_cents, 'currency', i.currency
         ) end
       when e.kind = 'invoice.deleted' then json_build_object('id', e.invoice_id)
+      when e.kind = 'sign_in.ended' then json_build_object('id', e.detail ->> 'sign_in_id')
       when e.kind in ('notification.created', 'notification.changed') then
         case when n.id is not null then json_build_object(
           'id', n.id, 'type', n.type, 'title', n.title, 'message', n.message, 'data', n.data, 'action_url', n.action_url,
@@ -20153,7 +20217,8 @@ declare
   v_session public.sessions;
 begin
   select * into v_session from public.sessions as s where s.id = new.session_id;
-  if tg_op = 'UPDATE' or v_session.ends_at > now() then
+  -- A session made in this very transaction is told by itself, whatever seats come with it.
+  if tg_op = 'UPDATE' or (v_session.ends_at > now() and v_session.created_at <> now()) then
     perform private.log_session_live(v_session);
   end if;
   if tg_op = 'UPDATE' and new.user_id is not null and new.cancelled_at is not null and old.cancelled_at is null then
@@ -20227,6 +20292,47 @@ revoke execute on function private.notifications_live() from public, anon, authe
 drop trigger if exists notifications_live on public.notifications;
 create trigger notifications_live after insert or update of read_at or delete on public.notifications
 for each row execute function private.notifications_live();
+
+-- schemas/80_live/46_sign_ins_live.sql
+create or replace function private.auth_sessions_live()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  insert into public.live_events (kind, scope, user_id, detail)
+  values ('sign_in.ended', 'person', new.user_id, jsonb_build_object('sign_in_id', new.id));
+  return null;
+end;
+$$;
+comment on function private.auth_sessions_live() is
+  'security definer: nobody may write the log. Trigger: a sign-in that was ended is news to its person, and ends the streams that were opened with it.';
+revoke execute on function private.auth_sessions_live() from public, anon, authenticated, service_role;
+
+drop trigger if exists auth_sessions_live on private.auth_sessions;
+create trigger auth_sessions_live after update of revoked_at on private.auth_sessions
+for each row when (old.revoked_at is null and new.revoked_at is not null)
+execute function private.auth_sessions_live();
+
+create or replace function private.my_sign_in_ended(p_sign_in_id uuid)
+returns boolean
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  -- One that is not known here (another issuer's) has not been ended here.
+  select exists (
+    select
+    from private.auth_sessions as s
+    where s.id = p_sign_in_id and s.user_id = private.token_subject() and s.revoked_at is not null
+  )
+$$;
+comment on function private.my_sign_in_ended(uuid) is
+  'security definer: reads sign-ins, which API roles may not. Whether the caller has ended this sign-in of theirs, or had it ended.';
+revoke execute on function private.my_sign_in_ended(uuid) from public, anon, authenticated, service_role;
+grant execute on function private.my_sign_in_ended(uuid) to authenticated;
 
 -- schemas/90_cross/10_link_person.sql
 create index if not exists session_attendees_guest_email_idx on public.session_attendees (email) where user_id is null;
