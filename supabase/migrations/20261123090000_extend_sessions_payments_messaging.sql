@@ -1711,6 +1711,26 @@ comment on function private.my_conversation_ids() is
 revoke execute on function private.my_conversation_ids() from public, anon, authenticated, service_role;
 grant execute on function private.my_conversation_ids() to authenticated, service_role;
 
+create or replace function private.i_take_part(p_conversation_id uuid)
+returns boolean
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return exists (
+    select
+    from public.conversation_participants as p
+    where p.conversation_id = p_conversation_id and p.user_id = (select private.me()) and p.left_at is null
+  );
+end;
+$$;
+comment on function private.i_take_part(uuid) is
+  'security definer: reads participants past their policy. private.my_conversation_ids asked about one: for functions that write to it, since a coach has hundreds.';
+revoke execute on function private.i_take_part(uuid) from public, anon, authenticated, service_role;
+grant execute on function private.i_take_part(uuid) to authenticated, service_role;
+
 create or replace function private.my_readable_conversation_ids()
 returns uuid[]
 language plpgsql
@@ -14969,6 +14989,26 @@ comment on function private.my_conversation_ids() is
 revoke execute on function private.my_conversation_ids() from public, anon, authenticated, service_role;
 grant execute on function private.my_conversation_ids() to authenticated, service_role;
 
+create or replace function private.i_take_part(p_conversation_id uuid)
+returns boolean
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return exists (
+    select
+    from public.conversation_participants as p
+    where p.conversation_id = p_conversation_id and p.user_id = (select private.me()) and p.left_at is null
+  );
+end;
+$$;
+comment on function private.i_take_part(uuid) is
+  'security definer: reads participants past their policy. private.my_conversation_ids asked about one: for functions that write to it, since a coach has hundreds.';
+revoke execute on function private.i_take_part(uuid) from public, anon, authenticated, service_role;
+grant execute on function private.i_take_part(uuid) to authenticated, service_role;
+
 create or replace function private.my_readable_conversation_ids()
 returns uuid[]
 language plpgsql
@@ -15508,7 +15548,7 @@ begin
   new.seq := 0;
   -- Messages of the system are written by functions for somebody; no API role may say that a message is one.
   if private.acting_as_api() and new.type <> 'system' then
-    if not coalesce(new.conversation_id = any (private.my_conversation_ids()), false) or new.sender_id is distinct from private.me() then
+    if not private.i_take_part(new.conversation_id) or new.sender_id is distinct from private.me() then
       -- The policy refuses this row next, without a lock taken or a word about what exists.
       return new;
     end if;
@@ -15912,7 +15952,7 @@ declare
   v_me constant uuid := private.me();
   v_upload public.message_uploads;
 begin
-  if not coalesce(p_conversation_id = any (private.my_conversation_ids()), false) then
+  if not private.i_take_part(p_conversation_id) then
     perform private.fail(404, 'not_found', 'Not found.');
   end if;
   if p_file_name is null or char_length(p_file_name) not between 1 and 200 or p_file_name ~ '[/\\]' or not private.is_plain_line(p_file_name) then
@@ -15944,7 +15984,7 @@ declare
   v_upload public.message_uploads;
 begin
   select * into v_upload from public.message_uploads as x
-  where x.id = p_id and x.user_id = private.me() and x.conversation_id = any (private.my_conversation_ids())
+  where x.id = p_id and x.user_id = private.me() and private.i_take_part(x.conversation_id)
   for no key update;
   if not found then
     perform private.fail(404, 'not_found', 'Not found.');
@@ -16092,7 +16132,7 @@ begin
   if private.acting_as_api() then
     if v_message.deleted_at is not null
       or v_message.sender_id is distinct from private.me()
-      or not coalesce(v_message.conversation_id = any (private.my_conversation_ids()), false) then
+      or not private.i_take_part(v_message.conversation_id) then
       -- The policy refuses this row next, whoever is mentioned.
       new.conversation_id := null;
       return new;
@@ -17402,7 +17442,7 @@ begin
   if cardinality(p_attachments) > 10 then
     perform private.fail(422, 'too_many_attachments', 'A message has at most ten files.');
   end if;
-  if not coalesce(p_conversation_id = any (private.my_conversation_ids()), false) then
+  if not private.i_take_part(p_conversation_id) then
     perform private.fail(404, 'not_found', 'Not found.');
   end if;
   if v_content is null and cardinality(p_attachments) > 0 then
@@ -17493,7 +17533,7 @@ begin
   select * into v_message from public.messages as m where m.id = p_message_id for no key update;
   if not found or v_me is null or not (
     -- What Loom says in a person's name is not the person's to take back.
-    (v_message.sender_id = v_me and v_message.type <> 'system' and v_message.conversation_id = any (private.my_conversation_ids()))
+    (v_message.sender_id = v_me and v_message.type <> 'system' and private.i_take_part(v_message.conversation_id))
     -- In a group the coach keeps order; between two, nobody takes back what the other said.
     or (
       v_message.type <> 'system'
@@ -17592,7 +17632,7 @@ security invoker
 set search_path = ''
 as $$
 begin
-  if not coalesce(p_conversation_id = any (private.my_conversation_ids()), false) then
+  if not private.i_take_part(p_conversation_id) then
     perform private.fail(404, 'not_found', 'Not found.');
   end if;
   if p_typing then
@@ -18190,24 +18230,77 @@ create trigger payments_say_paid after update of status on public.payments
 for each row when (old.status <> 'paid' and new.status = 'paid' and old.status <> 'refunded')
 execute function private.payments_say();
 
+-- schemas/50_messaging/65_send_messages_together.sql
+create or replace function private.send_messages_together(p_sends jsonb)
+returns text[]
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_send record;
+  v_answers text[] := array_fill(null::text, array[jsonb_array_length(p_sends)]);
+  v_keys uuid[] := '{}';
+  v_stuck uuid;
+begin
+  -- From here on each of them is the person who sends, and may what that person may: no more is done here than calling the
+  -- function that they would call themselves.
+  perform set_config('role', 'authenticated', true), set_config('lock_timeout', '100ms', true);
+  -- In one order everywhere: each message locks its conversation until the transaction ends.
+  for v_send in
+    select s.*, e.place
+    from jsonb_array_elements(p_sends) with ordinality as e (send, place)
+    cross join lateral jsonb_to_record(e.send) as s (
+      claims text, conversation_id uuid, content text, client_message_id uuid, mentions uuid[], reply_to_id uuid,
+      attachments uuid[])
+    order by s.conversation_id, e.place
+  loop
+    -- A repetition of this very moment, and what would wait for long: each by itself.
+    continue when v_send.conversation_id = v_stuck or v_send.client_message_id = any (v_keys);
+    v_keys := v_keys || v_send.client_message_id;
+    begin
+      perform set_config('request.jwt.claims', v_send.claims, true);
+      v_answers[v_send.place] := public.send_message_json(
+        v_send.conversation_id, v_send.content, v_send.client_message_id, v_send.mentions, v_send.reply_to_id,
+        v_send.attachments);
+    exception
+      when lock_not_available then
+        v_stuck := v_send.conversation_id;
+      when others then
+        -- Undone by itself. Sent alone it is refused again, and the sender is told why.
+        null;
+    end;
+  end loop;
+  return v_answers;
+end;
+$$;
+comment on function private.send_messages_together(jsonb) is
+  'Sends of several people in one transaction, each as that person and undone by itself: public.send_message_json for each. Answers in the order asked; null for a send that has to be made alone. For the service, which has verified the claims.';
+revoke execute on function private.send_messages_together(jsonb) from public, anon, authenticated, service_role;
+grant execute on function private.send_messages_together(jsonb) to service_role;
+
 -- schemas/50_messaging/66_search_words.sql
 -- How words are made comparable: one normal spelling, and of each word the forms under which it is found. Everything here is
--- immutable, since indexes on messages are built of it; a change of these functions needs those indexes built anew.
+-- immutable, since indexes on messages are built of it; a change of what these functions give needs those indexes built anew.
+-- Those that run whenever a message is written are in plpgsql, whose plans stay with the connection.
 
 create or replace function private.search_text(p_text text)
 returns text
-language sql
+language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
+begin
   -- Decomposed, so that points (niqqud, accents, cantillation) come off; final letters are the letters that they are; the maqaf
   -- joins two words and is no part of either. Marks of direction and zero-width characters are nothing.
-  select lower(translate(
+  return lower(translate(
     regexp_replace(
       translate(normalize(left(p_text, 20000), nfkd), U&'\05BE', ' '),
       '[\u0300-\u036F\u0591-\u05C7\u200B-\u200F\u202A-\u202E\u2060-\u2069\uFEFF\u00AD]', '', 'g'),
-    'ךםןףץ', 'כמנפצ'))
+    'ךםןףץ', 'כמנפצ'));
+end;
 $$;
 comment on function private.search_text(text) is
   'A text in the one spelling that search compares: without niqqud and accents, final letters folded, lower case. The first 20,000 characters.';
@@ -18216,14 +18309,16 @@ grant execute on function private.search_text(text) to authenticated, service_ro
 
 create or replace function private.search_separators()
 returns text
-language sql
+language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
+begin
   -- Named one by one: what a class such as [:alnum:] holds depends on the locale of the database. Quotes and the Hebrew geresh
   -- separate too, so that a quoted word is found.
-  select '[\s\u0001-/:-@\[-`{-\u00BF\u00D7\u00F7\u05BE\u05C0\u05C3\u05C6\u05F3\u05F4\u2000-\u200A\u2010-\u2029\u202F-\u205F\u2190-\u27BF\u3000-\u3003]+'
+  return '[\s\u0001-/:-@\[-`{-\u00BF\u00D7\u00F7\u05BE\u05C0\u05C3\u05C6\u05F3\u05F4\u2000-\u200A\u2010-\u2029\u202F-\u205F\u2190-\u27BF\u3000-\u3003]+';
+end;
 $$;
 comment on function private.search_separators() is 'What lies between two words, as a regular expression.';
 revoke execute on function private.search_separators() from public, anon, authenticated, service_role;
@@ -18231,13 +18326,15 @@ grant execute on function private.search_separators() to authenticated, service_
 
 create or replace function private.hebrew_stem(p_word text)
 returns text
-language sql
+language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
+begin
   -- The ending of number and gender goes where three letters stay. A mark keeps stems apart from words.
-  select '~' || case when char_length(p_word) >= 4 then regexp_replace(p_word, '(?<=...)(ימ|ות|ה|ת|י)$', '') else p_word end
+  return '~' || case when char_length(p_word) >= 4 then regexp_replace(p_word, '(?<=...)(ימ|ות|ה|ת|י)$', '') else p_word end;
+end;
 $$;
 comment on function private.hebrew_stem(text) is 'A Hebrew word without its ending, marked as a stem.';
 revoke execute on function private.hebrew_stem(text) from public, anon, authenticated, service_role;
@@ -18245,14 +18342,15 @@ grant execute on function private.hebrew_stem(text) to authenticated, service_ro
 
 create or replace function private.word_forms(p_word text, p_peeled text)
 returns text[]
-language sql
+language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
+begin
   -- Of a Hebrew word: itself and its stem, the same for what is left when letters that stand for "and, the, in, to, as, from,
   -- that" are taken off its front, at most as p_peeled says. Of others, what English makes of it; a stop word is itself.
-  select case
+  return case
     when p_word ~ '^[א-ת]' then array(
       select distinct form
       from generate_series(0, 4) as n
@@ -18260,7 +18358,8 @@ as $$
       where n = 0 or (char_length(p_word) - n >= 3 and left(p_word, n) ~ p_peeled)
     )
     else coalesce(nullif(ts_lexize('pg_catalog.english_stem', p_word), '{}'), array[p_word])
-  end
+  end;
+end;
 $$;
 comment on function private.word_forms(text, text) is 'Under which forms a normalised word is kept, or looked for.';
 revoke execute on function private.word_forms(text, text) from public, anon, authenticated, service_role;
@@ -18268,12 +18367,13 @@ grant execute on function private.word_forms(text, text) to authenticated, servi
 
 create or replace function private.search_words(p_text text)
 returns text[]
-language sql
+language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
-  select array(
+begin
+  return array(
     select w.word
     from (
       select left(word, 64) as word, min(place) as place
@@ -18282,7 +18382,8 @@ as $$
       group by 1
     ) as w
     order by w.place
-  )
+  );
+end;
 $$;
 comment on function private.search_words(text) is 'The different words of a text in their normal spelling, in their order.';
 revoke execute on function private.search_words(text) from public, anon, authenticated, service_role;
@@ -18290,16 +18391,22 @@ grant execute on function private.search_words(text) to authenticated, service_r
 
 create or replace function private.search_vector(p_text text)
 returns tsvector
-language sql
+language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
-  select array_to_tsvector(array(
+begin
+  -- What private.word_forms says of words that are not Hebrew is said here: calling it for each word would take half of the time.
+  return array_to_tsvector(array(
     select distinct form
     from unnest(private.search_words(p_text)) as word
-    cross join lateral unnest(array[word] || private.word_forms(word, '^[והבלכמש]+$')) as form
-  ))
+    cross join lateral unnest(array[word] || case
+      when word ~ '^[א-ת]' then private.word_forms(word, '^[והבלכמש]+$')
+      else ts_lexize('pg_catalog.english_stem', word)
+    end) as form
+  ));
+end;
 $$;
 comment on function private.search_vector(text) is 'All forms under which the words of a text are found.';
 revoke execute on function private.search_vector(text) from public, anon, authenticated, service_role;
@@ -18330,13 +18437,15 @@ grant execute on function private.search_query(text[], boolean) to authenticated
 
 create or replace function private.search_letters(p_text text)
 returns text
-language sql
+language plpgsql
 immutable
 security invoker
 set search_path = ''
 as $$
+begin
   -- pg_trgm sees no Hebrew in a database whose locale is C, as the embedded one's is: each letter gets a Latin one.
-  select translate(private.search_text(p_text), 'אבגדהוזחטיכלמנסעפצקרשת', 'abgdhvzxtyklmnsefcqrwj')
+  return translate(private.search_text(p_text), 'אבגדהוזחטיכלמנסעפצקרשת', 'abgdhvzxtyklmnsefcqrwj');
+end;
 $$;
 comment on function private.search_letters(text) is 'A text as trigrams are made of it: Hebrew letter by letter in Latin ones.';
 revoke execute on function private.search_letters(text) from public, anon, authenticated, service_role;
