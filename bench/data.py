@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from uuid import UUID
 
@@ -38,11 +38,11 @@ def sql_uid(kind: str, number: str) -> str:
 
 
 @contextmanager
-def server(options: Mapping[str, str] = OPTIONS) -> Iterator[EmbeddedServer]:
-    """An embedded server in a throwaway folder, migrated."""
+def server(options: Mapping[str, str] = OPTIONS, folder: Path | None = None) -> Iterator[EmbeddedServer]:
+    """An embedded server, migrated, in a folder that stays or in a throwaway one."""
     with (
-        tempfile.TemporaryDirectory() as folder,
-        EmbeddedServer.start(Path(folder) / "data", dict(options)) as started,
+        nullcontext(folder) if folder is not None else tempfile.TemporaryDirectory() as place,
+        EmbeddedServer.start(Path(place) / "data", dict(options)) as started,
     ):
         migrate(started.url("postgres"))
         yield started

@@ -33,11 +33,23 @@ def people(folder: Path) -> int:
     return int(row[0])
 
 
+def reminded(folder: Path) -> int:
+    """How many people have been reminded of a session, by the worker or just now."""
+    joined = EmbeddedServer.attach(folder)
+    assert joined is not None
+    with psycopg.connect(joined.url("loom_owner")) as conn:
+        conn.execute("select private.remind_of_sessions()")
+        row = conn.execute("select count(distinct user_id) from public.session_reminders").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def test_the_demo_starts_stops_without_a_trace_and_continues(tmp_path: Path) -> None:
     for state in ("new", "as you left it"):
         with running("demo", "--data-dir", str(tmp_path), said="Ctrl-C stops all of it") as server:
             assert sign_in(server, MAYA.email).status_code == 200
             assert people(tmp_path) == len(EVERYBODY)
+            assert reminded(tmp_path) == 2
             below = server.children()
             server.process.send_signal(signal.SIGINT)
             assert server.process.wait(30) == 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, LiteralString, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, LiteralString, Self, TypeVar, cast
 
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor
@@ -24,6 +24,9 @@ from loom.db.doorbell import Doorbell, Listener
 from loom.db.errors import is_connection_loss, lost_to_others, translate
 from loom.db.executor import Params
 from loom.db.pools import Pool, check, held
+
+if TYPE_CHECKING:
+    from loom.db.together import Together
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
@@ -46,19 +49,14 @@ class Limits:
 class Database:
     """One process's connections. `reader`, `transaction`, `run`, `fetch_json` and `write_json` are the only ways in."""
 
-    def __init__(
-        self,
-        pool: Pool,
-        hot: Pool,
-        hot_writes: Pool,
-        conninfo: str,
-    ) -> None:
+    def __init__(self, pool: Pool, hot: Pool, hot_writes: Pool, conninfo: str) -> None:
         self._pool = pool
         self._hot = hot
         self._hot_writes = hot_writes
         self.conninfo = conninfo
         self.doorbell = Doorbell(self)
         self.listener = Listener(conninfo)
+        self._together: dict[str, Together] = {}
         self._before_close: list[Callable[[], Awaitable[None]]] = []
 
     @classmethod
@@ -121,6 +119,11 @@ class Database:
         for opened in (self._pool, self._hot, self._hot_writes):
             await opened.open()
         return self
+
+    def gather(self, together: Together) -> None:
+        """Has calls of a function that wait at the same moment go together from now on."""
+        self._together[together.function] = together
+        self.before_close(together.finish)
 
     def before_close(self, call: Callable[[], Awaitable[None]]) -> None:
         """Has something that works with this database end before its connections do."""
@@ -189,11 +192,19 @@ class Database:
     ) -> bytes:
         """What one call of a `*_json` function wrote, as PostgreSQL says it.
 
-        For signed-in users this is one prepared call, a transaction by itself, and again if it lost to others.
-        Others take the ordinary way with the same answer.
+        For signed-in users this is one prepared call, a transaction by itself unless others go with it, and again if it
+        lost to others. Others take the ordinary way with the same answer.
         """
         if actor.db_role != "authenticated":
             return await self.run(actor, lambda tx: tx.fetch_json(function, params), attempts)
+        if (together := self._together.get(function)) is not None:
+            return await together.write_json(actor, params)
+        return await self.write_json_alone(actor, function, params, attempts)
+
+    async def write_json_alone(
+        self, actor: Actor, function: LiteralString, params: Sequence[object], attempts: int = 3
+    ) -> bytes:
+        """The same for a signed-in user, whoever else writes."""
 
         async def once() -> bytes:
             async with held(self._hot_writes) as conn:

@@ -187,9 +187,13 @@ async def _scope(request: Request, actor: Actor, key: str | None) -> WriteScope:
         raise AppError(
             "idempotency_key_invalid", 422, "The Idempotency-Key must be 1 to 255 printable ASCII characters."
         )
+    return WriteScope(services_of(request).database, actor, key, await _fingerprint(request) if key is not None else "")
+
+
+async def _fingerprint(request: Request) -> str:
     digest = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
     digest.update(await request.body())
-    return WriteScope(services_of(request).database, actor, key, digest.hexdigest())
+    return digest.hexdigest()
 
 
 @needs_user

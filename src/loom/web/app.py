@@ -14,6 +14,7 @@ from loom.core.settings import Settings
 from loom.db.database import Database, Limits
 from loom.db.errors import register
 from loom.features.live.hub import LiveHub
+from loom.features.messaging.sending import send_together
 from loom.http.services import Services
 from loom.web import account_pages, docs_pages, errors, features, openapi, pay_pages, system, tokens
 from loom.web.metrics import Metrics
@@ -76,6 +77,7 @@ def use_database(app: FastAPI, database: Database) -> None:
     """Let the requests of an application go to this database from now on."""
     state = app.state
     state.services = Services(state.settings, database, state.verifier, state.issuer)
+    send_together(database)
     state.live = LiveHub(database, state.settings.live_max_streams)
 
 

@@ -73,3 +73,19 @@ $$;
 comment on function private.is_currency(text) is 'Whether the text is the three-capital code of an ISO 4217 currency. Fit for check constraints.';
 revoke execute on function private.is_currency(text) from public, anon, authenticated, service_role;
 grant execute on function private.is_currency(text) to anon, authenticated, service_role;
+
+create or replace function private.is_plain_line(p_text text)
+returns boolean
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  -- Control characters, zero-width space and joiner-less filler, and what overrides or isolates direction. The joiners and
+  -- the plain direction marks stay: emoji, Persian and Hebrew need them.
+  select p_text !~ '[\u0001-\u001F\u007F-\u009F\u00AD\u180E\u200B\u2028-\u202E\u2060-\u2069\uFEFF]'
+$$;
+comment on function private.is_plain_line(text) is
+  'Whether a name or title is one line without invisible characters and without those that turn text around.';
+revoke execute on function private.is_plain_line(text) from public, anon, authenticated, service_role;
+grant execute on function private.is_plain_line(text) to authenticated, service_role;

@@ -49,6 +49,34 @@ grant select, insert, update, delete on public.users to service_role;
 
 alter table public.users enable row level security;
 
+create or replace function private.check_user_names()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  -- A name is shown beside everything that a person writes. Characters that are not seen or that turn text around would make it
+  -- look like another, or turn what stands beside it. Names from before stay as they are.
+  if tg_op = 'UPDATE' and (new.first_name, new.last_name) is not distinct from (old.first_name, old.last_name) then
+    return new;
+  end if;
+  if private.acting_as_api() and exists (
+    select
+    from unnest(array[new.first_name, new.last_name]) as given (name)
+    where char_length(btrim(given.name)) not between 1 and 100 or not private.is_plain_line(given.name)
+  ) then
+    perform private.fail(422, 'name_invalid', 'A name has 1 to 100 characters, all of them visible.');
+  end if;
+  return new;
+end;
+$$;
+comment on function private.check_user_names() is 'Trigger: the measure of a name that API users give themselves.';
+revoke execute on function private.check_user_names() from public, anon, authenticated, service_role;
+
+drop trigger if exists users_names on public.users;
+create trigger users_names before insert or update of first_name, last_name on public.users
+for each row execute function private.check_user_names();
 drop trigger if exists users_touch on public.users;
 create trigger users_touch before update on public.users
 for each row execute function private.touch_updated_at();

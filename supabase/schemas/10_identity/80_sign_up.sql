@@ -8,7 +8,7 @@ as $$
   -- Sign-up metadata is whatever the caller typed: only short plain text survives.
   select case
     when jsonb_typeof(p_value) = 'string' and char_length(btrim(p_value #>> '{}')) between 1 and 100
-      and btrim(p_value #>> '{}') !~ '[[:cntrl:]<>]'
+      and btrim(p_value #>> '{}') !~ '[[:cntrl:]<>]' and private.is_plain_line(btrim(p_value #>> '{}'))
     then btrim(p_value #>> '{}')
   end
 $$;

@@ -79,6 +79,7 @@ begin
     perform private.tell(v_hold.coach_id, 'session_booked', '/sessions/' || v_hold.session_id,
       jsonb_build_object('session_id', v_hold.session_id), private.called(v_hold.client_id), v_title, v_hold.starts_at);
     -- As for every booking that a person makes: the service made the row, but the client did the booking.
+    perform private.say_of_session(s, 'session_booked', v_hold.client_id) from public.sessions s where s.id = v_hold.session_id;
     perform private.enqueue('calendars.send_invitation', jsonb_build_object('attendee_id', v_seat.id), null, 'calendar:' || v_seat.id,
       'calendar:' || v_seat.id);
   end if;

@@ -23,6 +23,26 @@ comment on function private.my_conversation_ids() is
 revoke execute on function private.my_conversation_ids() from public, anon, authenticated, service_role;
 grant execute on function private.my_conversation_ids() to authenticated, service_role;
 
+create or replace function private.i_take_part(p_conversation_id uuid)
+returns boolean
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+  return exists (
+    select
+    from public.conversation_participants as p
+    where p.conversation_id = p_conversation_id and p.user_id = (select private.me()) and p.left_at is null
+  );
+end;
+$$;
+comment on function private.i_take_part(uuid) is
+  'security definer: reads participants past their policy. private.my_conversation_ids asked about one: for functions that write to it, since a coach has hundreds.';
+revoke execute on function private.i_take_part(uuid) from public, anon, authenticated, service_role;
+grant execute on function private.i_take_part(uuid) to authenticated, service_role;
+
 create or replace function private.my_readable_conversation_ids()
 returns uuid[]
 language plpgsql

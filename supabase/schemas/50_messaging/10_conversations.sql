@@ -39,22 +39,6 @@ using (id = any ((select private.my_led_conversation_ids())::uuid[]))
 with check (id = any ((select private.my_led_conversation_ids())::uuid[]));
 comment on policy conversations_update_lead on public.conversations is 'The coach in a conversation gives it its title.';
 
-create or replace function private.is_plain_line(p_text text)
-returns boolean
-language sql
-immutable
-security invoker
-set search_path = ''
-as $$
-  -- Control characters, zero-width space and joiner-less filler, and what overrides or isolates direction. The joiners and
-  -- the plain direction marks stay: emoji, Persian and Hebrew need them.
-  select p_text !~ '[\u0001-\u001F\u007F-\u009F\u00AD\u180E\u200B\u2028-\u202E\u2060-\u2069\uFEFF]'
-$$;
-comment on function private.is_plain_line(text) is
-  'Whether a name or title is one line without invisible characters and without those that turn text around.';
-revoke execute on function private.is_plain_line(text) from public, anon, authenticated, service_role;
-grant execute on function private.is_plain_line(text) to authenticated, service_role;
-
 create or replace function private.check_conversation()
 returns trigger
 language plpgsql

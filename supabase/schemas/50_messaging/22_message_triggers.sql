@@ -39,7 +39,7 @@ begin
   new.seq := 0;
   -- Messages of the system are written by functions for somebody; no API role may say that a message is one.
   if private.acting_as_api() and new.type <> 'system' then
-    if not coalesce(new.conversation_id = any (private.my_conversation_ids()), false) or new.sender_id is distinct from private.me() then
+    if not private.i_take_part(new.conversation_id) or new.sender_id is distinct from private.me() then
       -- The policy refuses this row next, without a lock taken or a word about what exists.
       return new;
     end if;

@@ -60,7 +60,7 @@ declare
   v_me constant uuid := private.me();
   v_upload public.message_uploads;
 begin
-  if not coalesce(p_conversation_id = any (private.my_conversation_ids()), false) then
+  if not private.i_take_part(p_conversation_id) then
     perform private.fail(404, 'not_found', 'Not found.');
   end if;
   if p_file_name is null or char_length(p_file_name) not between 1 and 200 or p_file_name ~ '[/\\]' or not private.is_plain_line(p_file_name) then
@@ -92,7 +92,7 @@ declare
   v_upload public.message_uploads;
 begin
   select * into v_upload from public.message_uploads as x
-  where x.id = p_id and x.user_id = private.me() and x.conversation_id = any (private.my_conversation_ids())
+  where x.id = p_id and x.user_id = private.me() and private.i_take_part(x.conversation_id)
   for no key update;
   if not found then
     perform private.fail(404, 'not_found', 'Not found.');

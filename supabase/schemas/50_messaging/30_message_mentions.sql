@@ -70,7 +70,7 @@ begin
   if private.acting_as_api() then
     if v_message.deleted_at is not null
       or v_message.sender_id is distinct from private.me()
-      or not coalesce(v_message.conversation_id = any (private.my_conversation_ids()), false) then
+      or not private.i_take_part(v_message.conversation_id) then
       -- The policy refuses this row next, whoever is mentioned.
       new.conversation_id := null;
       return new;

@@ -19,7 +19,7 @@ begin
   if cardinality(p_attachments) > 10 then
     perform private.fail(422, 'too_many_attachments', 'A message has at most ten files.');
   end if;
-  if not coalesce(p_conversation_id = any (private.my_conversation_ids()), false) then
+  if not private.i_take_part(p_conversation_id) then
     perform private.fail(404, 'not_found', 'Not found.');
   end if;
   if v_content is null and cardinality(p_attachments) > 0 then

@@ -14,7 +14,7 @@ begin
   select * into v_message from public.messages as m where m.id = p_message_id for no key update;
   if not found or v_me is null or not (
     -- What Loom says in a person's name is not the person's to take back.
-    (v_message.sender_id = v_me and v_message.type <> 'system' and v_message.conversation_id = any (private.my_conversation_ids()))
+    (v_message.sender_id = v_me and v_message.type <> 'system' and private.i_take_part(v_message.conversation_id))
     -- In a group the coach keeps order; between two, nobody takes back what the other said.
     or (
       v_message.type <> 'system'

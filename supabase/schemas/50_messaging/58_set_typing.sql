@@ -5,7 +5,7 @@ security invoker
 set search_path = ''
 as $$
 begin
-  if not coalesce(p_conversation_id = any (private.my_conversation_ids()), false) then
+  if not private.i_take_part(p_conversation_id) then
     perform private.fail(404, 'not_found', 'Not found.');
   end if;
   if p_typing then

@@ -82,6 +82,35 @@ comment on function private.direct_conversation_ids(uuid, uuid) is
   'security definer: finds a conversation whoever asks. The one conversation of a pair, if they have one.';
 revoke execute on function private.direct_conversation_ids(uuid, uuid) from public, anon, authenticated, service_role;
 
+create or replace function private.say_of_session(
+  p_session public.sessions, p_kind text, p_sender_id uuid, p_before timestamptz default null
+)
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_conversations uuid[];
+begin
+  -- Into the session's own conversations; where it has none, into the one of its two people.
+  select array_agg(x.conversation_id) into v_conversations
+  from public.conversation_contexts as x
+  where x.session_id = p_session.id;
+  if v_conversations is null and p_session.client_id is not null then
+    v_conversations := private.direct_conversation_ids(p_session.coach_id, p_session.client_id);
+  end if;
+  perform private.say(
+    v_conversations, p_sender_id,
+    jsonb_strip_nulls(jsonb_build_object(
+      'kind', p_kind, 'session_id', p_session.id, 'title', p_session.title, 'scheduled_at', p_session.scheduled_at,
+      'before', p_before)));
+end;
+$$;
+comment on function private.say_of_session(public.sessions, text, uuid, timestamptz) is
+  'security definer: no API role may write system messages. Says what became of a session where its people talk, in the name of whoever caused it.';
+revoke execute on function private.say_of_session(public.sessions, text, uuid, timestamptz) from public, anon, authenticated, service_role;
+
 create or replace function private.sessions_say()
 returns trigger
 language plpgsql
@@ -90,7 +119,6 @@ set search_path = ''
 as $$
 declare
   v_kind text;
-  v_conversations uuid[];
 begin
   -- Imports and jobs say nothing: only what people do is news.
   if not private.acting_as_api() then
@@ -104,18 +132,8 @@ begin
   if v_kind is null then
     return null;
   end if;
-  -- Into the session's own conversations; where it has none, into the one of its two people.
-  select array_agg(x.conversation_id) into v_conversations
-  from public.conversation_contexts as x
-  where x.session_id = new.id;
-  if v_conversations is null and new.client_id is not null then
-    v_conversations := private.direct_conversation_ids(new.coach_id, new.client_id);
-  end if;
-  perform private.say(
-    v_conversations, coalesce(private.me(), new.coach_id),
-    jsonb_strip_nulls(jsonb_build_object(
-      'kind', v_kind, 'session_id', new.id, 'title', new.title, 'scheduled_at', new.scheduled_at,
-      'before', case v_kind when 'session_moved' then old.scheduled_at end)));
+  perform private.say_of_session(
+    new, v_kind, coalesce(private.me(), new.coach_id), case v_kind when 'session_moved' then old.scheduled_at end);
   return null;
 end;
 $$;
@@ -136,8 +154,8 @@ as $$
 declare
   v_invoice public.invoices;
 begin
-  -- A gateway's word comes through the service role, as an update; a payment that an import inserts is no news.
-  if new.status <> 'paid' or (tg_op = 'INSERT' and not private.acting_as_api()) then
+  -- A gateway's word comes through the service role, as an update or with its intent; what an import inserts is no news.
+  if new.status <> 'paid' or (tg_op = 'INSERT' and new.intent_id is null and not private.acting_as_api()) then
     return null;
   end if;
   select * into v_invoice from public.invoices as i where i.id = new.invoice_id;

@@ -54,6 +54,7 @@ from (
           'total_amount_cents', i.total_amount_cents, 'currency', i.currency
         ) end
       when e.kind = 'invoice.deleted' then json_build_object('id', e.invoice_id)
+      when e.kind = 'sign_in.ended' then json_build_object('id', e.detail ->> 'sign_in_id')
       when e.kind in ('notification.created', 'notification.changed') then
         case when n.id is not null then json_build_object(
           'id', n.id, 'type', n.type, 'title', n.title, 'message', n.message, 'data', n.data, 'action_url', n.action_url,

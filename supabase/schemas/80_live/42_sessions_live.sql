@@ -44,7 +44,8 @@ declare
   v_session public.sessions;
 begin
   select * into v_session from public.sessions as s where s.id = new.session_id;
-  if tg_op = 'UPDATE' or v_session.ends_at > now() then
+  -- A session made in this very transaction is told by itself, whatever seats come with it.
+  if tg_op = 'UPDATE' or (v_session.ends_at > now() and v_session.created_at <> now()) then
     perform private.log_session_live(v_session);
   end if;
   if tg_op = 'UPDATE' and new.user_id is not null and new.cancelled_at is not null and old.cancelled_at is null then

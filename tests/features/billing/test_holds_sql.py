@@ -73,6 +73,13 @@ LOST = {"hold": "lost", "session": None, "seat": None, "invoice": None, "paid": 
 
 
 def test_a_payment_makes_the_session_its_invoice_and_a_paid_seat_once(world: World, offer: UUID) -> None:
+    talk = world.row(
+        "insert into public.conversations (type, created_by, direct_key) values ('direct', %s,"
+        " private.pair_key(%s, %s)) returning id",
+        world.coach,
+        world.coach,
+        world.client,
+    )["id"]
     held = hold(world, offer, at(4))
     intent = begin(world, held)
     assert begin(world, held) == intent
@@ -86,6 +93,10 @@ def test_a_payment_makes_the_session_its_invoice_and_a_paid_seat_once(world: Wor
     assert (paid["invoice_id"], paid["allocated_cents"]) == (named["invoice_id"], PRICE)
     assert "hold_booked" in told(world, world.client)
     assert {"session_booked", "payment_received"} <= told(world, world.coach)
+    said_there = "select metadata ->> 'kind' as kind, sender_id from public.messages where conversation_id = %s"
+    assert {(row["kind"], row["sender_id"]) for row in world.owner.execute(said_there, [talk])} == {
+        ("session_booked", world.client), ("payment_received", world.client),
+    }  # fmt: skip
     invited = (
         "select count(*) as v from jobs.procrastinate_jobs where task_name = 'calendars.send_invitation' and args ->>"
         " 'attendee_id' = (select a.id::text from public.session_attendees a join public.booking_requests r"

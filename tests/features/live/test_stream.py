@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx
 
+from loom.providers.tokens.verifier import Proof
 from tests.features.live.conftest import Bearer, Listen
 from tests.features.messaging.world import Connection, World, one, post
 from tests.support.acting import AsUser
@@ -240,7 +242,7 @@ async def test_tickets_open_the_stream_of_their_owner_for_a_while(
     assert client.kinds() == ["ready"]
     seal = await app.state.live.seal()
     forged = given["ticket"][:-2] + ("AA" if given["ticket"][-2:] != "AA" else "BB")
-    for wrong in (forged, "x", "", seal.ticket(world.dana, 1.0), seal.typing([(world.group, world.dana, True)])):
+    for wrong in (forged, "x", "", seal.ticket(world.dana, 1.0, None), seal.typing([(world.group, world.dana, True)])):
         refused = listen(world.dana)
         refused.headers = {}
         await refused.connect_once(ticket=wrong)
@@ -260,14 +262,12 @@ async def test_without_a_token_there_is_no_stream(listen: Listen, world: World) 
 
 async def test_the_stream_ends_with_the_token(world: World, listen: Listen, app: Any, monkeypatch: Any) -> None:
     verifier = app.state.verifier
-    known = verifier.subject_until
+    known = verifier.proof
 
-    async def soon(token: str) -> tuple[UUID | None, float]:
-        import time
+    async def soon(token: str) -> Proof:
+        return (await known(token))._replace(expires=time.time() + 0.5)
 
-        return (await known(token))[0], time.time() + 0.5
-
-    monkeypatch.setattr(verifier, "subject_until", soon)
+    monkeypatch.setattr(verifier, "proof", soon)
     dana = listen(world.dana)
     await dana.connect()
     await dana.ended()

@@ -55,6 +55,12 @@ values (
 )
 returning id
 
+-- name: booked_earlier
+-- role: service_role
+with seats as (update public.session_attendees set created_at = %(booked_at)s where session_id = %(session_id)s)
+update public.sessions set created_at = %(booked_at)s where id = %(session_id)s
+returning id
+
 -- name: free_slot
 select s.starts_at
 from public.free_slots(%(coach_id)s, %(template_id)s, %(earliest)s, %(earliest)s::timestamptz + interval '14 days') as s

@@ -273,6 +273,26 @@ async def _future(sample: Sample) -> None:
         await sample.as_user(client, "book", template_id=template, starts_at=slot, timezone=client.timezone)
     await _group(sample)
     await _series(sample)
+    await _tomorrow(sample)
+
+
+async def _tomorrow(sample: Sample) -> None:
+    """Booked days ago and less than a day away, so that both are reminded of it in the first minute."""
+    session = await sample.as_service(
+        "add_past_session",
+        coach_id=sample.users[people.DANIEL.email],
+        client_id=sample.users[people.JAMES.email],
+        template_id=sample.templates["Coaching session"],
+        title="Coaching session",
+        scheduled_at=clock.now().replace(minute=0, second=0, microsecond=0) + timedelta(hours=20),
+        minutes=50,
+        status="scheduled",
+        price_cents=9500,
+        currency="GBP",
+        timezone=people.DANIEL.timezone,
+        location=None,
+    )
+    await sample.as_service("booked_earlier", session_id=session, booked_at=clock.now() - timedelta(days=3))
 
 
 async def _series(sample: Sample) -> None:

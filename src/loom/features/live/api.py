@@ -58,23 +58,28 @@ async def stream_live(
 
     Begins with what you missed and `ready`; without a cursor with `ready` alone. `reset` says that the cursor is not
     one that can be gone on from: fetch what you show anew, the stream goes on from there. `end` comes before the
-    server ends it because your token or ticket has expired.
+    server ends it because your token or ticket has expired, or because its sign-in has been ended.
     """
     if credentials is not None:
-        subject, expires = await app.verifier.subject_until(credentials.credentials)
+        subject, expires, sign_in = await app.verifier.proof(credentials.credentials)
     else:
-        subject, expires = await _holder(hub, ticket)
+        subject, expires, sign_in = await _holder(hub, ticket)
     if subject is None:
         raise AppError("not_authenticated", 401, "This needs a bearer token or a ticket.")
-    stream = hub.attach(subject, expires)
+    stream = hub.attach(subject, expires, sign_in)
     return StreamResponse(hub, stream, last_event_id or after)
 
 
 @router.post("/live/tickets", status_code=201)
-async def make_ticket(user_id: CallerId, hub: Hub) -> Ticket:
-    """A ticket for `GET /v1/live`, good for an hour, as often as you like: EventSource in a browser sends no token."""
+async def make_ticket(user_id: CallerId, credentials: Credentials, app: AppServices, hub: Hub) -> Ticket:
+    """A ticket for `GET /v1/live`, good for an hour, as often as you like: EventSource in a browser sends no token.
+
+    It ends before that with the sign-in of the token that it was made with.
+    """
     expires = time.time() + _TICKET_SECONDS
-    return Ticket(ticket=(await hub.seal()).ticket(user_id, expires), expires_at=datetime.fromtimestamp(expires, UTC))
+    sign_in = (await app.verifier.proof(credentials.credentials)).sign_in if credentials is not None else None
+    ticket = (await hub.seal()).ticket(user_id, expires, sign_in)
+    return Ticket(ticket=ticket, expires_at=datetime.fromtimestamp(expires, UTC))
 
 
 @router.get("/conversations/{conversation_id}/typing", responses=problems(404))
@@ -103,9 +108,9 @@ async def set_typing(conversation_id: UUID, body: SetTyping, user_id: CallerId, 
     hub.typing.say(conversation_id, user_id, writes=body.typing)
 
 
-async def _holder(hub: LiveHub, ticket: str | None) -> tuple[UUID | None, float]:
+async def _holder(hub: LiveHub, ticket: str | None) -> tuple[UUID | None, float, UUID | None]:
     if ticket is None:
-        return None, 0.0
+        return None, 0.0, None
     holder = (await hub.seal()).read_ticket(ticket)
     if holder is None:
         raise AppError("ticket_invalid", 401, "The ticket is not valid or has expired.", "Ask for a new one.")

@@ -81,15 +81,15 @@ class LiveHub:
         if self._task is None and not self._closed:
             self._task = asyncio.get_running_loop().create_task(self._keep())
 
-    def attach(self, user_id: UUID, expires: float) -> Stream:
-        """A new stream of a person. Raises 429 when that person has many, 503 when all have."""
+    def attach(self, user_id: UUID, expires: float, sign_in: UUID | None) -> Stream:
+        """A new stream of a person, by a sign-in of theirs. Raises 429 when that person has many, 503 when all have."""
         mine = self._streams.get(user_id.bytes, ())
         if len(mine) >= STREAMS_OF_ONE:
             detail = f"You have {len(mine)} streams open here."
             raise AppError("too_many_streams", 429, detail, "Share one stream among tabs.", {"retry_after": 30})
         if self._count >= self._most or self._closed:
             raise AppError("too_many_streams", 503, "This server holds no more streams.", "Try again shortly.")
-        stream = Stream(user_id, expires)
+        stream = Stream(user_id, expires, sign_in)
         self._streams.setdefault(user_id.bytes, []).append(stream)
         self._count += 1
         self.start()
@@ -112,8 +112,10 @@ class LiveHub:
         reader = self._database.reader(Actor.user(stream.user_id))
         for _ in range(_PAGES):
             async with self._catching_up:
-                said = await queries.live_since(reader, after, until, _BATCH)
-            if stream.closed or not said:
+                said = await queries.live_since(reader, after, until, _BATCH, stream.sign_in)
+            if stream.closed or stream.reason is not None:
+                return
+            if not said:
                 stream.close()  # nobody, or nobody any more
                 return
             *events, last = said
@@ -215,6 +217,11 @@ class LiveHub:
             left = UUID(json.loads(event.data or "{}")["id"])
             for stream in self._streams.get(readers, ()):
                 stream.forget(left)
+        elif event.kind == "sign_in.ended":
+            ended = UUID(json.loads(event.data or "{}")["id"])
+            for stream in self._streams.get(readers, ()):
+                if stream.sign_in == ended:
+                    stream.end("signed_out")
         elif event.conversation_id is not None:
             conversation_id = event.conversation_id
         self.tell(readers, place, chunk(event.kind, event.data, event.cursor), conversation_id)

@@ -24,9 +24,13 @@ async def read_live(q: Executor, place: tuple[int, int], limit: int) -> list[Log
     return await q.fetch_all(SQL["read_live"], params, LogRow)
 
 
-async def live_since(q: Executor, after: str | None, until: str, limit: int) -> list[Said]:
-    """What the caller may see between two cursors. Nothing at all where the caller is nobody (any more)."""
-    return await q.fetch_all(SQL["live_since"], {"after": after, "until": until, "limit": limit}, Said)
+async def live_since(q: Executor, after: str | None, until: str, limit: int, sign_in: UUID | None) -> list[Said]:
+    """What the caller may see between two cursors.
+
+    Nothing at all where the caller is nobody (any more), or has ended that sign-in.
+    """
+    params = {"after": after, "until": until, "limit": limit, "sign_in": sign_in}
+    return await q.fetch_all(SQL["live_since"], params, Said)
 
 
 async def prune_live(q: Executor, days: int) -> int:

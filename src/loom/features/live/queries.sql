@@ -8,7 +8,9 @@ select r.xid::bigint as xid, r.id, r.cursor, r.kind, r.data, r.readers, r.conver
 from private.read_live(%(xid)s, %(id)s, %(limit)s) as r
 
 -- name: live_since
-select s.cursor, s.kind, s.data::text as data from public.live_since(%(after)s, %(until)s, %(limit)s) as s
+select s.cursor, s.kind, s.data::text as data
+from public.live_since(%(after)s, %(until)s, %(limit)s) as s
+where not (select private.my_sign_in_ended(%(sign_in)s))
 
 -- name: prune_live
 -- role: service_role

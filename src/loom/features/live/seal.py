@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 _TICKET, _TYPING = b"loom live ticket", b"loom live typing"
 _TYPED = struct.Struct("!16s16s?")
 _TIME = struct.Struct("!d")
+_HOLDER = struct.Struct("!16s16sd")
+_NO_SIGN_IN = UUID(int=0)
 _FRESH_SECONDS = 15.0
 MOST_IN_A_NOTICE = 150
 """NOTIFY takes 8,000 bytes."""
@@ -32,17 +34,19 @@ class Seal:
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(key)
 
-    def ticket(self, user_id: UUID, expires: float) -> str:
-        """Opens the streams of one person until a moment."""
-        return self._close(user_id.bytes + _TIME.pack(expires), _TICKET)
+    def ticket(self, user_id: UUID, expires: float, sign_in: UUID | None) -> str:
+        """Opens the streams of one person until a moment, or until a sign-in ends."""
+        return self._close(_HOLDER.pack(user_id.bytes, (sign_in or _NO_SIGN_IN).bytes, expires), _TICKET)
 
-    def read_ticket(self, text: str) -> tuple[UUID, float] | None:
-        """Whose ticket it is and when it ends; None for a forged one, and for one that has ended."""
+    def read_ticket(self, text: str) -> tuple[UUID, float, UUID | None] | None:
+        """Whose ticket it is, when it ends, and for which sign-in; None for a forged one and for one that has ended."""
         content = self._open(text, _TICKET)
-        if content is None or len(content) != 16 + _TIME.size:
+        if content is None or len(content) != _HOLDER.size:
             return None
-        expires = float(_TIME.unpack(content[16:])[0])
-        return (UUID(bytes=content[:16]), expires) if expires > time.time() else None
+        user_id, sign_in, expires = _HOLDER.unpack(content)
+        if expires <= time.time():
+            return None
+        return UUID(bytes=user_id), float(expires), UUID(bytes=sign_in) if sign_in != _NO_SIGN_IN.bytes else None
 
     def typing(self, typed: Sequence[Typed]) -> str:
         """What one process tells the others."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -46,11 +47,14 @@ def place_of(cursor: str) -> Place:
 class Stream:
     """What waits for one client. The hub puts in, the request's own task takes out."""
 
-    __slots__ = ("_closed", "_waiting", "_wake", "expires", "place", "user_id")
+    __slots__ = ("_closed", "_waiting", "_wake", "expires", "place", "reason", "sign_in", "user_id")
 
-    def __init__(self, user_id: UUID, expires: float) -> None:
+    def __init__(self, user_id: UUID, expires: float, sign_in: UUID | None = None) -> None:
         self.user_id = user_id
         self.expires = expires
+        self.sign_in = sign_in
+        self.reason: str | None = None
+        """Why it is being ended, which the client is still told."""
         self.place: Place = (0, 0)
         """What the client has; nothing up to here is told again."""
         # A list, since a deque takes 600 bytes while it is empty, which it is nearly always.
@@ -70,6 +74,8 @@ class Stream:
 
     def push(self, place: Place, text: bytes, conversation_id: UUID | None = None) -> None:
         """Tells something, soon; cuts a client that does not keep up."""
+        if self.reason is not None:
+            return
         if len(self._waiting) >= MOST_WAITING:
             self.close()
             return
@@ -79,6 +85,12 @@ class Stream:
     def forget(self, conversation_id: UUID) -> None:
         """Drops what waits about a conversation that the person has just left."""
         self._waiting = [one for one in self._waiting if one[2] != conversation_id]
+
+    def end(self, reason: str) -> None:
+        """Ends it for good, with a last word: nothing that waits is told any more."""
+        self.reason = reason
+        self._waiting.clear()
+        self._rouse()
 
     def close(self) -> None:
         """Ends it: the client comes back with the cursor that it has."""
@@ -100,7 +112,7 @@ class Stream:
 
     async def wait(self, seconds: float) -> None:
         """Until there is something to tell, the end, or so many seconds."""
-        if self._waiting or self._closed:
+        if self._waiting or self._closed or self.reason is not None:
             return
         loop = asyncio.get_running_loop()
         self._wake = loop.create_future()
@@ -156,8 +168,10 @@ class StreamResponse(Response):
         stream = self._stream
         while not stream.closed:
             left = stream.expires - time.time()
-            if left <= 0:
-                await _tell(send, chunk("end", '{"reason": "expired"}'))
+            if left <= 0 and stream.reason is None:
+                stream.end("expired")
+            if stream.reason is not None:
+                await _tell(send, chunk("end", json.dumps({"reason": stream.reason})))
                 return
             await stream.wait(min(_HEARTBEAT_SECONDS, left))
             text = stream.take()

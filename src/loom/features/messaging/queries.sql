@@ -1,3 +1,7 @@
+-- name: send_messages_together
+-- role: service_role
+select private.send_messages_together(%(calls)s::jsonb)
+
 -- name: start_direct
 select id from public.start_direct_conversation(%(user_id)s)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeGuard, cast
+from typing import Any, NamedTuple, TypeGuard, cast
 from uuid import UUID
 
 from joserfc import jws, jwt
@@ -24,6 +24,17 @@ REMEMBERED = 4096
 KeyFinder = Callable[[str | None], Awaitable[KeySet | OctKey]]
 
 
+class Proof(NamedTuple):
+    """What a good token says."""
+
+    subject: UUID | None
+    """The user; None for a project's anonymous token."""
+    expires: float
+    """When the token ends, in seconds since 1970."""
+    sign_in: UUID | None
+    """The sign-in that it was issued for, where it names one."""
+
+
 class TokenVerifier:
     """Checks signature, algorithm, issuer, audience and times, and gives the subject.
 
@@ -35,7 +46,7 @@ class TokenVerifier:
         self._algorithms = algorithms
         self._issuer = issuer
         self._audience = audience
-        self._good: OrderedDict[str, tuple[UUID | None, float]] = OrderedDict()
+        self._good: OrderedDict[str, Proof] = OrderedDict()
 
     @classmethod
     def own(cls, keys: KeySet, *, issuer: str, audience: str) -> TokenVerifier:
@@ -63,22 +74,21 @@ class TokenVerifier:
 
     async def subject(self, token: str) -> UUID | None:
         """The user's id; None for a project's anonymous token. Raises 401 with the code that says what is wrong."""
-        return (await self.subject_until(token))[0]
+        return (await self.proof(token)).subject
 
-    async def subject_until(self, token: str) -> tuple[UUID | None, float]:
-        """The same with the moment at which the token ends, in seconds since 1970."""
+    async def proof(self, token: str) -> Proof:
+        """The same with when the token ends, and for which sign-in it was issued."""
         known = self._good.get(token)
         now = time.time()
         if known is not None:
-            if known[1] > now:
+            if known.expires > now:
                 self._good.move_to_end(token)
                 return known
             del self._good[token]
-        subject, expires = self._read(await self._claims(token), now)
-        self._good[token] = (subject, expires)
+        proof = self._good[token] = self._read(await self._claims(token), now)
         if len(self._good) > REMEMBERED:
             self._good.popitem(last=False)
-        return subject, expires
+        return proof
 
     async def _claims(self, token: str) -> Mapping[str, Any]:
         if len(token) > MAX_TOKEN_LENGTH:
@@ -91,8 +101,8 @@ class TokenVerifier:
         except (JoseError, ValueError, TypeError, KeyError, AttributeError) as bad:
             raise _invalid() from bad
 
-    def _read(self, claims: Mapping[str, Any], now: float) -> tuple[UUID | None, float]:
-        """Subject and expiry. The role is read only to refuse or to lessen, never to grant."""
+    def _read(self, claims: Mapping[str, Any], now: float) -> Proof:
+        """Subject, expiry and sign-in. The role is read only to refuse or to lessen, never to grant."""
         role = claims.get("role")
         if role in {"service_role", "supabase_admin"}:
             raise AppError(
@@ -108,14 +118,21 @@ class TokenVerifier:
         if expires <= now:
             raise AppError(status=401, code="token_expired", detail="The token has expired; refresh it.")
         if role == "anon" and "sub" not in claims:
-            return None, float(expires)
+            return Proof(None, float(expires), None)
         audience: object = claims.get("aud")
         if audience != self._audience and not (isinstance(audience, list) and self._audience in audience):
             raise _invalid()
-        try:
-            return UUID(cast("str", claims["sub"])), float(expires)
-        except (KeyError, ValueError, TypeError, AttributeError) as bad:
-            raise _invalid() from bad
+        subject = _uuid(claims.get("sub"))
+        if subject is None:
+            raise _invalid()
+        return Proof(subject, float(expires), _uuid(claims.get("session_id")))
+
+
+def _uuid(value: object) -> UUID | None:
+    try:
+        return UUID(cast("str", value))
+    except (ValueError, TypeError, AttributeError):
+        return None
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
