@@ -12,9 +12,6 @@ from tests.features.billing.world import Owner, World
 from tests.support.acting import AsRole, AsUser, standing
 from tests.support.cluster import Cluster
 from tests.support.sandbox import Sandbox, running_sandbox
-from tests.support.secret_fixtures import database_name, pytest_runtest_makereport, secrets_are_followed
-
-__all__ = ["database_name", "pytest_runtest_makereport", "secrets_are_followed"]
 
 
 @pytest.fixture(scope="module")
