@@ -19017,7 +19017,7 @@ as $$
       'Your kept card is no longer good', 'Your card {what}, kept with {who}, can’t be charged any more. Please keep another one.',
       'הכרטיס השמור שלך אינו תקף', 'לא ניתן עוד לחייב את הכרטיס {what} השמור שלך אצל {who}. נא לשמור כרטיס אחר.'),
     ('client_card_unusable', 'system_update', 'payments',
-      'A kept card is no longer good', 'The card {what} that {who} keeps with you can’t be charged any more. {who} was told.',
+      'A kept card is no longer good', 'The card {what} that {who} keeps with you can’t be charged any more, and its owner was told.',
       'כרטיס שמור אינו תקף', 'לא ניתן עוד לחייב את הכרטיס השמור {what} של {who}. נשלחה הודעה על כך.'),
     ('hold_booked', 'session_confirmation', 'session_updates',
       'Paid and booked', 'Your payment came, and “{what}” with {who} on {when} is yours.',
