@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,11 +18,29 @@ from loom.db.database import Database
 from loom.web.app import create_app, use_database
 from tests.support.acting import AsRole, AsUser, acting
 from tests.support.cluster import Cluster, open_cluster
+from tests.support.secret_search import TRAIL, follow
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What takes minutes runs in full only when asked for; without it a small version runs."""
     parser.addoption("--campaign", action="store_true", help="run the long campaigns in full")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test printed, logged and was answered is searched for secrets as the test is reported."""
+    report = yield
+    TRAIL.search_report(report)
+    return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def secrets_are_followed() -> Iterator[None]:
+    """Knows what is sealed from now on, and looks a last time when all is over."""
+    with pytest.MonkeyPatch.context() as patch:
+        follow(patch)
+        yield
+    TRAIL.check()
 
 
 @pytest.fixture(scope="session")
@@ -33,9 +51,13 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """One server for each process of the test run."""
-    with open_cluster(tmp_path_factory.mktemp("cluster")) as opened:
+    """One server for each process of the test run. What it logged is searched for secrets, too."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with open_cluster(folder) as opened:
         yield opened
+    for log in folder.glob("*.log"):
+        TRAIL.search("output", log.name, log.read_text("utf-8", "replace"))
+    TRAIL.check()
 
 
 @pytest.fixture(scope="module")

@@ -9065,6 +9065,8 @@ create table if not exists public.webhook_events (
   last_received_at timestamptz not null default now(),
   times_received integer not null default 1,
   handled_at timestamptz,
+  replayed_at timestamptz,
+  replayed_by uuid references public.users (id) on delete set null,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint webhook_events_once unique (gateway_account_id, event_id),
@@ -9073,15 +9075,24 @@ create table if not exists public.webhook_events (
   constraint webhook_events_payload_object check (jsonb_typeof(payload) = 'object')
 );
 comment on table public.webhook_events is
-  'Verified webhook events as they came, one row per account and event however often it was sent. Service only.';
+  'Verified webhook events as they came, one row per account and event however often it was sent. Bodies are the service''s alone.';
 comment on column public.webhook_events.outcome is 'What handling it changed, in one word, for people who look for a reason.';
 comment on column public.webhook_events.times_received is 'How often the gateway sent it.';
+comment on column public.webhook_events.replayed_by is 'The admin who last had it handled once more; null where the operator''s command did.';
 
 create index if not exists webhook_events_open_idx on public.webhook_events (received_at) where handled_at is null;
+create index if not exists webhook_events_newest_idx on public.webhook_events (received_at desc, id desc);
+create index if not exists webhook_events_replayed_by_idx on public.webhook_events (replayed_by) where replayed_by is not null;
 
 revoke all on public.webhook_events from public, anon, authenticated, service_role;
 grant select, insert, update on public.webhook_events to service_role;
+grant select (id, gateway_account_id, provider, event_id, event_type, occurred_at, status, attempts, outcome, error_message, received_at,
+  last_received_at, times_received, handled_at, replayed_at, replayed_by, created_at, updated_at) on public.webhook_events to authenticated;
 alter table public.webhook_events enable row level security;
+drop policy if exists webhook_events_select_admin on public.webhook_events;
+create policy webhook_events_select_admin on public.webhook_events for select to authenticated
+  using ((select private.i_am_admin()));
+comment on policy webhook_events_select_admin on public.webhook_events is 'An admin sees what gateways told of, without the bodies.';
 
 drop trigger if exists webhook_events_touch on public.webhook_events;
 create trigger webhook_events_touch before update on public.webhook_events
@@ -9981,15 +9992,21 @@ create table if not exists public.payment_methods (
   consented_at timestamptz,
   consent_text text,
   off_session boolean not null default false,
+  unusable_at timestamptz,
+  unusable_reason text,
   unique (user_id, provider, provider_method_id),
   constraint payment_methods_last4_digits check (last4 ~ '^[0-9]{4}$'),
   constraint payment_methods_exp_year_sane check (exp_year between 2000 and 2200),
+  constraint payment_methods_unusable_why check ((unusable_at is null) = (unusable_reason is null)),
   constraint payment_methods_metadata_object check (jsonb_typeof(metadata) = 'object')
 );
 comment on table public.payment_methods is 'Saved ways to pay of a person, at one gateway account each.';
 comment on column public.payment_methods.provider_method_id is 'The gateway''s token for it. API roles cannot read it.';
 comment on column public.payment_methods.off_session is 'Its owner consented, in the words of consent_text, to being charged while away.';
 comment on column public.payment_methods.detached_at is 'Set when its owner removed it; the row stays, since payments name it.';
+comment on column public.payment_methods.unusable_at is
+  'Since when it is not charged any more, because its issuer said so for good or its month is over. Saved again, or renewed, it is usable.';
+comment on column public.payment_methods.unusable_reason is 'The code of the decline, or expired_card.';
 
 create unique index if not exists payment_methods_nameless_once
   on public.payment_methods (user_id, provider, type) where provider_method_id is null and detached_at is null;
@@ -10001,7 +10018,7 @@ create index if not exists payment_methods_gateway_account_idx on public.payment
 revoke all on public.payment_methods from public, anon, authenticated, service_role;
 grant select, insert, update on public.payment_methods to service_role;
 grant select (id, user_id, type, provider, last4, exp_month, exp_year, brand, is_default, created_at, updated_at, practice_id,
-  gateway_account_id, detached_at, consented_at, consent_text, off_session) on public.payment_methods to authenticated;
+  gateway_account_id, detached_at, consented_at, consent_text, off_session, unusable_at, unusable_reason) on public.payment_methods to authenticated;
 grant update (is_default, detached_at, off_session) on public.payment_methods to authenticated;
 
 alter table public.payment_methods enable row level security;
@@ -10500,6 +10517,54 @@ create trigger payment_line_items_keep before delete on public.payment_line_item
 drop trigger if exists payment_line_items_touch on public.payment_line_items;
 create trigger payment_line_items_touch before update on public.payment_line_items
   for each row execute function private.touch_updated_at();
+
+-- schemas/40_billing/46_unusable_methods.sql
+-- Kept cards that will never be charged again: the issuer said so, or their month is over. Their owner keeps another one.
+
+create or replace function private.ends_a_card(p_code text) returns boolean
+  language sql immutable set search_path = '' as $$
+  -- Words of Stripe's and, for Tranzila's 001, 002, 005, 015, 416 and 429, those of loom.providers.payments.tranzila_codes.
+  select coalesce(p_code = any ('{expired_card,lost_card,stolen_card,pickup_card,restricted_card,blocked_card,forged_card,invalid_account,
+    stop_payment_order,revocation_of_authorization,revocation_of_all_authorizations}'), false)
+$$;
+comment on function private.ends_a_card(text) is
+  'Whether the reason of a decline holds for every later charge of the same card too. A lack of money, a wrong code or an issuer that wants its owner do not.';
+revoke execute on function private.ends_a_card(text) from public, anon, authenticated, service_role;
+
+create or replace function private.end_payment_method(p_method_id uuid, p_reason text) returns void
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_method public.payment_methods;
+  v_card text;
+  v_about constant jsonb := jsonb_build_object('payment_method_id', p_method_id);
+begin
+  update public.payment_methods set unusable_at = now(), unusable_reason = p_reason
+  where id = p_method_id and unusable_at is null and detached_at is null
+  returning * into v_method;
+  if not found then return; end if;
+  v_card := concat_ws(' ', v_method.brand, v_method.last4);
+  perform private.tell(v_method.user_id, 'card_unusable', '/payment-methods/' || p_method_id, v_about,
+    (select p.name from public.practices p where p.id = v_method.practice_id), v_card);
+  perform private.tell(m.user_id, 'client_card_unusable', '/payment-methods/' || p_method_id, v_about, private.called(v_method.user_id), v_card)
+  from public.practice_members m where m.practice_id = v_method.practice_id and m.role = 'owner';
+end $$;
+comment on function private.end_payment_method(uuid, text) is
+  'security definer: writes rows that nobody may write. A kept card is not charged any more; its owner and the owners of the practice are told once.';
+revoke execute on function private.end_payment_method(uuid, text) from public, anon, authenticated, service_role;
+
+create or replace function private.end_declined_method() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  if private.ends_a_card(new.failure_code) then perform private.end_payment_method(new.method_id, new.failure_code); end if;
+  return null;
+end $$;
+comment on function private.end_declined_method() is
+  'security definer: calls a helper that no API role may. Trigger: a decline that holds for good ends the kept card that was charged.';
+revoke execute on function private.end_declined_method() from public, anon, authenticated, service_role;
+drop trigger if exists payments_end_method on public.payments;
+create trigger payments_end_method after update of status on public.payments
+  for each row when (new.status = 'failed' and old.status <> 'failed' and new.method_id is not null)
+  execute function private.end_declined_method();
 
 -- schemas/40_billing/47_seat_write_offs.sql
 -- What a coach gives up on before it was ever billed: a seat, by whom and why. What is on an invoice is written off with it.
@@ -12214,6 +12279,9 @@ begin
   if exists (select from public.payment_methods m where m.id = p_method_id and private.method_expired(m.exp_month, m.exp_year)) then
     perform private.fail(409, 'method_expired', 'The card is past its month.', 'Save another one.');
   end if;
+  if exists (select from public.payment_methods m where m.id = p_method_id and m.unusable_at is not null) then
+    perform private.fail(409, 'method_unusable', 'The issuer has refused this card for good.', 'Pay with another one, or save it again.');
+  end if;
   select * into v_invoice from public.invoices i where i.id = v_intent.invoice_id;
   if found and (v_invoice.status <> 'pending' or private.invoice_balance(v_invoice) < v_intent.amount_cents) then
     perform private.fail(409, 'invoice_not_open', 'The invoice no longer needs this amount.', 'Begin another payment.');
@@ -12525,6 +12593,8 @@ begin
     when v_intent.status = 'processing' and v_intent.check_attempts >= 3 then
       perform private.open_gateway_alert(v_intent.gateway_account_id, 'outcome_unknown', p_intent_id, p_message);
     else
+      -- Keys that are not taken, a currency that is not: clear, and nobody can pay until it is put right.
+      perform private.note_answer(v_intent.gateway_account_id, p_intent_id, p_reason, p_message, false);
   end case;
 end $$;
 comment on function public.record_intent_unknown(uuid, text, text) is
@@ -12722,10 +12792,17 @@ begin
   select g.id into v_account from public.gateway_accounts g where g.practice_id = v_invoice.practice_id and g.disabled_at is null
     order by g.is_default desc, g.created_at, g.id limit 1;
   v_method := private.consented_method(v_invoice.user_id, v_account);
-  if v_method is null then
-    perform private.fail(409, 'no_consented_method', 'The client has saved no card that may be charged while the client is away.',
-      'Send the client the pay link.');
-  end if;
+  case private.why_no_method(v_invoice.user_id, v_account)
+    when 'method_expired' then
+      perform private.fail(409, 'method_expired', 'The card that the client keeps is past its month.', 'Send the client the pay link.');
+    when 'method_unusable' then
+      perform private.fail(409, 'method_unusable', 'The issuer has refused the card that the client keeps for good.',
+        'Send the client the pay link.');
+    when 'no_consented_method' then
+      perform private.fail(409, 'no_consented_method', 'The client has saved no card that may be charged while the client is away.',
+        'Send the client the pay link.');
+    else
+  end case;
   v_intent := public.begin_payment_intent(p_invoice_id);
   update public.payment_intents set off_session = true, payment_method_id = v_method where id = v_intent;
   return v_intent;
@@ -12740,16 +12817,34 @@ $$;
 comment on function private.method_expired(integer, integer) is 'Whether a card is past the month that it is good for; false where that is not known.';
 revoke execute on function private.method_expired(integer, integer) from public, anon, authenticated, service_role;
 
-create or replace function private.consented_method(p_user_id uuid, p_account_id uuid) returns uuid
+create or replace function private.consented_methods(p_user_id uuid, p_account_id uuid) returns setof public.payment_methods
   language sql stable security definer set search_path = '' as $$
-  select m.id from public.payment_methods m
+  select m.* from public.payment_methods m
   where m.user_id = p_user_id and m.gateway_account_id = p_account_id and m.off_session and m.detached_at is null
-    and not private.method_expired(m.exp_month, m.exp_year)
-  order by m.is_default desc, m.created_at desc limit 1
+  order by m.is_default desc, m.created_at desc
+$$;
+comment on function private.consented_methods(uuid, uuid) is
+  'security definer: cards are seen by their owner. The kept cards that a person agreed to have charged while away, the default first, good ones and others.';
+revoke execute on function private.consented_methods(uuid, uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.consented_method(p_user_id uuid, p_account_id uuid) returns uuid
+  language sql stable set search_path = '' as $$
+  select m.id from private.consented_methods(p_user_id, p_account_id) m
+  where m.unusable_at is null and not private.method_expired(m.exp_month, m.exp_year) limit 1
 $$;
 comment on function private.consented_method(uuid, uuid) is
-  'security definer: cards are seen by their owner. The kept card that a person agreed to have charged while away, the default first; null where there is none that is good.';
+  'The kept card that is charged while its owner is away; null where there is none that is good.';
 revoke execute on function private.consented_method(uuid, uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.why_no_method(p_user_id uuid, p_account_id uuid) returns text
+  language sql stable set search_path = '' as $$
+  select case when private.consented_method(p_user_id, p_account_id) is null then coalesce(
+    (select case when private.method_expired(m.exp_month, m.exp_year) then 'method_expired' else 'method_unusable' end
+     from private.consented_methods(p_user_id, p_account_id) m limit 1), 'no_consented_method') end
+$$;
+comment on function private.why_no_method(uuid, uuid) is
+  'Why nothing can be charged while a person is away: method_expired, method_unusable or no_consented_method; null where a card is good.';
+revoke execute on function private.why_no_method(uuid, uuid) from public, anon, authenticated, service_role;
 
 revoke execute on function public.begin_capture(uuid, integer), public.begin_off_session_charge(uuid)
   from public, anon, authenticated, service_role;
@@ -12830,6 +12925,8 @@ begin
     perform private.open_gateway_alert(v_account_id, p_reason, null, p_message);
   elsif p_reason = 'unknown_state' then
     perform private.open_gateway_alert(v_account_id, p_reason, p_refund_id, p_message);
+  else
+    perform private.note_answer(v_account_id, p_refund_id, p_reason, p_message, false);
   end if;
 end $$;
 comment on function public.record_refund_unknown(uuid, text, text) is
@@ -13240,8 +13337,11 @@ begin
       (v_saved ->> 'exp_month')::integer, (v_saved ->> 'exp_year')::integer, v_saved ->> 'brand', v_setup.is_default, g.id,
       v_saved ->> 'customer_id', v_setup.created_at, v_setup.consent_text, v_setup.off_session
     from public.gateway_accounts g where g.id = v_setup.gateway_account_id
+    -- The same card given again: with its owner's new consent it is as good as a new one, also after it was removed or refused.
     on conflict (user_id, provider, provider_method_id) do update set consented_at = excluded.consented_at,
-      consent_text = excluded.consent_text, off_session = excluded.off_session
+      consent_text = excluded.consent_text, off_session = excluded.off_session, exp_month = excluded.exp_month,
+      exp_year = excluded.exp_year, is_default = m.is_default or excluded.is_default, detached_at = null, unusable_at = null,
+      unusable_reason = null
     returning m.id into v_method;
   end if;
   update public.payment_method_setups set status = v_status, payment_method_id = v_method,
@@ -13269,13 +13369,18 @@ create or replace function public.record_method_news(p_account_id uuid, p_provid
   language plpgsql security definer set search_path = '' as $$
 declare
   v_method public.payment_methods;
+  v_renewed boolean;
 begin
   select * into v_method from public.payment_methods m
     where m.gateway_account_id = p_account_id and m.provider_method_id = p_provider_method_id for no key update;
   if not found then return 'unknown_method'; end if;
   -- One that was removed does not come back, whatever the gateway says of it.
   if v_method.detached_at is not null then return 'unchanged'; end if;
+  v_renewed := p_snapshot ->> 'last4' <> v_method.last4 or (p_snapshot ->> 'exp_month')::integer <> v_method.exp_month
+    or (p_snapshot ->> 'exp_year')::integer <> v_method.exp_year;
   update public.payment_methods set
+    unusable_at = case when v_renewed then null else unusable_at end,
+    unusable_reason = case when v_renewed then null else unusable_reason end,
     detached_at = case when p_snapshot is null or p_snapshot = 'null' then now() end,
     brand = coalesce(p_snapshot ->> 'brand', brand), last4 = coalesce(p_snapshot ->> 'last4', last4),
     exp_month = coalesce((p_snapshot ->> 'exp_month')::integer, exp_month),
@@ -13329,15 +13434,27 @@ comment on function public.finish_webhook(uuid, text, text, text) is
 
 create or replace function public.replay_webhooks(p_ids uuid[] default null, p_account_id uuid default null,
   p_since timestamptz default null, p_statuses text[] default '{failed}') returns setof uuid
-  language sql security definer set search_path = '' as $$
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_id uuid;
+begin
+  if private.acting_as_api() and not private.i_am_admin() then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  end if;
   -- As if it had just come. Should whoever replays it stop, the repair handles it.
-  update public.webhook_events set status = 'received', handled_at = null, outcome = null, error_message = null, attempts = 0
-  where (p_ids is null or id = any (p_ids)) and (p_account_id is null or gateway_account_id = p_account_id)
-    and (p_since is null or received_at >= p_since) and status = any (p_statuses)
-  returning id
-$$;
+  for v_id in update public.webhook_events set status = 'received', handled_at = null, outcome = null, error_message = null, attempts = 0,
+      replayed_at = now(), replayed_by = private.me()
+    where (p_ids is null or id = any (p_ids)) and (p_account_id is null or gateway_account_id = p_account_id)
+      and (p_since is null or received_at >= p_since) and status = any (p_statuses)
+    returning id
+  loop
+    -- The operator's command handles what it opened itself; for an admin the worker does.
+    if private.acting_as_api() then perform private.enqueue('billing.handle_webhook', jsonb_build_object('event_id', v_id)); end if;
+    return next v_id;
+  end loop;
+end $$;
 comment on function public.replay_webhooks(uuid[], uuid, timestamptz, text[]) is
-  'security definer: moves guarded rows for the service. Opens events of the inbox again, to be handled by hand; what they tell of is looked up anew, so nothing is booked twice. Returns them.';
+  'security definer: users enqueue nothing themselves. An admin, or the service, opens events of the inbox again; what they tell of is looked up anew, so nothing is booked twice. Returns them, with who did it on record.';
 
 create or replace function public.take_due_checks(p_limit integer default 50) returns table (kind text, id uuid)
   language sql security definer set search_path = '' as $$
@@ -13371,7 +13488,8 @@ comment on function public.take_due_checks(integer) is
 revoke execute on function public.receive_webhook(uuid, text, text, timestamptz, jsonb), public.finish_webhook(uuid, text, text, text),
   public.replay_webhooks(uuid[], uuid, timestamptz, text[]), public.take_due_checks(integer) from public, anon, authenticated, service_role;
 grant execute on function public.receive_webhook(uuid, text, text, timestamptz, jsonb), public.finish_webhook(uuid, text, text, text),
-  public.replay_webhooks(uuid[], uuid, timestamptz, text[]), public.take_due_checks(integer) to service_role;
+  public.take_due_checks(integer) to service_role;
+grant execute on function public.replay_webhooks(uuid[], uuid, timestamptz, text[]) to authenticated, service_role;
 
 -- schemas/40_billing/79_seat_charges.sql
 -- Charges that happen by themselves: a seat that was booked, or was held, is charged to the card that its client consented to.
@@ -13386,7 +13504,7 @@ create table if not exists private.seat_charges (
 comment on table private.seat_charges is
   'Seats that are charged by themselves, one row for each however often its session changes: that is what makes it once.';
 comment on column private.seat_charges.due_at is 'When the worker takes it; moved on while one has it. Null once the attempt has begun or there is nothing to charge.';
-comment on column private.seat_charges.skipped is 'Why nothing was charged: given_up, missed, billed, free, no_card, or the code of the refusal.';
+comment on column private.seat_charges.skipped is 'Why nothing was charged: given_up, missed, billed, free, or the code of the refusal.';
 create index if not exists seat_charges_due_idx on private.seat_charges (due_at) where due_at is not null;
 create index if not exists seat_charges_intent_idx on private.seat_charges (intent_id);
 revoke all on private.seat_charges from public, anon, authenticated, service_role;
@@ -13465,9 +13583,9 @@ create or replace function private.why_not_charged(p_seat public.session_attende
     when p_seat.billing_status <> 'unbilled' or exists (select from public.invoice_line_items l
       where l.attendee_id = p_seat.id and l.released_at is null) then 'billed'
     when coalesce(p_seat.price_cents, 0) = 0 then 'free'
-    when private.consented_method(p_seat.user_id, (select g.id from public.gateway_accounts g join public.practice_members m
+    else private.why_no_method(p_seat.user_id, (select g.id from public.gateway_accounts g join public.practice_members m
       on m.practice_id = g.practice_id where m.user_id = p_seat.coach_id and g.disabled_at is null
-      order by g.is_default desc, g.created_at, g.id limit 1)) is null then 'no_card' end
+      order by g.is_default desc, g.created_at, g.id limit 1)) end
   from public.sessions s where s.id = p_seat.session_id
 $$;
 comment on function private.why_not_charged(public.session_attendees) is
@@ -13486,7 +13604,11 @@ begin
   perform from public.sessions s join public.session_attendees a on a.session_id = s.id where a.id = p_attendee_id for no key update of s;
   select * into v_seat from public.session_attendees a where a.id = p_attendee_id for no key update;
   v_reason := private.why_not_charged(v_seat);
-  if v_reason is null then
+  if v_reason = 'method_expired' then
+    perform private.end_payment_method(m.id, 'expired_card')
+    from public.payment_methods m join public.practice_members p on p.practice_id = m.practice_id
+    where p.user_id = v_seat.coach_id and m.user_id = v_seat.user_id and m.off_session and private.method_expired(m.exp_month, m.exp_year);
+  elsif v_reason is null then
     begin
       v_charge.intent_id := public.begin_off_session_charge(private.invoice_seat(p_attendee_id));
     exception when sqlstate 'PT404' or sqlstate 'PT409' or sqlstate 'PT422' then
@@ -13646,7 +13768,7 @@ create trigger reconciliations_kept before delete on public.reconciliations
   for each row execute function private.refuse_money_delete();
 
 create or replace function private.gateway_differences(p_account_id uuid, p_since timestamptz, p_until timestamptz, p_rows jsonb,
-  p_late interval) returns table (subject text, ours_id uuid, provider_id text, found text, ours text, theirs text, moved_at timestamptz)
+  p_late interval) returns table (subject text, ours_id uuid, provider_id text, found text, ours text, theirs text, moved_at timestamptz, moved boolean)
   language sql stable security definer set search_path = '' as $$
   with listed as materialized (
     select r.*, row_number() over (partition by r.kind, r.provider_id order by r.at) as copy
@@ -13669,7 +13791,8 @@ create or replace function private.gateway_differences(p_account_id uuid, p_sinc
       h.booked_at, h.created_at, coalesce(t.copy, 1) as copy, t.provider_id is not null as there, h.id is not null as here
     from listed t full join booked h on h.kind = t.kind and h.provider_id = t.provider_id
   )
-  select p.kind, p.ours_id, p.provider_id, d.found, d.ours, d.theirs, p.moved_at
+  select p.kind, p.ours_id, p.provider_id, d.found, d.ours, d.theirs, p.moved_at,
+    coalesce(p.their_status in ('paid', 'succeeded'), false) or coalesce(p.our_status in ('paid', 'succeeded'), false)
   from pairs p
   -- The first that applies names the difference; those after it would be its shadows.
   cross join lateral (select * from (values
@@ -13688,7 +13811,7 @@ create or replace function private.gateway_differences(p_account_id uuid, p_sinc
   ) as c (rank, applies, found, ours, theirs) where c.applies order by c.rank limit 1) d
 $$;
 comment on function private.gateway_differences(uuid, timestamptz, timestamptz, jsonb, interval) is
-  'security definer: compares the books of an account with the gateway''s list, whoever asks; one row per movement, found = same where they agree.';
+  'security definer: compares the books of an account with the gateway''s list, whoever asks; one row per movement or attempt, found = same where they agree, moved where money is said to have.';
 revoke execute on function private.gateway_differences(uuid, timestamptz, timestamptz, jsonb, interval)
   from public, anon, authenticated, service_role;
 
@@ -13704,15 +13827,15 @@ begin
   verified as (
     -- What an earlier run has seen already is not verified anew.
     select extract(epoch from p_until - c.moved_at) as seconds from compared c
-    where c.found in ('same', 'late') and (v_last is null or c.moved_at > v_last)
+    where c.moved and c.found in ('same', 'late') and (v_last is null or c.moved_at > v_last)
   )
   insert into public.reconciliations (gateway_account_id, practice_id, since, until, rows_there, rows_here, matched, findings,
     verify_seconds_p50, verify_seconds_p99)
   select p_account_id, (select g.practice_id from public.gateway_accounts g where g.id = p_account_id), p_since, p_until,
     -- Attempts that failed moved nothing, and so have nothing to match.
     (select count(*) from jsonb_to_recordset(p_rows) as r (status text) where r.status in ('paid', 'succeeded')),
-    count(*) filter (where c.ours_id is not null and c.found <> 'duplicate'),
-    count(*) filter (where c.found in ('same', 'late')),
+    count(*) filter (where c.moved and c.ours_id is not null and c.found <> 'duplicate'),
+    count(*) filter (where c.moved and c.found in ('same', 'late')),
     coalesce(jsonb_agg(jsonb_build_object('kind', c.found, 'subject', c.subject, 'id', c.ours_id, 'provider_id', c.provider_id,
       'ours', c.ours, 'theirs', c.theirs) order by c.moved_at, c.provider_id) filter (where c.found <> 'same'), '[]'),
     (select percentile_cont(0.5) within group (order by v.seconds) from verified v),
@@ -19071,6 +19194,12 @@ as $$
     ('pay_link', 'payment_reminder', 'payments',
       'Your card could not be charged', 'Please pay {what} yourself.',
       'לא ניתן היה לחייב את הכרטיס', 'נא לשלם {what}.'),
+    ('card_unusable', 'system_update', 'payments',
+      'Your kept card is no longer good', 'Your card {what}, kept with {who}, can’t be charged any more. Please keep another one.',
+      'הכרטיס השמור שלך אינו תקף', 'לא ניתן עוד לחייב את הכרטיס {what} השמור שלך אצל {who}. נא לשמור כרטיס אחר.'),
+    ('client_card_unusable', 'system_update', 'payments',
+      'A kept card is no longer good', 'The card {what} that {who} keeps with you can’t be charged any more, and its owner was told.',
+      'כרטיס שמור אינו תקף', 'לא ניתן עוד לחייב את הכרטיס השמור {what} של {who}. נשלחה הודעה על כך.'),
     ('hold_booked', 'session_confirmation', 'session_updates',
       'Paid and booked', 'Your payment came, and “{what}” with {who} on {when} is yours.',
       'שולם ונקבע', 'התשלום התקבל והפגישה „{what}” עם {who}, {when}, נקבעה.'),

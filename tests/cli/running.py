@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.support.secret_search import TRAIL
 from tests.support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +26,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def loom(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Runs a command to its end."""
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "loom", *arguments],
         cwd=ROOT,
         env=environment(**env),
@@ -34,6 +35,8 @@ def loom(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         timeout=120,
         check=False,
     )
+    TRAIL.search("output", f"loom {arguments[0]}", done.stdout + done.stderr)
+    return done
 
 
 class Process:
@@ -46,7 +49,9 @@ class Process:
 
     def output(self) -> str:
         """All it said, once it has ended."""
-        return self.heard + (self.process.communicate(timeout=60)[0] or "")
+        rest = self.process.communicate(timeout=60)[0] or ""
+        TRAIL.search("output", "a process", rest)
+        return self.heard + rest
 
     def read_until(self, words: str) -> None:
         """Waits until it says something."""
@@ -55,6 +60,7 @@ class Process:
             line = self.process.stdout.readline()
             assert line, f"ended without saying {words!r}:\n{self.heard}"
             self.heard += line
+            TRAIL.search("output", "a process", line)
 
     def get(self, path: str) -> httpx.Response:
         """A request to it."""

@@ -42,6 +42,7 @@ TABLES = {
     "client_id": "users",
     "coach_client_id": "coach_clients",
     "coach_id": "users",
+    "event_id": "webhook_events",
     "conversation_id": "conversations",
     "credit_id": "credits",
     "intent_id": "payment_intents",
@@ -70,7 +71,8 @@ TABLES = {
     "user_id": "users",
 }
 
-# What the sample practice has none of, or what asks for a secret or for a time that nobody makes up by chance.
+# What the sample practice has none of, what only an admin sees, and what asks for a secret or for a time that nobody
+# makes up by chance.
 NOT_IN_SAMPLE = {
     "GET /v1/attachments/{attachment_id}/content",
     "GET /v1/attachments/{attachment_id}/link",
@@ -87,6 +89,7 @@ NOT_IN_SAMPLE = {
     "GET /v1/payment-methods/{method_id}",
     "GET /v1/time-off/{block_id}",
     "GET /v1/uploads/{upload_id}",
+    "GET /v1/webhook-events/{event_id}",
 }
 NOTHING_TO_READ = {
     COACH: NOT_IN_SAMPLE | {"GET /v1/refunds/{refund_id}", "GET /v1/sessions/{session_id}/cancellation"},

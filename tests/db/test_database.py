@@ -264,10 +264,11 @@ async def test_a_lost_database_answers_503_and_is_found_again_without_a_restart(
             assert await call() in (1, b"[]")
 
 
-async def test_connections_that_died_unseen_disturb_nobody(api_url: str, cluster: Cluster) -> None:
+@pytest.mark.parametrize("many", [2, 6])
+async def test_connections_that_died_unseen_disturb_nobody(api_url: str, cluster: Cluster, many: int) -> None:
     alice = Actor.user(ALICE)
-    async with await Database.open(api_url, min_size=2, max_size=2) as db:
-        await asyncio.gather(*(db.reader(alice).fetch_value("select pg_sleep(0.05)", {}) for _ in range(2)))
+    async with await Database.open(api_url, min_size=many, max_size=many) as db:
+        await asyncio.gather(*(db.reader(alice).fetch_value("select pg_sleep(0.05)", {}) for _ in range(many)))
         await db.fetch_json(alice, "public.widgets_json", [1])
         with psycopg.connect(cluster.superuser, autocommit=True) as conn:
             # Waited for: a connection that is about to die looks alive.

@@ -39,6 +39,7 @@ ROWS = {
     "refund_id": ["refund"],
     "method_id": ["card"],
     "account_id": ["gateway"],
+    "event_id": ["webhook"],
     "setup_id": ["setup"],
     "feed_id": ["feed-client"],
     "package_id": ["package-retired"],

@@ -128,7 +128,7 @@ insert into private.calendar_invitations (attendee_id, email, method, content)
 select a.id, 'client@example.test', 'REQUEST', '{}'
 from public.session_attendees a where a.session_id = @upcoming and a.user_id = @client;
 insert into private.seat_charges (attendee_id, skipped)
-select a.id, 'no_card' from public.session_attendees a where a.session_id = @upcoming and a.user_id = @client;
+select a.id, 'no_consented_method' from public.session_attendees a where a.session_id = @upcoming and a.user_id = @client;
 insert into public.calendar_feeds (id, user_id, name, token_hash) values
   (@feed-client, @client, 'Phone', encode(sha256('feed-token'), 'hex')),
   (@feed-coach, @coach, 'Laptop', encode(sha256('feed-token-of-coach'), 'hex')),

@@ -374,3 +374,17 @@ def test_events_come_twice_never_or_backwards_on_demand(shop: Shop, listener: Li
     until(lambda: len(got) == 5, "it came twice")
     assert got[3][1] == got[4][1]
     assert len(shop.stripe.events.list({"limit": 100}).data) == 5
+
+
+def test_what_everybody_is_told_holds_for_whoever_was_not_told_otherwise(tmp_path: Path) -> None:
+    with running_sandbox(tmp_path) as own:
+        fault = {"on": "POST /v1/refunds", "do": "html", "times": 1}
+        own.call("POST", "/sandbox/knobs", {"refunds": "pending", "faults": [fault]})
+        told, other = Shop(own), Shop(own)
+        told.knob("knobs", {"refunds": "succeed"})
+        with pytest.raises(stripe.StripeError):
+            other.stripe.refunds.create({"payment_intent": other.pay().id})
+        states = [one.stripe.refunds.create({"payment_intent": one.pay().id}).status for one in (told, other)]
+        assert states == ["succeeded", "pending"]
+        told.http.close()
+        other.http.close()

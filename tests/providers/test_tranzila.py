@@ -296,6 +296,18 @@ def test_a_hold_is_captured_in_part_or_let_go(till: Till) -> None:
             assert till.stand(known).amount_received_cents == 20000
 
 
+@pytest.mark.parametrize("no", [{"error_code": 20112}, {"error_code": 5, **recorded.OLD_EXPIRED}])
+def test_a_void_that_was_refused_lets_nothing_go(no: dict[str, Any]) -> None:
+    held = recorded.REPORT_LINE | {"txn_type": "VERIFY", "tranmode": "V", "user_defined_1": "r1"}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"transactions": [held]} if "report" in request.url.host else no)
+
+    gateway = TranzilaGateway(Addresses(), TERMINAL, httpx.AsyncClient(transport=httpx.MockTransport(answer)))
+    with pytest.raises(GatewayRefusedError):
+        asyncio.run(gateway.cancel(Order("r1", 100, "ILS", "manual"), "k"))
+
+
 @pytest.mark.parametrize("do", ["lost_before", "lost_after", "error_before", "error_after", "html", "html_after"])
 def test_a_lost_answer_is_looked_up_and_never_sent_again(till: Till, do: str) -> None:
     token, plan = till.token(), order()

@@ -17,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from loom.db.embedded import EmbeddedServer
 from loom.db.migrate import PLATFORM, migrate
 from loom.db.schema_files import supabase_dir
+from tests.support.secret_search import TRAIL
 
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
 
@@ -49,10 +50,17 @@ class Cluster:
         return name
 
     def drop(self, name: str) -> None:
-        """Drops a database, whoever is still connected."""
+        """Drops a database, whoever is still connected, once all that was left in it was searched for secrets."""
         with psycopg.connect(self.superuser, autocommit=True) as conn:
+            there = conn.execute(
+                "select (select count(pg_terminate_backend(a.pid, 5000)) from pg_stat_activity a where a.datid = d.oid)"
+                " from pg_database d where d.datname = %s", [name],
+            ).fetchone()  # fmt: skip
+            if there:
+                TRAIL.search_database(self.url(name, "postgres"), name)
             conn.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
         self._made.remove(name)
+        TRAIL.check()
 
     def platform(self, name: str) -> None:
         """Applies supabase/platform, as an operator would."""

@@ -134,7 +134,8 @@ def replay(
 ) -> None:
     """Handle webhook events of the inbox once more. Nothing is booked twice. Ends with 1 where one failed again."""
     from loom.cli.compose import register_errors
-    from loom.features.billing.inbox import Inbox, InboxEvent
+    from loom.features.billing.gateway_schemas import WebhookEvent
+    from loom.features.billing.inbox import Inbox
     from loom.features.billing.reconciliation import days_before
     from loom.web.app import open_database
 
@@ -142,7 +143,7 @@ def replay(
     register_errors()
     every = [each.value for each in Which if each is not Which.any]
     statuses = every if events or status is Which.any else [status.value]
-    done: list[InboxEvent] = []
+    done: list[WebhookEvent] = []
 
     async def work(url: str) -> None:
         since = None if events else days_before(days)[0]

@@ -23,7 +23,7 @@ from loom.db.calls import call_of, hot_call_of, keep_json_raw, raw_json_cursor
 from loom.db.doorbell import Doorbell, Listener
 from loom.db.errors import is_connection_loss, lost_to_others, translate
 from loom.db.executor import Params
-from loom.db.pools import Pool, check, held
+from loom.db.pools import Configure, Pool, held, new_pool
 
 if TYPE_CHECKING:
     from loom.db.together import Together
@@ -95,20 +95,8 @@ class Database:
             await conn.execute("set role authenticated")
             keep_json_raw(conn.adapters)
 
-        def pool(low: int, high: int, setup: Callable[[AsyncConnection[Any]], Awaitable[None]]) -> Pool:
-            return AsyncConnectionPool(
-                conninfo,
-                kwargs={"autocommit": True, "application_name": "loom"},
-                min_size=low,
-                max_size=high,
-                configure=setup,
-                check=check,
-                timeout=timeout,
-                # After this long without success the pool stops trying by itself; the next request tries anew, so
-                # recovery never waits for a long back-off.
-                reconnect_timeout=2.0,
-                open=False,
-            )
+        def pool(low: int, high: int, setup: Configure) -> Pool:
+            return new_pool(conninfo, low, high, setup, timeout)
 
         self = cls(
             pool(min_size, max_size, configure),

@@ -20,15 +20,21 @@ create table if not exists public.payment_methods (
   consented_at timestamptz,
   consent_text text,
   off_session boolean not null default false,
+  unusable_at timestamptz,
+  unusable_reason text,
   unique (user_id, provider, provider_method_id),
   constraint payment_methods_last4_digits check (last4 ~ '^[0-9]{4}$'),
   constraint payment_methods_exp_year_sane check (exp_year between 2000 and 2200),
+  constraint payment_methods_unusable_why check ((unusable_at is null) = (unusable_reason is null)),
   constraint payment_methods_metadata_object check (jsonb_typeof(metadata) = 'object')
 );
 comment on table public.payment_methods is 'Saved ways to pay of a person, at one gateway account each.';
 comment on column public.payment_methods.provider_method_id is 'The gateway''s token for it. API roles cannot read it.';
 comment on column public.payment_methods.off_session is 'Its owner consented, in the words of consent_text, to being charged while away.';
 comment on column public.payment_methods.detached_at is 'Set when its owner removed it; the row stays, since payments name it.';
+comment on column public.payment_methods.unusable_at is
+  'Since when it is not charged any more, because its issuer said so for good or its month is over. Saved again, or renewed, it is usable.';
+comment on column public.payment_methods.unusable_reason is 'The code of the decline, or expired_card.';
 
 create unique index if not exists payment_methods_nameless_once
   on public.payment_methods (user_id, provider, type) where provider_method_id is null and detached_at is null;
@@ -40,7 +46,7 @@ create index if not exists payment_methods_gateway_account_idx on public.payment
 revoke all on public.payment_methods from public, anon, authenticated, service_role;
 grant select, insert, update on public.payment_methods to service_role;
 grant select (id, user_id, type, provider, last4, exp_month, exp_year, brand, is_default, created_at, updated_at, practice_id,
-  gateway_account_id, detached_at, consented_at, consent_text, off_session) on public.payment_methods to authenticated;
+  gateway_account_id, detached_at, consented_at, consent_text, off_session, unusable_at, unusable_reason) on public.payment_methods to authenticated;
 grant update (is_default, detached_at, off_session) on public.payment_methods to authenticated;
 
 alter table public.payment_methods enable row level security;

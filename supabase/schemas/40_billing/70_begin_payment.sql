@@ -123,6 +123,9 @@ begin
   if exists (select from public.payment_methods m where m.id = p_method_id and private.method_expired(m.exp_month, m.exp_year)) then
     perform private.fail(409, 'method_expired', 'The card is past its month.', 'Save another one.');
   end if;
+  if exists (select from public.payment_methods m where m.id = p_method_id and m.unusable_at is not null) then
+    perform private.fail(409, 'method_unusable', 'The issuer has refused this card for good.', 'Pay with another one, or save it again.');
+  end if;
   select * into v_invoice from public.invoices i where i.id = v_intent.invoice_id;
   if found and (v_invoice.status <> 'pending' or private.invoice_balance(v_invoice) < v_intent.amount_cents) then
     perform private.fail(409, 'invoice_not_open', 'The invoice no longer needs this amount.', 'Begin another payment.');

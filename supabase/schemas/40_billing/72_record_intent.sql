@@ -64,6 +64,8 @@ begin
     when v_intent.status = 'processing' and v_intent.check_attempts >= 3 then
       perform private.open_gateway_alert(v_intent.gateway_account_id, 'outcome_unknown', p_intent_id, p_message);
     else
+      -- Keys that are not taken, a currency that is not: clear, and nobody can pay until it is put right.
+      perform private.note_answer(v_intent.gateway_account_id, p_intent_id, p_reason, p_message, false);
   end case;
 end $$;
 comment on function public.record_intent_unknown(uuid, text, text) is

@@ -42,10 +42,17 @@ begin
   select g.id into v_account from public.gateway_accounts g where g.practice_id = v_invoice.practice_id and g.disabled_at is null
     order by g.is_default desc, g.created_at, g.id limit 1;
   v_method := private.consented_method(v_invoice.user_id, v_account);
-  if v_method is null then
-    perform private.fail(409, 'no_consented_method', 'The client has saved no card that may be charged while the client is away.',
-      'Send the client the pay link.');
-  end if;
+  case private.why_no_method(v_invoice.user_id, v_account)
+    when 'method_expired' then
+      perform private.fail(409, 'method_expired', 'The card that the client keeps is past its month.', 'Send the client the pay link.');
+    when 'method_unusable' then
+      perform private.fail(409, 'method_unusable', 'The issuer has refused the card that the client keeps for good.',
+        'Send the client the pay link.');
+    when 'no_consented_method' then
+      perform private.fail(409, 'no_consented_method', 'The client has saved no card that may be charged while the client is away.',
+        'Send the client the pay link.');
+    else
+  end case;
   v_intent := public.begin_payment_intent(p_invoice_id);
   update public.payment_intents set off_session = true, payment_method_id = v_method where id = v_intent;
   return v_intent;
@@ -60,16 +67,34 @@ $$;
 comment on function private.method_expired(integer, integer) is 'Whether a card is past the month that it is good for; false where that is not known.';
 revoke execute on function private.method_expired(integer, integer) from public, anon, authenticated, service_role;
 
-create or replace function private.consented_method(p_user_id uuid, p_account_id uuid) returns uuid
+create or replace function private.consented_methods(p_user_id uuid, p_account_id uuid) returns setof public.payment_methods
   language sql stable security definer set search_path = '' as $$
-  select m.id from public.payment_methods m
+  select m.* from public.payment_methods m
   where m.user_id = p_user_id and m.gateway_account_id = p_account_id and m.off_session and m.detached_at is null
-    and not private.method_expired(m.exp_month, m.exp_year)
-  order by m.is_default desc, m.created_at desc limit 1
+  order by m.is_default desc, m.created_at desc
+$$;
+comment on function private.consented_methods(uuid, uuid) is
+  'security definer: cards are seen by their owner. The kept cards that a person agreed to have charged while away, the default first, good ones and others.';
+revoke execute on function private.consented_methods(uuid, uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.consented_method(p_user_id uuid, p_account_id uuid) returns uuid
+  language sql stable set search_path = '' as $$
+  select m.id from private.consented_methods(p_user_id, p_account_id) m
+  where m.unusable_at is null and not private.method_expired(m.exp_month, m.exp_year) limit 1
 $$;
 comment on function private.consented_method(uuid, uuid) is
-  'security definer: cards are seen by their owner. The kept card that a person agreed to have charged while away, the default first; null where there is none that is good.';
+  'The kept card that is charged while its owner is away; null where there is none that is good.';
 revoke execute on function private.consented_method(uuid, uuid) from public, anon, authenticated, service_role;
+
+create or replace function private.why_no_method(p_user_id uuid, p_account_id uuid) returns text
+  language sql stable set search_path = '' as $$
+  select case when private.consented_method(p_user_id, p_account_id) is null then coalesce(
+    (select case when private.method_expired(m.exp_month, m.exp_year) then 'method_expired' else 'method_unusable' end
+     from private.consented_methods(p_user_id, p_account_id) m limit 1), 'no_consented_method') end
+$$;
+comment on function private.why_no_method(uuid, uuid) is
+  'Why nothing can be charged while a person is away: method_expired, method_unusable or no_consented_method; null where a card is good.';
+revoke execute on function private.why_no_method(uuid, uuid) from public, anon, authenticated, service_role;
 
 revoke execute on function public.begin_capture(uuid, integer), public.begin_off_session_charge(uuid)
   from public, anon, authenticated, service_role;

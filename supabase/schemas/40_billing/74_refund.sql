@@ -72,6 +72,8 @@ begin
     perform private.open_gateway_alert(v_account_id, p_reason, null, p_message);
   elsif p_reason = 'unknown_state' then
     perform private.open_gateway_alert(v_account_id, p_reason, p_refund_id, p_message);
+  else
+    perform private.note_answer(v_account_id, p_refund_id, p_reason, p_message, false);
   end if;
 end $$;
 comment on function public.record_refund_unknown(uuid, text, text) is

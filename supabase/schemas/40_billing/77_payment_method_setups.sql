@@ -84,8 +84,11 @@ begin
       (v_saved ->> 'exp_month')::integer, (v_saved ->> 'exp_year')::integer, v_saved ->> 'brand', v_setup.is_default, g.id,
       v_saved ->> 'customer_id', v_setup.created_at, v_setup.consent_text, v_setup.off_session
     from public.gateway_accounts g where g.id = v_setup.gateway_account_id
+    -- The same card given again: with its owner's new consent it is as good as a new one, also after it was removed or refused.
     on conflict (user_id, provider, provider_method_id) do update set consented_at = excluded.consented_at,
-      consent_text = excluded.consent_text, off_session = excluded.off_session
+      consent_text = excluded.consent_text, off_session = excluded.off_session, exp_month = excluded.exp_month,
+      exp_year = excluded.exp_year, is_default = m.is_default or excluded.is_default, detached_at = null, unusable_at = null,
+      unusable_reason = null
     returning m.id into v_method;
   end if;
   update public.payment_method_setups set status = v_status, payment_method_id = v_method,
@@ -113,13 +116,18 @@ create or replace function public.record_method_news(p_account_id uuid, p_provid
   language plpgsql security definer set search_path = '' as $$
 declare
   v_method public.payment_methods;
+  v_renewed boolean;
 begin
   select * into v_method from public.payment_methods m
     where m.gateway_account_id = p_account_id and m.provider_method_id = p_provider_method_id for no key update;
   if not found then return 'unknown_method'; end if;
   -- One that was removed does not come back, whatever the gateway says of it.
   if v_method.detached_at is not null then return 'unchanged'; end if;
+  v_renewed := p_snapshot ->> 'last4' <> v_method.last4 or (p_snapshot ->> 'exp_month')::integer <> v_method.exp_month
+    or (p_snapshot ->> 'exp_year')::integer <> v_method.exp_year;
   update public.payment_methods set
+    unusable_at = case when v_renewed then null else unusable_at end,
+    unusable_reason = case when v_renewed then null else unusable_reason end,
     detached_at = case when p_snapshot is null or p_snapshot = 'null' then now() end,
     brand = coalesce(p_snapshot ->> 'brand', brand), last4 = coalesce(p_snapshot ->> 'last4', last4),
     exp_month = coalesce((p_snapshot ->> 'exp_month')::integer, exp_month),

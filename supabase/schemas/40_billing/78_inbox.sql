@@ -33,15 +33,27 @@ comment on function public.finish_webhook(uuid, text, text, text) is
 
 create or replace function public.replay_webhooks(p_ids uuid[] default null, p_account_id uuid default null,
   p_since timestamptz default null, p_statuses text[] default '{failed}') returns setof uuid
-  language sql security definer set search_path = '' as $$
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_id uuid;
+begin
+  if private.acting_as_api() and not private.i_am_admin() then
+    perform private.fail(404, 'not_found', 'There is no such thing, or it is not yours.');
+  end if;
   -- As if it had just come. Should whoever replays it stop, the repair handles it.
-  update public.webhook_events set status = 'received', handled_at = null, outcome = null, error_message = null, attempts = 0
-  where (p_ids is null or id = any (p_ids)) and (p_account_id is null or gateway_account_id = p_account_id)
-    and (p_since is null or received_at >= p_since) and status = any (p_statuses)
-  returning id
-$$;
+  for v_id in update public.webhook_events set status = 'received', handled_at = null, outcome = null, error_message = null, attempts = 0,
+      replayed_at = now(), replayed_by = private.me()
+    where (p_ids is null or id = any (p_ids)) and (p_account_id is null or gateway_account_id = p_account_id)
+      and (p_since is null or received_at >= p_since) and status = any (p_statuses)
+    returning id
+  loop
+    -- The operator's command handles what it opened itself; for an admin the worker does.
+    if private.acting_as_api() then perform private.enqueue('billing.handle_webhook', jsonb_build_object('event_id', v_id)); end if;
+    return next v_id;
+  end loop;
+end $$;
 comment on function public.replay_webhooks(uuid[], uuid, timestamptz, text[]) is
-  'security definer: moves guarded rows for the service. Opens events of the inbox again, to be handled by hand; what they tell of is looked up anew, so nothing is booked twice. Returns them.';
+  'security definer: users enqueue nothing themselves. An admin, or the service, opens events of the inbox again; what they tell of is looked up anew, so nothing is booked twice. Returns them, with who did it on record.';
 
 create or replace function public.take_due_checks(p_limit integer default 50) returns table (kind text, id uuid)
   language sql security definer set search_path = '' as $$
@@ -75,4 +87,5 @@ comment on function public.take_due_checks(integer) is
 revoke execute on function public.receive_webhook(uuid, text, text, timestamptz, jsonb), public.finish_webhook(uuid, text, text, text),
   public.replay_webhooks(uuid[], uuid, timestamptz, text[]), public.take_due_checks(integer) from public, anon, authenticated, service_role;
 grant execute on function public.receive_webhook(uuid, text, text, timestamptz, jsonb), public.finish_webhook(uuid, text, text, text),
-  public.replay_webhooks(uuid[], uuid, timestamptz, text[]), public.take_due_checks(integer) to service_role;
+  public.take_due_checks(integer) to service_role;
+grant execute on function public.replay_webhooks(uuid[], uuid, timestamptz, text[]) to authenticated, service_role;

@@ -10,7 +10,7 @@ create table if not exists private.seat_charges (
 comment on table private.seat_charges is
   'Seats that are charged by themselves, one row for each however often its session changes: that is what makes it once.';
 comment on column private.seat_charges.due_at is 'When the worker takes it; moved on while one has it. Null once the attempt has begun or there is nothing to charge.';
-comment on column private.seat_charges.skipped is 'Why nothing was charged: given_up, missed, billed, free, no_card, or the code of the refusal.';
+comment on column private.seat_charges.skipped is 'Why nothing was charged: given_up, missed, billed, free, or the code of the refusal.';
 create index if not exists seat_charges_due_idx on private.seat_charges (due_at) where due_at is not null;
 create index if not exists seat_charges_intent_idx on private.seat_charges (intent_id);
 revoke all on private.seat_charges from public, anon, authenticated, service_role;
@@ -89,9 +89,9 @@ create or replace function private.why_not_charged(p_seat public.session_attende
     when p_seat.billing_status <> 'unbilled' or exists (select from public.invoice_line_items l
       where l.attendee_id = p_seat.id and l.released_at is null) then 'billed'
     when coalesce(p_seat.price_cents, 0) = 0 then 'free'
-    when private.consented_method(p_seat.user_id, (select g.id from public.gateway_accounts g join public.practice_members m
+    else private.why_no_method(p_seat.user_id, (select g.id from public.gateway_accounts g join public.practice_members m
       on m.practice_id = g.practice_id where m.user_id = p_seat.coach_id and g.disabled_at is null
-      order by g.is_default desc, g.created_at, g.id limit 1)) is null then 'no_card' end
+      order by g.is_default desc, g.created_at, g.id limit 1)) end
   from public.sessions s where s.id = p_seat.session_id
 $$;
 comment on function private.why_not_charged(public.session_attendees) is
@@ -110,7 +110,11 @@ begin
   perform from public.sessions s join public.session_attendees a on a.session_id = s.id where a.id = p_attendee_id for no key update of s;
   select * into v_seat from public.session_attendees a where a.id = p_attendee_id for no key update;
   v_reason := private.why_not_charged(v_seat);
-  if v_reason is null then
+  if v_reason = 'method_expired' then
+    perform private.end_payment_method(m.id, 'expired_card')
+    from public.payment_methods m join public.practice_members p on p.practice_id = m.practice_id
+    where p.user_id = v_seat.coach_id and m.user_id = v_seat.user_id and m.off_session and private.method_expired(m.exp_month, m.exp_year);
+  elsif v_reason is null then
     begin
       v_charge.intent_id := public.begin_off_session_charge(private.invoice_seat(p_attendee_id));
     exception when sqlstate 'PT404' or sqlstate 'PT409' or sqlstate 'PT422' then

@@ -41,7 +41,7 @@ create trigger reconciliations_kept before delete on public.reconciliations
   for each row execute function private.refuse_money_delete();
 
 create or replace function private.gateway_differences(p_account_id uuid, p_since timestamptz, p_until timestamptz, p_rows jsonb,
-  p_late interval) returns table (subject text, ours_id uuid, provider_id text, found text, ours text, theirs text, moved_at timestamptz)
+  p_late interval) returns table (subject text, ours_id uuid, provider_id text, found text, ours text, theirs text, moved_at timestamptz, moved boolean)
   language sql stable security definer set search_path = '' as $$
   with listed as materialized (
     select r.*, row_number() over (partition by r.kind, r.provider_id order by r.at) as copy
@@ -64,7 +64,8 @@ create or replace function private.gateway_differences(p_account_id uuid, p_sinc
       h.booked_at, h.created_at, coalesce(t.copy, 1) as copy, t.provider_id is not null as there, h.id is not null as here
     from listed t full join booked h on h.kind = t.kind and h.provider_id = t.provider_id
   )
-  select p.kind, p.ours_id, p.provider_id, d.found, d.ours, d.theirs, p.moved_at
+  select p.kind, p.ours_id, p.provider_id, d.found, d.ours, d.theirs, p.moved_at,
+    coalesce(p.their_status in ('paid', 'succeeded'), false) or coalesce(p.our_status in ('paid', 'succeeded'), false)
   from pairs p
   -- The first that applies names the difference; those after it would be its shadows.
   cross join lateral (select * from (values
@@ -83,7 +84,7 @@ create or replace function private.gateway_differences(p_account_id uuid, p_sinc
   ) as c (rank, applies, found, ours, theirs) where c.applies order by c.rank limit 1) d
 $$;
 comment on function private.gateway_differences(uuid, timestamptz, timestamptz, jsonb, interval) is
-  'security definer: compares the books of an account with the gateway''s list, whoever asks; one row per movement, found = same where they agree.';
+  'security definer: compares the books of an account with the gateway''s list, whoever asks; one row per movement or attempt, found = same where they agree, moved where money is said to have.';
 revoke execute on function private.gateway_differences(uuid, timestamptz, timestamptz, jsonb, interval)
   from public, anon, authenticated, service_role;
 
@@ -99,15 +100,15 @@ begin
   verified as (
     -- What an earlier run has seen already is not verified anew.
     select extract(epoch from p_until - c.moved_at) as seconds from compared c
-    where c.found in ('same', 'late') and (v_last is null or c.moved_at > v_last)
+    where c.moved and c.found in ('same', 'late') and (v_last is null or c.moved_at > v_last)
   )
   insert into public.reconciliations (gateway_account_id, practice_id, since, until, rows_there, rows_here, matched, findings,
     verify_seconds_p50, verify_seconds_p99)
   select p_account_id, (select g.practice_id from public.gateway_accounts g where g.id = p_account_id), p_since, p_until,
     -- Attempts that failed moved nothing, and so have nothing to match.
     (select count(*) from jsonb_to_recordset(p_rows) as r (status text) where r.status in ('paid', 'succeeded')),
-    count(*) filter (where c.ours_id is not null and c.found <> 'duplicate'),
-    count(*) filter (where c.found in ('same', 'late')),
+    count(*) filter (where c.moved and c.ours_id is not null and c.found <> 'duplicate'),
+    count(*) filter (where c.moved and c.found in ('same', 'late')),
     coalesce(jsonb_agg(jsonb_build_object('kind', c.found, 'subject', c.subject, 'id', c.ours_id, 'provider_id', c.provider_id,
       'ours', c.ours, 'theirs', c.theirs) order by c.moved_at, c.provider_id) filter (where c.found <> 'same'), '[]'),
     (select percentile_cont(0.5) within group (order by v.seconds) from verified v),

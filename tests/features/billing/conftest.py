@@ -10,10 +10,14 @@ from tests.features.billing.live import Live, running_loom
 from tests.features.billing.shop import Shop
 from tests.features.billing.world import Owner, World
 from tests.support.acting import AsRole, AsUser, standing
+from tests.support.cluster import Cluster
 from tests.support.sandbox import Sandbox, running_sandbox
-from tests.support.secret_fixtures import database_name, pytest_runtest_makereport, secrets_are_followed
 
-__all__ = ["database_name", "pytest_runtest_makereport", "secrets_are_followed"]
+
+@pytest.fixture(scope="module")
+def superuser_url(cluster: Cluster, database_name: str) -> str:
+    """Conninfo of the module's database as somebody who may end anybody's connection."""
+    return cluster.url(database_name, "postgres")
 
 
 @pytest.fixture

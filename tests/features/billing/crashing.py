@@ -28,31 +28,45 @@ class Crash(BaseException):
 
 
 class Doom:
-    """Waits until its point is reached, then does what it was made for, once."""
+    """Waits until its point has been passed `spared` times, then does what it was made for, once."""
 
-    def __init__(self, point: Point, way: Way, owner_url: str) -> None:
+    def __init__(
+        self, point: Point, way: Way, superuser_url: str, *, calls: frozenset[str] = CALLS, spared: int = 0
+    ) -> None:
         self.point = point
         self.way = way
-        self._owner_url = owner_url
+        self.calls = calls
+        self._superuser_url = superuser_url
+        self._spared = spared
         self.happened = False
 
     def reach(self, point: Point) -> None:
         """Somebody is at a point."""
         if self.happened or point != self.point:
             return
-        self.happened = True
+        if self._spared > 0:
+            self._spared -= 1
+            return
         if self.way == "sigkill":
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.way == "terminate":
+            self._terminate()
+        self.happened = True
         if self.way == "exception":
             raise Crash
-        with psycopg.connect(self._owner_url, autocommit=True) as owner:
-            owner.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity"
-                " where datname = current_database() and usename = 'loom_api' and application_name = 'loom'"
-            )
         if point in ("after_commit", "response_lost", "before_ack"):
             # No transaction is open there to fail by itself: the process is taken to end with its connections.
             raise Crash
+
+    def _terminate(self) -> None:
+        """Ends the application's connections. It takes a superuser: the owner of the tables is refused."""
+        with psycopg.connect(self._superuser_url, autocommit=True) as superuser:
+            ended = superuser.execute(
+                "select pg_terminate_backend(pid, 5000) as ended from pg_stat_activity"
+                " where datname = current_database() and usename = 'loom_api' and application_name = 'loom'"
+            ).fetchall()
+        assert ended, "there was nothing to terminate"
+        assert all(row[0] for row in ended), "a connection outlived its end"
 
     @asynccontextmanager
     async def gateway(self, *arguments: Any) -> AsyncGenerator[Any]:
@@ -68,7 +82,7 @@ class _Proxy:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._real, name)
-        if name not in CALLS:
+        if name not in self._doom.calls:
             return found
 
         async def call(*arguments: Any, **named: Any) -> Any:

@@ -30,7 +30,7 @@ CLOSED = [
     ("payment_methods", "provider_method_id"),
     ("payment_refunds", "metadata"),
     ("gateway_accounts", "webhook_token_hash"),
-    ("webhook_events", "id"),
+    ("webhook_events", "payload"),
 ]
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from loom.core.errors import AppError
 from loom.core.settings import Settings
 from loom.db.actor import Actor
 from loom.features.billing.service import Billing
-from tests.features.billing.test_crash_matrix import Operation, Till, settings
+from loom.providers.payments import vault_of
+from tests.features.billing.test_crash_matrix import Operation, Plain, Till, settings
 from tests.features.billing.world import World
-from tests.support.sandbox import Sandbox
+from tests.support.sandbox import Sandbox, running_sandbox
 
 __all__ = ["settings"]
 
@@ -83,3 +87,87 @@ def test_after_a_day_away_all_that_waited_is_done_once(
     assert till.one(known, intent)
     assert till.at_gateway() == till.in_books() == [("charge", 5000), ("refund", 1000), ("refund", 1000)]
     assert alerts(till) == []
+
+
+@pytest.fixture
+def late_report(tmp_path: Path, world: World, settings: Settings, api_url: str) -> Iterator[Till]:
+    """A terminal whose report is a minute behind, at a gateway of its own, since its clock is put forward."""
+    with running_sandbox(tmp_path) as own:
+        told = settings.model_copy(update={"tranzila_url": f"{own.url}/tranzila"})
+        yield Till(world, own, told, api_url, keys=False)
+
+
+def behind(till: Till, seconds: int, *faults: dict[str, Any]) -> None:
+    knobs = {"report_lag_seconds": seconds, "faults": list(faults)}
+    till.sandbox.call("POST", "/sandbox/knobs", knobs, f"sk_test_tranzila_{till.terminal}")
+
+
+def refund(till: Till, operation: Operation) -> str:
+    """The state of the refund of the operation's payment, once it was sent."""
+    till.go(lambda database: operation.act(Plain(database)))
+    return refund_state(till)
+
+
+def refund_state(till: Till) -> str:
+    return till.one(
+        "select r.status::text as v from public.payment_refunds r join public.payments p on p.id = r.payment_id"
+        " where p.gateway_account_id = %s", till.world.account,
+    )  # fmt: skip
+
+
+def test_a_refund_that_a_late_report_does_not_show_is_not_sent_twice(late_report: Till) -> None:
+    till = late_report
+    operation = Operation(till, "refund")
+    till.sandbox.call("POST", "/sandbox/clock", {"seconds": 120})
+    behind(till, 60, {"on": "POST /tranzila/v1/transaction/credit_card/create", "do": "lost_after"})
+    assert refund(till, operation) == "processing"
+    till.janitor(2)
+    behind(till, 0)
+    till.janitor(1)
+    assert refund_state(till) == "succeeded"
+    assert till.at_gateway() == till.in_books() == [("charge", 5000), ("refund", 2000)]
+
+
+def test_a_refund_whose_original_a_late_report_does_not_show_waits_for_it(late_report: Till) -> None:
+    till = late_report
+    operation = Operation(till, "refund")
+    behind(till, 60)
+    assert refund(till, operation) == "processing"
+    behind(till, 0)
+    till.janitor()
+    assert refund_state(till) == "succeeded"
+    assert till.at_gateway() == till.in_books() == [("charge", 5000), ("refund", 2000)]
+
+
+@pytest.mark.parametrize("keys", [True, False])
+def test_keys_that_are_not_taken_make_one_alert_and_end_nothing(
+    world: World, sandbox: Sandbox, settings: Settings, api_url: str, keys: bool
+) -> None:
+    till = Till(world, sandbox, settings, api_url, keys=keys)
+    operation = Operation(till, "refund")
+    opens = till.one("select api_key as v from private.gateway_secrets where account_id = %s", world.account)
+
+    def key(sealed: str) -> None:
+        world.owner.execute(
+            "update private.gateway_secrets set api_key = %s where account_id = %s", [sealed, world.account]
+        )
+
+    key(vault_of(settings).seal("revoked"))
+    assert refund(till, operation) == "processing"
+    begin = "select public.begin_payment_intent(%(i)s, null, 'hosted')"
+    waiting, payer = world.issued(7000), Actor.user(world.client)
+
+    async def page(database: Any) -> None:
+        intent = await database.run(payer, lambda tx: tx.fetch_value(begin, {"i": waiting}))
+        await Billing(database, settings).open_page(intent, success_url="x", cancel_url="x", locale="en")
+
+    with pytest.raises(AppError) as refused:
+        till.go(page)
+    assert (refused.value.status, refused.value.code) == (409, "gateway_refused")
+    till.janitor(LOOKS_OF_A_DAY)
+    assert "odd_answer" in alerts(till)
+    assert alerts(till).count("odd_answer") == 1
+    key(opens)
+    till.janitor()
+    assert refund_state(till) == "succeeded"
+    assert till.at_gateway() == till.in_books() == [("charge", 5000), ("refund", 2000)]

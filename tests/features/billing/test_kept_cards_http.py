@@ -99,7 +99,7 @@ def test_an_expired_card_is_not_charged(shop: Shop) -> None:
     shop.world.owner.execute(
         "update public.payment_methods set exp_year = 2020 where id = %s", [kept["id"]]
     )  # fmt: skip
-    assert charge(shop, shop.invoice())["code"] == "no_consented_method"
+    assert charge(shop, shop.invoice())["code"] == "method_expired"
     intent = shop.intent(shop.invoice())["id"]
     body = {"payment_method_id": kept["id"]}
     assert shop.live.call(shop.client, "POST", f"/payment-intents/{intent}/confirm", body)["code"] == "method_expired"

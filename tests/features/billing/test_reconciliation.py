@@ -112,6 +112,20 @@ def test_a_failed_attempt_at_the_gateway_is_no_difference(world: World) -> None:
     assert compare(world, [*rows, tried]) == []
 
 
+def test_a_failed_attempt_that_both_know_makes_up_for_no_missing_movement(world: World) -> None:
+    rows = books(world, 10)
+    world.owner.execute(
+        "insert into public.payments (amount_cents, currency, status, provider, provider_transaction_id, practice_id,"
+        " gateway_account_id) values (1000, 'ILS', 'failed', 'sandbox', 'ch_both', %s, %s)",
+        [world.practice, world.account],
+    )
+    both = rows[0] | {"provider_id": "ch_both", "status": "failed"}
+    unheard = rows[0] | {"provider_id": "ch_unheard"}
+    query = "select rows_there, rows_here, matched from public.reconciliations where gateway_account_id = %s"
+    assert [finding["kind"] for finding in compare(world, [*rows, both, unheard])] == ["missing_here"]
+    assert world.row(query, world.account) == {"rows_there": 11, "rows_here": 10, "matched": 10}
+
+
 def reconciled(api_url: str, shop: Shop, *, mend: bool) -> Reconciliation:
     async def run() -> Reconciliation:
         async with await Database.open(api_url) as database:

@@ -117,11 +117,27 @@ def test_without_consent_nothing_is_billed_or_charged(shop: Shop, offer: UUID) -
     row = charge_of(shop, session)
     assert row is not None
     assert (row["skipped"], row["intent_id"], billing_of(shop, session), charges(shop)) == (
-        "no_card",
+        "no_consented_method",
         None,
         "unbilled",
         [],
     )
+
+
+def test_a_card_past_its_month_is_not_charged_and_its_owner_is_told_once(shop: Shop, offer: UUID) -> None:
+    shop.at_gateway("POST", "/sandbox/knobs", {"delivery": "never"})
+    setting(shop, "booking")
+    kept = keep(shop)
+    shop.world.owner.execute("update public.payment_methods set exp_year = 2020 where id = %s", [kept["id"]])
+    for day in (3, 4):
+        session = book(shop, offer, day)
+        charge_now(shop)
+        settled(shop, session)
+        row = charge_of(shop, session)
+        assert row is not None
+        assert (row["skipped"], row["intent_id"], billing_of(shop, session)) == ("method_expired", None, "unbilled")
+    assert (charges(shop), told(shop, shop.client, "card_unusable")) == ([], 1)
+    assert told(shop, shop.coach, "client_card_unusable") == 1
 
 
 def test_a_seat_that_was_given_up_before_the_worker_came_is_not_charged(shop: Shop, offer: UUID) -> None:
@@ -137,8 +153,17 @@ def test_a_seat_that_was_given_up_before_the_worker_came_is_not_charged(shop: Sh
     assert (row["skipped"], charges(shop)) == ("given_up", [])
 
 
-@pytest.mark.parametrize("card", ["pm_card_authenticationRequired", "pm_card_chargeDeclined"])
-def test_a_card_that_says_no_leads_to_one_pay_link_by_mail_that_pays(shop: Shop, offer: UUID, card: str) -> None:
+@pytest.mark.parametrize(
+    ("card", "ended"),
+    [
+        ("pm_card_authenticationRequired", None),
+        ("pm_card_chargeDeclined", None),
+        ("pm_card_chargeDeclinedStolenCard", "stolen_card"),
+    ],
+)
+def test_a_card_that_says_no_leads_to_one_pay_link_by_mail_that_pays(
+    shop: Shop, offer: UUID, card: str, ended: str | None
+) -> None:
     setting(shop, "booking")
     keep(shop)
     # The issuer changes its mind after the card was kept.
@@ -161,6 +186,9 @@ def test_a_card_that_says_no_leads_to_one_pay_link_by_mail_that_pays(shop: Shop,
     shop.world.owner.execute("select private.enqueue('billing.charge_seats', '{\"timestamp\": 0}')")
     settled(shop, session)
     assert [payment["status"] for payment in shop.payments(intent["invoice_id"])] == ["failed"]
+    # One that is refused for good is no way to pay any more.
+    [kept] = shop.live.call(shop.client, "GET", "/payment-methods")["items"]
+    assert (kept["unusable_reason"], told(shop, shop.client, "card_unusable")) == (ended, 1 if ended else 0)
     # The payer is there now, so the card may ask for its owner.
     paid = shop.confirm(shop.intent(intent["invoice_id"])["id"])
     assert (paid["status"], billing_of(shop, session)) == ("succeeded", "paid")

@@ -30,6 +30,8 @@ ENDS = {
 }
 # Told to the coach for each payment; what is wrong with the terminal is told once.
 ABOUT_THE_PAYMENT = {"010", "426", "507", "912791"}
+# Said of the card for good.
+ABOUT_THE_CARD = {"001", "002", "005", "015", "416", "429"}
 
 
 class Card:
@@ -39,6 +41,8 @@ class Card:
         self.till = till
         till.go(lambda database: Operation(till, "save").act(Plain(database)))
         self.method = till.one("select id as v from public.payment_methods where user_id = %s", till.world.client)
+        self.ended_by: set[str | None] = set()
+        """Codes after which the card counted as unusable."""
 
     def charged(self, *codes: str | None) -> list[UUID]:
         """The intents of charges of 1000 that were answered so."""
@@ -59,6 +63,12 @@ class Card:
         attempt = "select public.begin_payment_attempt(%(i)s, %(m)s)"
         payment = await database.run(payer, lambda tx: tx.fetch_value(attempt, asked | {"i": intent}))
         await billing.send_attempt(payment, None)
+        # It is charged on all the same: its owner saves it again each time.
+        good = (
+            "update public.payment_methods set unusable_at = null, unusable_reason = null where unusable_at is not null"
+        )
+        if self.till.world.owner.execute(good).rowcount:
+            self.ended_by.add(code)
         return intent
 
     def alerts(self) -> list[UUID | None]:
@@ -95,6 +105,7 @@ def test_every_code_of_a_charge_ends_in_its_state(card: Card, campaign: bool) ->
         about |= {intent} if code in ABOUT_THE_PAYMENT else set()
     assert ended == {code: ENDS[kind] for code, kind in cases.items()}
     assert about <= set(card.alerts())
+    assert card.ended_by == ABOUT_THE_CARD & set(cases)
     assert card.till.in_books() == [("charge", 600), ("charge", 1000)]
 
 

@@ -12,7 +12,7 @@ import httpx
 
 from loom.providers.payments.signatures import SIGNATURE_HEADER, sign
 from tests.features.billing.shop import Shop
-from tests.features.billing.world import World, one
+from tests.features.billing.world import World, one, person
 from tests.support.waiting import until
 
 
@@ -97,3 +97,33 @@ def test_an_event_of_another_practices_account_cannot_pay_this_ones_invoice(shop
     assert webhook(other, body, sign(other.secret, body, int(time.time())))["received"] is True
     until(lambda: "handled" in other.handled(), "the event is handled")
     assert shop.live.call(shop.client, "GET", f"/invoices/{invoice}")["status"] == "pending"
+
+
+def test_an_admin_has_an_event_handled_once_more_and_nothing_is_booked_twice(shop: Shop) -> None:
+    admin = person(shop.world.owner, "admin")
+    invoice, _ = shop.paid()
+    until(lambda: shop.handled() and set(shop.handled()) == {"handled"}, "the events are handled")
+    # One that failed before its cause was mended.
+    event = one(
+        shop.world.owner,
+        "update public.webhook_events set status = 'failed', outcome = null, handled_at = null where id ="
+        " (select id from public.webhook_events where gateway_account_id = %s order by received_at limit 1)"
+        " returning id as v", shop.account["id"],
+    )  # fmt: skip
+    path = f"/webhook-events/{event}"
+    failed = f"/webhook-events?status=failed&gateway_account_id={shop.account['id']}"
+    for user in (shop.coach, shop.client):
+        assert shop.live.call(user, "GET", failed)["items"] == []
+        for method, at in (("GET", path), ("POST", f"{path}/replay")):
+            refused, nowhere = (
+                shop.live.call(user, method, where) for where in (at, at.replace(str(event), str(uuid4())))
+            )
+            assert (refused["http_status"], refused["code"]) == (nowhere["http_status"], nowhere["code"])
+            assert refused["code"] == "not_found"
+    [found] = shop.live.call(admin, "GET", failed)["items"]
+    assert (found["id"], found["replayed_at"], "payload" in found) == (str(event), None, False)
+    assert shop.live.call(admin, "POST", f"/webhook-events/{uuid4()}/replay")["code"] == "not_found"
+    opened = shop.live.call(admin, "POST", f"{path}/replay")
+    assert (opened["http_status"], opened["replayed_by"]) == (202, str(admin))
+    until(lambda: shop.live.call(admin, "GET", path)["status"] == "handled", "it is handled once more")
+    assert [payment["status"] for payment in shop.payments(invoice)] == ["paid"]

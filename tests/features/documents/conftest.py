@@ -13,9 +13,6 @@ from tests.features.billing.world import Owner, World
 from tests.support.acting import AsRole, AsUser
 from tests.support.browser import running_browser
 from tests.support.sandbox import Sandbox, running_sandbox
-from tests.support.secret_fixtures import database_name, pytest_runtest_makereport, secrets_are_followed
-
-__all__ = ["database_name", "pytest_runtest_makereport", "secrets_are_followed"]
 
 
 @pytest.fixture

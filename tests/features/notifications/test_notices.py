@@ -276,6 +276,7 @@ def test_amounts_read_as_the_currency_has_them(owner: Owner, amount: int, curren
 KINDS = [
     "session_booked", "session_planned", "session_invited", "seat_confirmed", "seat_declined", "seat_given_up",
     "seat_taken_away", "session_cancelled", "session_moved", "invoice_issued", "payment_received", "payment_recorded",
+    "card_charged", "card_unusable", "client_card_unusable", "pay_link", "hold_booked", "hold_lost", "hold_refunded",
     "refund_made", "note_shared", "coach_invites", "invitation_accepted", "invitation_declined", "client_left",
 ]  # fmt: skip
 

@@ -12,7 +12,7 @@ from loom.db.database import Database
 from loom.features.billing import gateway_queries as gateways
 from loom.features.billing.gateway_schemas import OpenGatewayAccount
 from loom.features.billing.queries import NewAccount
-from loom.features.billing.service import HEARING, SENDING, unavailable
+from loom.features.billing.service import HEARING, SENDING, unanswered
 from loom.providers.errors import RetryableError
 from loom.providers.payments import GatewayRefusedError, new_sandbox_key, open_gateway, vault_of
 
@@ -65,7 +65,7 @@ class Accounts:
             async with open_gateway(call.credentials, self._settings) as gateway:
                 secret = await gateway.register_webhook(url)
         except (GatewayRefusedError, RetryableError) as exc:
-            raise unavailable() from exc
+            raise unanswered(exc) from exc
         if secret is not None:
             sealed = vault.seal(secret)
             await self._db.run(HEARING, lambda tx: gateways.set_webhook_secret(tx, account_id, sealed))

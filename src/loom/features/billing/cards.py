@@ -9,7 +9,7 @@ from loom.core.settings import Settings
 from loom.db.database import Database
 from loom.features.billing import gateway_queries as gateways
 from loom.features.billing.gateway_queries import SetupCall
-from loom.features.billing.service import HEARING, SENDING, notify_url, unavailable
+from loom.features.billing.service import HEARING, SENDING, notify_url, unanswered
 from loom.providers.errors import RetryableError
 from loom.providers.payments import (
     GatewayRefusedError,
@@ -42,7 +42,7 @@ class Cards:
             said = SetupSnapshot(None, "canceled", "refused", error_code=exc.reason, error_message=str(exc))
         except RetryableError as exc:
             # The janitor looks it up: the row says when.
-            raise unavailable() from exc
+            raise unanswered(exc) from exc
         await self._db.run(HEARING, lambda tx: gateways.record_setup(tx, setup_id, said))
         if said.status != "succeeded":
             raise AppError(
@@ -60,7 +60,7 @@ class Cards:
             async with open_gateway(call.credentials, self._settings) as gateway:
                 page = await gateway.open_setup_page(order, wish, f"setup-page:{setup_id}")
         except (GatewayRefusedError, RetryableError) as exc:
-            raise unavailable() from exc
+            raise unanswered(exc) from exc
         await self._db.run(
             HEARING, lambda tx: gateways.record_setup_sent(tx, setup_id, order.customer_id, page.provider_checkout_id)
         )

@@ -123,6 +123,7 @@ class RefundCall(Call):
     status: str
     provider_refund_id: str | None
     charge_id: str
+    check_attempts: int
 
     @property
     def order(self) -> RefundOrder:

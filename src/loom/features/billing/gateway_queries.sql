@@ -61,7 +61,8 @@ where p.id = %(id)s
 -- name: service_refund_call
 -- role: service_role
 select
-  r.id, r.amount_cents, r.currency, r.status, r.provider_refund_id, p.provider_transaction_id as charge_id, g.provider, s.api_key, s.webhook_secret, s.webhook_token,
+  r.id, r.amount_cents, r.currency, r.status, r.provider_refund_id, p.provider_transaction_id as charge_id, r.check_attempts, g.provider,
+  s.api_key, s.webhook_secret, s.webhook_token,
   g.external_id, g.public_key, g.metadata as options
 from public.payment_refunds as r
 join public.payments as p on p.id = r.payment_id
@@ -131,7 +132,7 @@ order by e.received_at, e.id
 -- role: service_role
 select
   e.id, e.gateway_account_id, e.provider, e.event_id, e.event_type, e.received_at, e.times_received, e.status, e.outcome,
-  e.error_message
+  e.error_message, e.handled_at, e.replayed_at, e.replayed_by
 from public.webhook_events as e
 where e.id = any (%(ids)s::uuid[])
 order by e.received_at, e.id

@@ -80,8 +80,32 @@ class Reconciliation(BaseModel):
     created_at: datetime
 
 
+EventStatus = Literal["received", "handled", "ignored", "failed"]
+
+
+class WebhookEvent(BaseModel):
+    """An event of the inbox, without its body: what a gateway told of, how often, and what came of it.
+
+    `replayed_by` is the admin who last had it handled once more; null where the operator's command did.
+    """
+
+    id: UUID
+    gateway_account_id: UUID
+    provider: str
+    event_id: str
+    event_type: str
+    received_at: datetime
+    times_received: int
+    status: EventStatus
+    outcome: str | None
+    error_message: str | None
+    handled_at: datetime | None
+    replayed_at: datetime | None
+    replayed_by: UUID | None
+
+
 class PaymentMethod(BaseModel):
-    """A saved way to pay."""
+    """A saved way to pay. With `unusable_at` it is not charged any more: keep another one, or the same again."""
 
     id: UUID
     practice_id: UUID | None
@@ -94,6 +118,8 @@ class PaymentMethod(BaseModel):
     is_default: bool
     off_session: bool
     consented_at: datetime | None
+    unusable_at: datetime | None
+    unusable_reason: str | None
     created_at: datetime
     updated_at: datetime
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Literal
 from uuid import UUID
 
 import structlog
@@ -17,6 +16,7 @@ from loom.db.database import Database
 from loom.features.billing import gateway_queries as gateways
 from loom.features.billing.cards import Cards
 from loom.features.billing.gateway_queries import SQL
+from loom.features.billing.gateway_schemas import WebhookEvent
 from loom.features.billing.service import HEARING, SENDING, Billing
 from loom.providers.errors import ProviderError
 from loom.providers.payments import Hint, RefundOrder, UnknownStateError, open_gateway, webhook_reader
@@ -28,21 +28,6 @@ class EventName(BaseModel):
     """An event of the inbox, by its id."""
 
     id: UUID
-
-
-class InboxEvent(BaseModel):
-    """An event of the inbox, as an operator sees it."""
-
-    id: UUID
-    gateway_account_id: UUID
-    provider: str
-    event_id: str
-    event_type: str
-    received_at: datetime
-    times_received: int
-    status: Literal["received", "handled", "ignored", "failed"]
-    outcome: str | None
-    error_message: str | None
 
 
 class Inbox:
@@ -80,7 +65,7 @@ class Inbox:
 
     async def replay(
         self, ids: list[UUID] | None, account_id: UUID | None, since: datetime | None, statuses: list[str]
-    ) -> list[InboxEvent]:
+    ) -> list[WebhookEvent]:
         """Handles events once more, by hand, and says what came of each. What is booked already stays booked once."""
         wanted = {"ids": ids, "account_id": account_id, "since": since, "statuses": statuses}
 
@@ -99,7 +84,7 @@ class Inbox:
                         tx, event_id, "failed", None, problem
                     ),
                 )
-        return await self._db.reader(HEARING).fetch_all(SQL["service_list_events"], {"ids": opened}, InboxEvent)
+        return await self._db.reader(HEARING).fetch_all(SQL["service_list_events"], {"ids": opened}, WebhookEvent)
 
     async def follow(self, account_id: UUID, hint: Hint) -> str:
         """Looks at what something speaks of. It is never believed itself: it is a reason to look, no more."""

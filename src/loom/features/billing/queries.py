@@ -13,11 +13,13 @@ from loom.db.sql import load_queries
 from loom.features.billing.gateway_schemas import (
     ChangePaymentMethod,
     Consent,
+    EventStatus,
     GatewayAccount,
     GatewayAlert,
     MethodSetup,
     PaymentMethod,
     Reconciliation,
+    WebhookEvent,
 )
 from loom.features.billing.schemas import (
     Allocation,
@@ -319,6 +321,26 @@ async def list_reconciliations(q: Executor, *, after: After, limit: int) -> list
 async def list_alerts(q: Executor, *, is_open: bool | None, after: After, limit: int) -> list[GatewayAlert]:
     """Newest first, one more than `limit` where there are more."""
     return await q.fetch_all(SQL["list_gateway_alerts"], {"open": is_open} | _page(after, limit), GatewayAlert)
+
+
+async def list_events(
+    q: Executor, *, status: EventStatus | None, account_id: UUID | None, after: After, limit: int
+) -> list[WebhookEvent]:
+    """Newest first, one more than `limit` where there are more."""
+    wanted = {"status": status, "account_id": account_id} | _page(after, limit)
+    return await q.fetch_all(SQL["list_webhook_events"], wanted, WebhookEvent)
+
+
+async def get_event(q: Executor, event_id: UUID) -> WebhookEvent:
+    """One event of the inbox."""
+    return await q.fetch_one(SQL["get_webhook_event"], {"id": event_id}, WebhookEvent)
+
+
+async def replay_event(q: Executor, event_id: UUID) -> WebhookEvent:
+    """Has the worker handle it once more. NotFound for whoever may not, and where there is none."""
+    if await q.fetch_value(SQL["replay_webhook_event"], {"id": event_id}) is None:
+        raise NotFound
+    return await get_event(q, event_id)
 
 
 async def detach_method(q: Executor, method_id: UUID) -> None:

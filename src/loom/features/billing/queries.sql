@@ -202,7 +202,7 @@ select public.payment_gateway_of(%(practice_id)s)
 
 -- name: list_payment_methods
 select m.id, m.practice_id, m.type, m.provider, m.brand, m.last4, m.exp_month, m.exp_year, m.is_default, m.off_session,
-  m.consented_at, m.created_at, m.updated_at
+  m.consented_at, m.unusable_at, m.unusable_reason, m.created_at, m.updated_at
 from public.payment_methods as m
 where m.user_id = (select private.me()) and m.detached_at is null
   and (%(after_at)s::timestamptz is null or (m.created_at, m.id) < (%(after_at)s, %(after_id)s::uuid))
@@ -242,9 +242,30 @@ where (%(open)s::boolean is null or (a.closed_at is null) = %(open)s)
 order by a.created_at desc, a.id desc
 limit %(limit)s
 
+-- name: list_webhook_events
+select
+  e.id, e.gateway_account_id, e.provider, e.event_id, e.event_type, e.received_at, e.times_received, e.status, e.outcome,
+  e.error_message, e.handled_at, e.replayed_at, e.replayed_by
+from public.webhook_events as e
+where (%(status)s::text is null or e.status = %(status)s)
+  and (%(account_id)s::uuid is null or e.gateway_account_id = %(account_id)s)
+  and (%(after_at)s::timestamptz is null or (e.received_at, e.id) < (%(after_at)s, %(after_id)s::uuid))
+order by e.received_at desc, e.id desc
+limit %(limit)s
+
+-- name: get_webhook_event
+select
+  e.id, e.gateway_account_id, e.provider, e.event_id, e.event_type, e.received_at, e.times_received, e.status, e.outcome,
+  e.error_message, e.handled_at, e.replayed_at, e.replayed_by
+from public.webhook_events as e
+where e.id = %(id)s
+
+-- name: replay_webhook_event
+select public.replay_webhooks(array[%(id)s::uuid], p_statuses => array['received', 'handled', 'ignored', 'failed'])
+
 -- name: get_payment_method
 select m.id, m.practice_id, m.type, m.provider, m.brand, m.last4, m.exp_month, m.exp_year, m.is_default, m.off_session,
-  m.consented_at, m.created_at, m.updated_at
+  m.consented_at, m.unusable_at, m.unusable_reason, m.created_at, m.updated_at
 from public.payment_methods as m
 where m.id = %(id)s and m.user_id = (select private.me()) and m.detached_at is null
 
@@ -253,7 +274,7 @@ update public.payment_methods as m
 set is_default = coalesce(%(is_default)s, m.is_default), off_session = coalesce(%(off_session)s, m.off_session)
 where m.id = %(id)s and m.user_id = (select private.me()) and m.detached_at is null
 returning m.id, m.practice_id, m.type, m.provider, m.brand, m.last4, m.exp_month, m.exp_year, m.is_default, m.off_session,
-  m.consented_at, m.created_at, m.updated_at
+  m.consented_at, m.unusable_at, m.unusable_reason, m.created_at, m.updated_at
 
 -- name: detach_payment_method
 update public.payment_methods as m set detached_at = now()

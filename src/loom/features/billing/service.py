@@ -13,6 +13,7 @@ from loom.features.billing import gateway_queries as gateways
 from loom.features.billing.gateway_queries import Call, IntentCall, RefundCall
 from loom.providers.errors import ProviderError, RetryableError
 from loom.providers.payments import (
+    CREDENTIALS_REFUSED,
     PROOF,
     GatewayRefusedError,
     HostedPage,
@@ -70,7 +71,8 @@ class Billing:
     async def open_page(self, intent_id: UUID, *, success_url: str, cancel_url: str, locale: str) -> HostedPage:
         """The gateway's page for an intent of the channel `hosted`; the same one while it holds.
 
-        Raises 503 `gateway_unavailable` where the gateway gives none now, 409 `intent_closed` where it is over.
+        Raises 503 `gateway_unavailable` where the gateway gives none now, 409 `gateway_refused` where it gives none at
+        all, 409 `intent_closed` where the intent is over.
         """
         call = await gateways.intent_call(self._db.reader(SENDING), intent_id)
         if call.status in ("succeeded", "canceled"):
@@ -84,7 +86,7 @@ class Billing:
                 page = await gateway.open_page(call.order, wish, f"page:{intent_id}")
         except (GatewayRefusedError, RetryableError) as exc:
             await self._unknown(intent_id, exc)
-            raise unavailable() from exc
+            raise unanswered(exc) from exc
         await self._db.run(HEARING, lambda tx: gateways.record_page(tx, intent_id, page))
         return page
 
@@ -217,10 +219,13 @@ class Billing:
             return
         try:
             news = await self._refund_news(call, repeated=repeated)
-        except GatewayRefusedError as exc:
-            news = {"status": "failed", "failure_reason": exc.reason}
-        except RetryableError as exc:
+        except (GatewayRefusedError, RetryableError) as exc:
             problem, reason = str(exc), exc.reason
+            # Keys that are not taken say nothing of the refund: it stays wanted until they are put right.
+            if isinstance(exc, GatewayRefusedError) and reason != CREDENTIALS_REFUSED:
+                news = {"status": "failed", "failure_reason": reason}
+                await self._db.run(HEARING, lambda tx: gateways.record_refund(tx, refund_id, news))
+                return
             await self._db.run(HEARING, lambda tx: gateways.record_refund_unknown(tx, refund_id, problem, reason))
             return
         await self._db.run(HEARING, lambda tx: gateways.record_refund(tx, refund_id, news))
@@ -230,6 +235,9 @@ class Billing:
             found = None
             if repeated or call.provider_refund_id is not None:
                 found = await gateway.look_up_refund(call.order)
+            # The sending counts as an attempt. A report may be behind: what it does not show may have been done.
+            if found is None and repeated and not gateway.has_keys and call.check_attempts <= LOOKS_BEFORE_A_REPETITION:
+                raise OutcomeUnknownError("The gateway does not show the refund yet.")
             if found is None:
                 found = await gateway.refund(call.order, f"refund:{call.id}")
             return found.news()
@@ -249,5 +257,8 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def unavailable() -> AppError:
+def unanswered(exc: GatewayRefusedError | RetryableError) -> AppError:
+    """What a request is told that needed the gateway: that it said no, or that it may be tried again."""
+    if isinstance(exc, GatewayRefusedError):
+        return Conflict("gateway_refused", f"The gateway said no: {exc}", "Its account here has to be put right first.")
     return AppError("gateway_unavailable", 503, "The gateway can't be reached now.", "Try again shortly.")

@@ -1,6 +1,7 @@
 """Payment gateways behind one protocol."""
 
 from loom.providers.payments.protocol import (
+    CREDENTIALS_REFUSED,
     GatewayEvent,
     GatewayRefusedError,
     Hint,
@@ -27,6 +28,7 @@ from loom.providers.payments.tranzila_wire import proof_of
 from loom.providers.payments.vault import Vault, vault_of
 
 __all__ = [
+    "CREDENTIALS_REFUSED",
     "PROOF",
     "Credentials",
     "GatewayEvent",

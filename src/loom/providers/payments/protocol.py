@@ -30,6 +30,10 @@ class UnknownStateError(RetryableError):
         )
 
 
+CREDENTIALS_REFUSED = "credentials_refused"
+"""The reason of a refusal that is about the account's keys, and so about nothing that was asked."""
+
+
 class GatewayRefusedError(PermanentError):
     """The gateway took the call and said no; nothing moved. `reason` is the gateway's own short code."""
 

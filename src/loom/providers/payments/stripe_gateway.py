@@ -15,6 +15,7 @@ from loom.core.clock import now
 from loom.providers.errors import RetryableError
 from loom.providers.payments import stripe_mapping as mapping
 from loom.providers.payments.protocol import (
+    CREDENTIALS_REFUSED,
     GatewayEvent,
     GatewayRefusedError,
     HostedPage,
@@ -332,6 +333,8 @@ async def _read(call: Callable[[], Awaitable[Any]]) -> dict[str, Any]:
         raise RetryableError(f"The gateway gave no answer ({type(exc).__name__}).") from exc
     except (stripe.APIConnectionError, stripe.RateLimitError) as exc:
         raise RetryableError(f"The gateway gave no clear answer ({type(exc).__name__}).") from exc
+    except (stripe.AuthenticationError, stripe.PermissionError) as exc:
+        raise GatewayRefusedError("The gateway does not take this account's key.", reason=CREDENTIALS_REFUSED) from exc
     except stripe.StripeError as exc:
         # Anything without a clear no: 5xx, 409 for a call under way, a page instead of data.
         if exc.http_status is None or exc.http_status >= 500 or exc.http_status in (409, 429) or exc.error is None:

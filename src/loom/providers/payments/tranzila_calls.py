@@ -9,7 +9,7 @@ from typing import Any, cast
 import httpx
 
 from loom.providers.errors import RetryableError
-from loom.providers.payments.protocol import GatewayRefusedError, OutcomeUnknownError
+from loom.providers.payments.protocol import CREDENTIALS_REFUSED, GatewayRefusedError, OutcomeUnknownError
 from loom.providers.payments.tranzila_codes import API_ERRORS
 from loom.providers.payments.tranzila_wire import Line, Terminal, TimeUnit, headers, line_of
 
@@ -68,7 +68,7 @@ class TranzilaCalls:
         except httpx.HTTPError as exc:
             raise _lost(f"Tranzila gave no answer ({type(exc).__name__}).", sent=sent) from exc
         if answer.status_code in (401, 403):
-            raise GatewayRefusedError("Tranzila does not take this terminal's keys.", reason="credentials_refused")
+            raise GatewayRefusedError("Tranzila does not take this terminal's keys.", reason=CREDENTIALS_REFUSED)
         said = _readable(answer)
         if said is None:
             # Tranzila shows a page of HTML where something went wrong.

@@ -92,15 +92,18 @@ class TranzilaGateway:
             raise GatewayRefusedError("The intent was paid.", reason="payment_intent_unexpected_state")
         if now.amount_capturable_cents:
             held = await self._original(now.charge_id)
-            await self._calls.create(
-                {
-                    "terminal_name": self._terminal.name,
-                    "txn_type": "cancel",
-                    "reference_txn_id": int(held.index),
-                    "authorization_number": held.approval,
-                    "user_defined_fields": [{"name": self._terminal.reference_field, "value": order.reference}],
-                }
-            )
+            asked = {
+                "terminal_name": self._terminal.name,
+                "txn_type": "cancel",
+                "reference_txn_id": int(held.index),
+                "authorization_number": held.approval,
+                "user_defined_fields": [{"name": self._terminal.reference_field, "value": order.reference}],
+            }
+            said = await self._calls.create(asked)
+            # A void that worked tells of no transaction. Any other answer has let nothing go.
+            if said.get("error_code") not in (0, "0"):
+                reason = meaning_of(result_of(said).get("processor_response_code")).reason
+                raise GatewayRefusedError(f"Tranzila did not let the hold go: {reason}.", reason=reason)
         return IntentSnapshot(order.reference, "canceled", "canceled", order.currency, order.reference)
 
     async def look_up_intent(self, order: Order) -> IntentSnapshot:
@@ -348,5 +351,6 @@ class TranzilaGateway:
         index = (charge_id or "").rpartition(":")[2]
         lines = await self._calls.lines({"transaction_index": int(index)}) if index.isdigit() else []
         if not lines:
-            raise GatewayRefusedError("Tranzila does not know the original transaction.", reason="original_not_found")
+            # The report may be behind. Nothing was sent, so whoever wanted this asks again.
+            raise RetryableError("Tranzila's report does not show the original transaction yet.")
         return lines[0]

@@ -140,11 +140,7 @@ def _send_again(call: Call) -> Object:
 
 
 def _set_knobs(call: Call) -> Object:
-    """How the account behaves from now on.
-
-    delivery (normal, late, twice, withhold, never), delay_seconds, refunds (pending), search_lag_seconds,
-    report_lag_seconds, states ({"refund": "what its state is called"}), faults.
-    """
+    """How the account, or without a key everybody, behaves from now on. The guide to cards has all of them."""
     call.desk.store.set_knobs(call.desk.account, call.body)
     return call.body
 

@@ -31,6 +31,8 @@ create table if not exists clock (ahead real not null);
 insert into clock select 0 where not exists (select 1 from clock);
 """
 KEY_LIFE_SECONDS = 86_400
+EVERYBODY = ""
+"""Whose knobs hold for every account that has not been told otherwise."""
 
 
 class Store:
@@ -78,13 +80,20 @@ class Store:
         return account
 
     def knobs(self, account: str) -> Object:
-        """How the account was told to behave."""
+        """How the account behaves: as it was told, in all else as everybody was."""
+        return self.told(EVERYBODY) | self.told(account)
+
+    def told(self, account: str) -> Object:
+        """What one account, or everybody, was told."""
         row = self._db.execute("select knobs from accounts where id = ?", [account]).fetchone()
         return json.loads(row["knobs"]) if row else {}
 
     def set_knobs(self, account: str, knobs: Object) -> None:
         """Tells the account how to behave."""
-        self._db.execute("update accounts set knobs = ? where id = ?", [json.dumps(knobs), account])
+        self._db.execute(
+            "insert into accounts (id, knobs) values (?, ?) on conflict (id) do update set knobs = excluded.knobs",
+            [account, json.dumps(knobs)],
+        )
 
     # objects
 
@@ -192,11 +201,11 @@ class Store:
         return [json.loads(row["body"]) for row in rows]
 
     def release(self, account: str, *, backwards: bool) -> int:
-        """Makes withheld deliveries due, in their order or backwards; how many there were."""
+        """Makes withheld deliveries of an account, or of everybody, due, in their order or backwards; how many."""
         rows = self._db.execute(
             "select d.seq from deliveries d join events e on e.id = d.event"
-            " where d.state = 'withheld' and e.account = ? order by d.seq",
-            [account],
+            " where d.state = 'withheld' and ? in (e.account, ?) order by d.seq",
+            [account, EVERYBODY],
         ).fetchall()
         for place, row in enumerate(reversed(rows) if backwards else rows):
             self._db.execute(
