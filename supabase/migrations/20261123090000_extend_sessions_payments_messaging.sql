@@ -9202,7 +9202,8 @@ insert into public.tax_rules (country, rule, valid_from, value, source) values
   ('IL', 'allocation_threshold_cents', '2026-01-01', 1000000, 'VAT order 01/2025'),
   ('IL', 'allocation_threshold_cents', '2026-06-01', 500000, 'VAT order 01/2025'),
   ('IL', 'cash_ceiling_cents', '2022-08-01', 600000, 'Reduction of the use of cash law'),
-  ('IL', 'exempt_ceiling_cents', '2025-01-01', 12000000, 'VAT regulations, yearly')
+  ('IL', 'exempt_ceiling_cents', '2025-01-01', 12000000, 'VAT regulations, yearly'),
+  ('IL', 'exempt_ceiling_cents', '2026-01-01', 12283300, 'VAT regulations, yearly, as told by kolzchut.org.il')
 on conflict (country, rule, valid_from) do nothing;
 
 revoke all on public.tax_rules from public, anon, authenticated, service_role;
@@ -11964,7 +11965,10 @@ begin
   if v_rest > 0 then
     v_own_tax := case when p_receipt.document_kind = 'tax_invoice_receipt' then private.tax_in(v_rest, p_rate_bp, true) else 0 end;
     insert into public.invoice_line_items (invoice_id, description, amount_cents, settled_tax_cents)
-    values (p_receipt.id, coalesce(nullif(btrim(p_payment.description), ''), 'On account'), v_rest, v_own_tax);
+    -- What was typed for the payment describes all of it; what an invoice left over is nobody's yet.
+    values (p_receipt.id, coalesce(case when v_rest = p_payment.amount_cents then nullif(btrim(p_payment.description), '') end,
+      (select case p.language when 'he' then 'על החשבון' else 'On account' end from public.practices p where p.id = p_payment.practice_id)),
+      v_rest, v_own_tax);
     v_tax := v_tax + v_own_tax;
   end if;
   return v_tax;
@@ -13736,15 +13740,19 @@ create table if not exists public.reconciliations (
   rows_here integer not null,
   matched integer not null,
   findings jsonb not null,
+  balances jsonb not null default '{}',
   verify_seconds_p50 double precision,
   verify_seconds_p99 double precision,
   created_at timestamptz not null default now(),
-  constraint reconciliations_findings_list check (jsonb_typeof(findings) = 'array')
+  constraint reconciliations_findings_list check (jsonb_typeof(findings) = 'array'),
+  constraint reconciliations_balances_by_currency check (jsonb_typeof(balances) = 'object')
 );
 comment on table public.reconciliations is
   'One row for each comparison of an account with its gateway. Completeness is matched / rows_there.';
 comment on column public.reconciliations.findings is
-  'Differences: {kind, subject, provider_id, ours, theirs}. Kinds: missing_here, missing_there, amount, currency, status, duplicate, late, wrong_charge.';
+  'Differences: {kind, subject, provider_id, ours, theirs}. Kinds: missing_here, missing_there, amount, currency, status, duplicate, late, wrong_charge, balance (of the currency that is its subject).';
+comment on column public.reconciliations.balances is
+  'By currency {ours, theirs}: what the clearing account of the books holds, and what the gateway''s list makes it. The same where nothing is found.';
 comment on column public.reconciliations.verify_seconds_p50 is 'How long after money moved it was found to stand in the books the same.';
 
 create index if not exists reconciliations_practice_idx on public.reconciliations (practice_id, created_at desc, id desc);
@@ -13767,6 +13775,22 @@ drop trigger if exists reconciliations_kept on public.reconciliations;
 create trigger reconciliations_kept before delete on public.reconciliations
   for each row execute function private.refuse_money_delete();
 
+create or replace function private.booked_movements(p_account_id uuid)
+  returns table (kind text, id uuid, provider_id text, amount_cents bigint, currency text, status text, booked_at timestamptz, charge_id text)
+  language sql stable set search_path = '' as $$
+  select 'charge', p.id, p.provider_transaction_id, p.amount_cents::bigint, p.currency,
+    case p.status when 'refunded' then 'paid' else p.status::text end, coalesce(p.paid_at, p.updated_at), null::text
+  from public.payments p where p.gateway_account_id = p_account_id and p.provider_transaction_id is not null
+  union all
+  select 'refund', r.id, r.provider_refund_id, r.amount_cents, r.currency, r.status::text, coalesce(r.processed_at, r.updated_at),
+    p.provider_transaction_id
+  from public.payment_refunds r join public.payments p on p.id = r.payment_id
+  where p.gateway_account_id = p_account_id and r.provider_refund_id is not null
+$$;
+comment on function private.booked_movements(uuid) is
+  'Charges and refunds of an account in the books that the gateway has a name for.';
+revoke execute on function private.booked_movements(uuid) from public, anon, authenticated, service_role;
+
 create or replace function private.gateway_differences(p_account_id uuid, p_since timestamptz, p_until timestamptz, p_rows jsonb,
   p_late interval) returns table (subject text, ours_id uuid, provider_id text, found text, ours text, theirs text, moved_at timestamptz, moved boolean)
   language sql stable security definer set search_path = '' as $$
@@ -13774,22 +13798,12 @@ create or replace function private.gateway_differences(p_account_id uuid, p_sinc
     select r.*, row_number() over (partition by r.kind, r.provider_id order by r.at) as copy
     from jsonb_to_recordset(p_rows) as r (kind text, provider_id text, amount_cents bigint, currency text, status text, at timestamptz,
       charge_id text)
-  ), booked as materialized (
-    select 'charge' as kind, p.id, p.provider_transaction_id as provider_id, p.amount_cents::bigint as amount_cents, p.currency,
-      case p.status when 'refunded' then 'paid' else p.status::text end as status, coalesce(p.paid_at, p.updated_at) as booked_at,
-      p.created_at, null::text as charge_id
-    from public.payments p where p.gateway_account_id = p_account_id and p.provider_transaction_id is not null
-    union all
-    select 'refund', r.id, r.provider_refund_id, r.amount_cents, r.currency, r.status::text, coalesce(r.processed_at, r.updated_at),
-      r.created_at, p.provider_transaction_id
-    from public.payment_refunds r join public.payments p on p.id = r.payment_id
-    where p.gateway_account_id = p_account_id and r.provider_refund_id is not null
   ), pairs as (
     select coalesce(t.kind, h.kind) as kind, coalesce(t.provider_id, h.provider_id) as provider_id, h.id as ours_id, t.at as moved_at,
       t.amount_cents as their_amount, h.amount_cents as our_amount, t.currency as their_currency, h.currency as our_currency,
       t.status as their_status, h.status as our_status, t.charge_id as their_charge, h.charge_id as our_charge,
-      h.booked_at, h.created_at, coalesce(t.copy, 1) as copy, t.provider_id is not null as there, h.id is not null as here
-    from listed t full join booked h on h.kind = t.kind and h.provider_id = t.provider_id
+      h.booked_at, coalesce(t.copy, 1) as copy, t.provider_id is not null as there, h.id is not null as here
+    from listed t full join private.booked_movements(p_account_id) h on h.kind = t.kind and h.provider_id = t.provider_id
   )
   select p.kind, p.ours_id, p.provider_id, d.found, d.ours, d.theirs, p.moved_at,
     coalesce(p.their_status in ('paid', 'succeeded'), false) or coalesce(p.our_status in ('paid', 'succeeded'), false)
@@ -13815,6 +13829,42 @@ comment on function private.gateway_differences(uuid, timestamptz, timestamptz, 
 revoke execute on function private.gateway_differences(uuid, timestamptz, timestamptz, jsonb, interval)
   from public, anon, authenticated, service_role;
 
+create or replace function private.clearing_balances(p_account_id uuid, p_since timestamptz, p_until timestamptz, p_rows jsonb)
+  returns table (currency text, ours bigint, theirs bigint, booked bigint)
+  language sql stable set search_path = '' as $$
+  with listed as (
+    select distinct on (r.kind, r.provider_id) r.*
+    from jsonb_to_recordset(p_rows) as r (kind text, provider_id text, amount_cents bigint, currency text, status text, at timestamptz)
+    order by r.kind, r.provider_id, r.at
+  ), booked as materialized (select b.* from private.booked_movements(p_account_id) b),
+  moved as (
+    select 'theirs' as side, l.kind, l.currency, l.amount_cents from listed l where l.status in ('paid', 'succeeded')
+    union all
+    -- What the list is too short for is taken as it stands here.
+    select 'theirs', b.kind, b.currency, b.amount_cents from booked b
+    where b.status in ('paid', 'succeeded') and b.booked_at not between p_since and p_until
+      and not exists (select from listed l where l.kind = b.kind and l.provider_id = b.provider_id)
+    union all
+    select 'booked', b.kind, b.currency, b.amount_cents from booked b where b.status in ('paid', 'succeeded')
+    union all
+    select 'ours', 'charge', t.currency, e.amount_cents
+    from public.payments p join public.journal_transactions t on t.subject_id = p.id and t.subject = 'payment'
+    join public.journal_entries e on e.transaction_id = t.id and e.account like 'clearing:%'
+    where p.gateway_account_id = p_account_id
+  ), summed as (
+    select m.currency, m.side, sum(case m.kind when 'refund' then -m.amount_cents else m.amount_cents end)::bigint as amount
+    from moved m group by 1, 2
+  )
+  select s.currency, coalesce(sum(s.amount) filter (where s.side = 'ours'), 0)::bigint,
+    coalesce(sum(s.amount) filter (where s.side = 'theirs'), 0)::bigint,
+    coalesce(sum(s.amount) filter (where s.side = 'booked'), 0)::bigint
+  from summed s group by s.currency
+$$;
+comment on function private.clearing_balances(uuid, timestamptz, timestamptz, jsonb) is
+  'By currency, what the clearing account of the books holds for a gateway account, what the gateway''s list makes it, and what charges and refunds here do.';
+revoke execute on function private.clearing_balances(uuid, timestamptz, timestamptz, jsonb)
+  from public, anon, authenticated, service_role;
+
 create or replace function public.reconcile_gateway(p_account_id uuid, p_since timestamptz, p_until timestamptz, p_rows jsonb,
   p_late interval default interval '1 day') returns uuid
   language plpgsql security definer set search_path = '' as $$
@@ -13828,8 +13878,14 @@ begin
     -- What an earlier run has seen already is not verified anew.
     select extract(epoch from p_until - c.moved_at) as seconds from compared c
     where c.moved and c.found in ('same', 'late') and (v_last is null or c.moved_at > v_last)
+  ), clearing as materialized (select * from private.clearing_balances(p_account_id, p_since, p_until, p_rows)),
+  unexplained as (
+    -- One fault is one finding: where the list differs from charges and refunds here, a movement has said so already.
+    select jsonb_agg(jsonb_build_object('kind', 'balance', 'subject', b.currency, 'id', null, 'provider_id', null, 'ours', b.ours::text,
+      'theirs', b.theirs::text) order by b.currency) as found
+    from clearing b where b.ours <> b.booked
   )
-  insert into public.reconciliations (gateway_account_id, practice_id, since, until, rows_there, rows_here, matched, findings,
+  insert into public.reconciliations (gateway_account_id, practice_id, since, until, rows_there, rows_here, matched, findings, balances,
     verify_seconds_p50, verify_seconds_p99)
   select p_account_id, (select g.practice_id from public.gateway_accounts g where g.id = p_account_id), p_since, p_until,
     -- Attempts that failed moved nothing, and so have nothing to match.
@@ -13837,7 +13893,9 @@ begin
     count(*) filter (where c.moved and c.ours_id is not null and c.found <> 'duplicate'),
     count(*) filter (where c.moved and c.found in ('same', 'late')),
     coalesce(jsonb_agg(jsonb_build_object('kind', c.found, 'subject', c.subject, 'id', c.ours_id, 'provider_id', c.provider_id,
-      'ours', c.ours, 'theirs', c.theirs) order by c.moved_at, c.provider_id) filter (where c.found <> 'same'), '[]'),
+      'ours', c.ours, 'theirs', c.theirs) order by c.moved_at, c.provider_id) filter (where c.found <> 'same'), '[]')
+      || coalesce((select u.found from unexplained u), '[]'),
+    (select coalesce(jsonb_object_agg(b.currency, jsonb_build_object('ours', b.ours, 'theirs', b.theirs)), '{}') from clearing b),
     (select percentile_cont(0.5) within group (order by v.seconds) from verified v),
     (select percentile_cont(0.99) within group (order by v.seconds) from verified v)
   from compared c

@@ -35,6 +35,8 @@ def test_amounts_read_as_people_write_them() -> None:
     hebrew = Money(25_000, "ILS").text("he")
     assert "250.00" in hebrew
     assert "₪" in hebrew
+    # Without the mark a line from right to left shows the minus behind the number.
+    assert Money(-4_000, "ILS").text("he") == "\N{LEFT-TO-RIGHT MARK}-40.00\N{NO-BREAK SPACE}₪"
 
 
 @given(st.integers(-(2**53), 2**53), st.sampled_from(sorted(currencies())))

@@ -73,7 +73,9 @@ class Money:
         """As people of the locale (en, he) write it, with all its decimals."""
         number = "".join(("#,##0", ".", "0" * exponent(self.currency))) if exponent(self.currency) else "#,##0"
         pattern = f"\N{CURRENCY SIGN}{number}" if locale == "en" else f"{number}\N{NO-BREAK SPACE}\N{CURRENCY SIGN}"
-        return format_currency(self.major(), self.currency, format=pattern, locale=locale, currency_digits=False)
+        text = format_currency(self.major(), self.currency, format=pattern, locale=locale, currency_digits=False)
+        # Among Hebrew the minus would otherwise end up behind its number.
+        return f"\N{LEFT-TO-RIGHT MARK}{text}" if locale == "he" and self.amount_cents < 0 else text
 
 
 def from_major(amount: Decimal, currency: str) -> Money:

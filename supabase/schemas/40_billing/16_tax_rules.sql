@@ -24,7 +24,8 @@ insert into public.tax_rules (country, rule, valid_from, value, source) values
   ('IL', 'allocation_threshold_cents', '2026-01-01', 1000000, 'VAT order 01/2025'),
   ('IL', 'allocation_threshold_cents', '2026-06-01', 500000, 'VAT order 01/2025'),
   ('IL', 'cash_ceiling_cents', '2022-08-01', 600000, 'Reduction of the use of cash law'),
-  ('IL', 'exempt_ceiling_cents', '2025-01-01', 12000000, 'VAT regulations, yearly')
+  ('IL', 'exempt_ceiling_cents', '2025-01-01', 12000000, 'VAT regulations, yearly'),
+  ('IL', 'exempt_ceiling_cents', '2026-01-01', 12283300, 'VAT regulations, yearly, as told by kolzchut.org.il')
 on conflict (country, rule, valid_from) do nothing;
 
 revoke all on public.tax_rules from public, anon, authenticated, service_role;

@@ -31,7 +31,10 @@ begin
   if v_rest > 0 then
     v_own_tax := case when p_receipt.document_kind = 'tax_invoice_receipt' then private.tax_in(v_rest, p_rate_bp, true) else 0 end;
     insert into public.invoice_line_items (invoice_id, description, amount_cents, settled_tax_cents)
-    values (p_receipt.id, coalesce(nullif(btrim(p_payment.description), ''), 'On account'), v_rest, v_own_tax);
+    -- What was typed for the payment describes all of it; what an invoice left over is nobody's yet.
+    values (p_receipt.id, coalesce(case when v_rest = p_payment.amount_cents then nullif(btrim(p_payment.description), '') end,
+      (select case p.language when 'he' then 'על החשבון' else 'On account' end from public.practices p where p.id = p_payment.practice_id)),
+      v_rest, v_own_tax);
     v_tax := v_tax + v_own_tax;
   end if;
   return v_tax;

@@ -47,7 +47,7 @@ def without(owner: Owner, table: str, constraint: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Deed:
-    """A call, or a plain insert, of somebody, with its arguments."""
+    """A call, or a plain insert or update, of somebody, with its arguments."""
 
     who: str
     statement: str
@@ -80,7 +80,7 @@ def overtaken(world: World, url: str, first: Deed, second: Deed) -> str | None:
             "select set_config('role', %s, true), set_config('request.jwt.claims', %s, true)",
             [role, json.dumps(claims)],
         )
-        plain = deed.statement.startswith("insert")
+        plain = deed.statement.startswith(("insert", "update"))
         statement = f"{deed.statement} returning id::text" if plain else f"select ({deed.statement})::text"
         row = conn.execute(statement, deed.arguments).fetchone()
         return row[0] if row is not None else None

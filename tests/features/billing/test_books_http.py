@@ -70,6 +70,7 @@ def test_a_file_for_the_accountant(shop: Shop, table: str) -> None:
     assert answer.content.startswith(b"\xef\xbb\xbf")
     rows = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
     assert rows
+    assert {row["client"] for row in rows} == {"Dana"}
     assert "1234.56" in {value for row in rows for value in row.values()}
     assert not [value for row in rows for value in row.values() if value.startswith("=")]
     if table == "journal":

@@ -39,6 +39,20 @@ def test_in_a_registered_practice_the_tax_falls_due_with_the_payment(world: Worl
     assert differences(world) == []
 
 
+@pytest.mark.parametrize(("language", "said"), [("en", "On account"), ("he", "על החשבון")])
+def test_a_receipt_says_what_is_on_account_and_not_of_an_invoice(world: World, language: str, said: str) -> None:
+    registered(world)
+    world.owner.execute("update public.practices set language = %s where id = %s", [language, world.practice])
+    invoice = world.issued(10000)
+    payment = by_hand(world, invoice, 12577, keep_rest=True)
+    lines = world.owner.execute(
+        "select description, amount_cents from public.invoice_line_items where invoice_id = %s order by amount_cents",
+        [receipt_of(world, payment)["id"]],
+    ).fetchall()
+    number = world.invoice(invoice)["document_number"]
+    assert [tuple(line.values()) for line in lines] == [(said, 777), (number, 11800)]
+
+
 def test_a_tax_invoice_owes_its_tax_at_once_and_its_payment_gets_a_plain_receipt(world: World) -> None:
     registered(world)
     invoice = world.draft(addon(10000), document_kind="tax_invoice")

@@ -81,13 +81,17 @@ def spoil(rows: list[dict[str, Any]], faults: int) -> tuple[list[dict[str, Any]]
     return rows, wanted
 
 
-def compare(world: World, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def reconcile(world: World, rows: list[dict[str, Any]], since: datetime = NOW - timedelta(days=5)) -> Any:
     with world.serving() as conn:
         run = one(
             conn, "select public.reconcile_gateway(%s, %s, %s, %s) as v",
-            world.account, NOW - timedelta(days=5), NOW + timedelta(days=1), json.dumps(rows),
+            world.account, since, NOW + timedelta(days=1), json.dumps(rows),
         )  # fmt: skip
-    return one(world.owner, "select findings as v from public.reconciliations where id = %s", run)
+    return world.row("select findings, balances from public.reconciliations where id = %s", run)
+
+
+def compare(world: World, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return reconcile(world, rows)["findings"]
 
 
 def test_of_ten_thousand_rows_every_fault_is_found_and_none_invented(world: World) -> None:
@@ -124,6 +128,59 @@ def test_a_failed_attempt_that_both_know_makes_up_for_no_missing_movement(world:
     query = "select rows_there, rows_here, matched from public.reconciliations where gateway_account_id = %s"
     assert [finding["kind"] for finding in compare(world, [*rows, both, unheard])] == ["missing_here"]
     assert world.row(query, world.account) == {"rows_there": 11, "rows_here": 10, "matched": 10}
+
+
+def net(rows: list[dict[str, Any]]) -> int:
+    """What a list adds up to, what was given back taken off."""
+    return sum(row["amount_cents"] * (1 if row["kind"] == "charge" else -1) for row in rows)
+
+
+def test_the_clearing_account_is_what_the_list_makes_it(world: World) -> None:
+    rows = books(world, 100)
+    assert reconcile(world, rows)["balances"] == {"ILS": {"ours": net(rows), "theirs": net(rows)}}
+    unheard = rows[0] | {"provider_id": "ch_unheard", "amount_cents": 77}
+    short = reconcile(world, [*rows, unheard])
+    assert short["balances"] == {"ILS": {"ours": net(rows), "theirs": net(rows) + 77}}
+    assert [finding["kind"] for finding in short["findings"]] == ["missing_here"]
+
+
+def test_what_moved_before_the_list_begins_counts_as_it_stands_here(world: World) -> None:
+    rows = books(world, 100)
+    since = NOW - timedelta(minutes=10)
+    newer = [row for row in rows if datetime.fromisoformat(row["at"]) >= since]
+    assert 0 < len(newer) < len(rows)
+    assert reconcile(world, newer, since) == {
+        "findings": [], "balances": {"ILS": {"ours": net(rows), "theirs": net(rows)}},
+    }  # fmt: skip
+
+
+def test_a_clearing_account_that_no_movement_explains_is_found(world: World) -> None:
+    """The journal missed a payment, so charges here and there agree, and the balance does not."""
+    rows = books(world, 10)
+    world.owner.execute("alter table public.payments disable trigger payments_book")
+    try:
+        all_rows = books_of_one_more(world, rows)
+    finally:
+        world.owner.execute("alter table public.payments enable trigger payments_book")
+    found = reconcile(world, all_rows)
+    assert found["balances"] == {"ILS": {"ours": net(rows), "theirs": net(all_rows)}}
+    assert found["findings"] == [
+        {
+            "kind": "balance", "subject": "ILS", "id": None, "provider_id": None,
+            "ours": str(net(rows)), "theirs": str(net(all_rows)),
+        }
+    ]  # fmt: skip
+
+
+def books_of_one_more(world: World, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    world.owner.execute(
+        "insert into public.payments (amount_cents, currency, status, provider, provider_transaction_id, practice_id,"
+        " gateway_account_id, paid_at) values (500, 'ILS', 'paid', 'sandbox', 'ch_' || %(a)s || '_more', %(p)s, %(a)s,"
+        " %(now)s)",
+        {"a": world.account, "p": world.practice, "now": NOW},
+    )
+    more = {"provider_id": f"ch_{world.account}_more", "amount_cents": 500, "at": NOW.isoformat()}
+    return [*rows, rows[0] | more]
 
 
 def reconciled(api_url: str, shop: Shop, *, mend: bool) -> Reconciliation:

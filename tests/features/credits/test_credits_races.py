@@ -11,7 +11,7 @@ import pytest
 from tests.features.billing.overtaking import coach, overtaken, service
 from tests.features.billing.test_books_sql import by_hand, differences
 from tests.features.billing.world import World, at_once, code_of, one
-from tests.features.credits.cards import book, give, ledger, left, package, sell, template
+from tests.features.credits.cards import begin, book, give, ledger, left, package, sell, template
 
 THREADS = 8
 ENTRY = (
@@ -74,6 +74,17 @@ def test_of_two_seats_the_second_finds_the_last_credit_gone(world: World, api_ur
     deeds = [coach("public.spend_credit(%s)", seat) for seat in seats]
     assert overtaken(world, api_url, deeds[0], deeds[1]) == "no_credit"
     assert left(world, credit) == 0
+
+
+def test_a_session_that_ends_while_its_seat_takes_a_credit_takes_no_second(world: World, api_url: str) -> None:
+    offer = template(world)
+    session, seat = book(world, offer)
+    begin(world, session)
+    credit = give(world, offer, 5)
+    spend = coach("public.spend_credit(%s)", seat)
+    end = service("update public.sessions set status = 'completed' where id = %s", session)
+    assert overtaken(world, api_url, spend, end) == str(session)
+    assert (left(world, credit), world.seat_status(seat)) == (4, "paid")
 
 
 def test_credits_that_are_being_extended_do_not_end(world: World, api_url: str) -> None:

@@ -205,8 +205,8 @@ select public.reconcile_gateway(%(account_id)s, %(since)s, %(until)s, %(rows)s::
 -- name: service_get_reconciliation
 -- role: service_role
 select
-  r.id, r.gateway_account_id, r.since, r.until, r.rows_there, r.rows_here, r.matched, r.findings, r.verify_seconds_p50,
-  r.verify_seconds_p99, r.created_at
+  r.id, r.gateway_account_id, r.since, r.until, r.rows_there, r.rows_here, r.matched, r.findings, r.balances,
+  r.verify_seconds_p50, r.verify_seconds_p99, r.created_at
 from public.reconciliations as r
 where r.id = %(id)s
 

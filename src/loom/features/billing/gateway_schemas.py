@@ -63,8 +63,9 @@ class GatewayAlert(BaseModel):
 class Reconciliation(BaseModel):
     """How the books of an account compare with the gateway's own list of a time.
 
-    Findings: `kind` (missing_here, missing_there, amount, currency, status, duplicate, late, wrong_charge), `subject`
-    (charge or refund), `id`, `provider_id`, `ours`, `theirs`.
+    Findings: `kind` (missing_here, missing_there, amount, currency, status, duplicate, late, wrong_charge, balance),
+    `subject` (charge or refund; of a balance its currency), `id`, `provider_id`, `ours`, `theirs`. `balances`: by
+    currency, what the clearing account of the books holds and what the gateway's list makes it.
     """
 
     id: UUID
@@ -75,6 +76,7 @@ class Reconciliation(BaseModel):
     rows_here: int
     matched: int
     findings: list[dict[str, Any]]
+    balances: dict[str, dict[str, int]]
     verify_seconds_p50: float | None
     verify_seconds_p99: float | None
     created_at: datetime

@@ -227,8 +227,8 @@ select public.begin_off_session_charge(%(invoice_id)s)
 
 -- name: list_reconciliations
 select
-  r.id, r.gateway_account_id, r.since, r.until, r.rows_there, r.rows_here, r.matched, r.findings, r.verify_seconds_p50,
-  r.verify_seconds_p99, r.created_at
+  r.id, r.gateway_account_id, r.since, r.until, r.rows_there, r.rows_here, r.matched, r.findings, r.balances,
+  r.verify_seconds_p50, r.verify_seconds_p99, r.created_at
 from public.reconciliations as r
 where %(after_at)s::timestamptz is null or (r.created_at, r.id) < (%(after_at)s, %(after_id)s::uuid)
 order by r.created_at desc, r.id desc

@@ -77,13 +77,19 @@ order by r.country, r.rule, r.valid_from desc
 -- name: export_journal
 select jsonb_build_object(
   'date', (t.occurred_at at time zone p.timezone)::date, 'written_at', t.created_at, 'transaction', t.id, 'kind', t.kind,
-  'subject', t.subject, 'subject_id', t.subject_id, 'client', c.display_name, 'account', e.account,
+  'subject', t.subject, 'subject_id', t.subject_id, 'client', coalesce(
+    c.display_name, nullif(btrim(concat_ws(' ', u.first_name, u.last_name)), ''), c.email, (
+      select b.buyer_name from public.invoices as b
+      where b.coach_client_id = t.coach_client_id and b.buyer_name is not null order by b.created_at desc limit 1
+    )
+  ), 'account', e.account,
   'debit', case when e.amount_cents > 0 then e.amount_cents end, 'credit', case when e.amount_cents < 0 then -e.amount_cents end,
   'currency', t.currency, 'memo', t.memo) as cells
 from public.journal_transactions as t
 join public.journal_entries as e on e.transaction_id = t.id
 join public.practices as p on p.id = t.practice_id
 left join public.coach_clients as c on c.id = t.coach_client_id
+left join public.users as u on u.id = c.client_id
 where t.practice_id = any ((select private.my_practice_ids())::uuid[])
   and t.created_at >= %(from)s and t.created_at < %(until)s
 order by t.created_at, t.id, e.account
@@ -108,12 +114,18 @@ limit %(limit)s
 -- name: export_payments
 select jsonb_build_object(
   'date', (m.paid_at at time zone p.timezone)::date, 'state', m.status, 'method', m.method_type, 'provider', m.provider,
-  'reference', m.reference, 'client', c.display_name, 'amount', m.amount_cents, 'refunded', m.refunded_cents,
+  'reference', m.reference, 'client', coalesce(
+    c.display_name, nullif(btrim(concat_ws(' ', u.first_name, u.last_name)), ''), c.email, (
+      select b.buyer_name from public.invoices as b
+      where b.coach_client_id = m.coach_client_id and b.buyer_name is not null order by b.created_at desc limit 1
+    )
+  ), 'amount', m.amount_cents, 'refunded', m.refunded_cents,
   'allocated', m.allocated_cents, 'on_account', m.amount_cents - m.refunded_cents - m.allocated_cents, 'currency', m.currency,
   'receipt', r.document_number, 'id', m.id) as cells
 from public.payments as m
 join public.practices as p on p.id = m.practice_id
 left join public.coach_clients as c on c.id = m.coach_client_id
+left join public.users as u on u.id = c.client_id
 left join public.invoices as r on r.payment_id = m.id
 where m.practice_id = any ((select private.my_practice_ids())::uuid[]) and m.status in ('paid', 'refunded')
   and m.paid_at >= %(from)s and m.paid_at < %(until)s
