@@ -48,13 +48,18 @@ begin
   -- In the app a message has arrived when it is stored. What makes a sound waits for the end of quiet hours.
   insert into public.message_deliveries (message_id, recipient_id, channel, state, reason, next_attempt_at, sent_at)
   select
-    p_message_id, plan.recipient_id, plan.channel, next.state, plan.reason,
-    case when next.state = 'pending' then coalesce(private.quiet_until(plan.recipient_id), now()) end,
+    p_message_id, plan.recipient_id, plan.channel, next.state,
+    coalesce(plan.reason, case when quiet.until is not null then 'quiet_hours' end),
+    case when next.state = 'pending' then coalesce(quiet.until, now()) end,
     case when next.state = 'sent' then now() end
   from private.delivery_plan(p_message_id) as plan
   cross join lateral (
     select case when plan.reason is not null then 'suppressed' when plan.channel = 'in_app' then 'sent' else 'pending' end
   ) as next (state)
+  cross join lateral (
+    -- Asked once for each: without the offset it would be put wherever its answer is used.
+    select case when next.state = 'pending' then private.quiet_until(plan.recipient_id) end offset 0
+  ) as quiet (until)
   on conflict on constraint message_deliveries_once_key do nothing;
 end;
 $$;

@@ -201,6 +201,7 @@ async def test_quiet_hours_defer_and_drop_nothing(
     late = post(as_user, world.coach, group, "already planned")["id"]
     owner.execute(quiet, [True, start, end, world.dana])
     message = post(as_user, world.coach, group, "not now")["id"]
+    assert states(owner, message)[world.dana, "email"] == ("pending", "quiet_hours"), "it says at once why it waits"
     try:
         await office.drain()
         waits = rows(

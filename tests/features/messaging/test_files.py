@@ -29,7 +29,9 @@ PDF = b"%PDF-1.7\n1 0 obj << >> endobj\ntrailer << >>\n%%EOF\n"
 
 def picture(kind: str = "JPEG", size: tuple[int, int] = (40, 30), **more: Any) -> bytes:
     out = io.BytesIO()
-    Image.new("RGB", size, "#336699").save(out, kind, **more)
+    # A GIF has a palette; finding one for a huge picture would take seconds.
+    blank = Image.new("P", size) if kind == "GIF" else Image.new("RGB", size, "#336699")
+    blank.save(out, kind, **more)
     return out.getvalue()
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from loom.core.errors import AppError
 from loom.db.actor import Actor
-from loom.db.database import Database
+from loom.db.database import Database, Limits
 from loom.features.messaging.sending import send_together
 from tests.features.messaging.callers import Callers
 from tests.features.messaging.world import Connection, World, one, rows
@@ -24,10 +24,11 @@ Send = Callable[[UUID, Sequence[object]], Coroutine[Any, Any, bytes]]
 
 
 @pytest.fixture
-def sends(db: Database) -> Send:
-    """The sends of a process."""
-    send_together(db)
-    return lambda person, params: db.write_json(Actor.user(person), "public.send_message_json", params)
+async def sends(api_url: str, anyio_backend: str) -> AsyncGenerator[Send]:  # noqa: ARG001 - asks for the event loop
+    """The sends of a process that would wait for a lock for ever."""
+    async with await Database.open(api_url, max_size=8, limits=Limits(lock_ms=0)) as db:
+        send_together(db)
+        yield lambda person, params: db.write_json(Actor.user(person), "public.send_message_json", params)
 
 
 def params(conversation: UUID, content: str | None, **more: Any) -> Sequence[object]:
@@ -126,7 +127,8 @@ async def test_who_waits_for_a_lock_keeps_nobody_else_waiting(
             asyncio.create_task(sends(world.dana, params(where, "hello")))
             for where in (world.group, pair, world.group, pair)
         ]
-        free = await asyncio.gather(more[1], more[3])
+        async with asyncio.timeout(10):
+            free = await asyncio.gather(more[1], more[3])
         assert [json.loads(answer)["conversation_id"] for answer in free] == [str(pair)] * 2
         assert not any(task.done() for task in (stuck, more[0], more[2]))
     for task in (more[0], more[2]):
