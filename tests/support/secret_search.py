@@ -40,12 +40,16 @@ _WORD = re.compile(r"[A-Za-z0-9_-]{10,}")
 _LETTERS = 8
 # Readable to the service alone, and emptied when the intent is over: whoever holds them may pay that one bill.
 _WHILE_OPEN = {("public.payment_intents", "client_secret"), ("public.payment_intents", "page_url")}
+# Sizes first: asked for each column, they would cost more than all the rest.
 _COLUMNS = """
-select c.oid::regclass::text, format('%I.%I', n.nspname, c.relname), a.attname, a.atttypid = 'bytea'::regtype
-from pg_class c join pg_namespace n on n.oid = c.relnamespace
-join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-where c.relkind = 'r' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and pg_relation_size(c.oid) > 0
-order by 2, a.attnum
+with filled as materialized (
+  select c.oid, format('%I.%I', n.nspname, c.relname) as name
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where c.relkind = 'r' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and pg_relation_size(c.oid) > 0
+)
+select f.name, a.attname, a.atttypid = 'bytea'::regtype
+from filled f join pg_attribute a on a.attrelid = f.oid and a.attnum > 0 and not a.attisdropped
+order by 1, a.attnum
 """
 _CHUNK = 1 << 20
 
@@ -125,16 +129,16 @@ class Trail:
 
 def rows_of(columns: list[tuple[Any, ...]]) -> str | None:
     """A COPY of the rows of all tables, each beginning with its table's name; None where there are no rows."""
-    tables: dict[tuple[str, str], list[str]] = {}
-    for table, full, column, is_bytes in columns:
+    tables: dict[str, list[str]] = {}
+    for table, column, is_bytes in columns:
         quoted = 't."{}"'.format(column.replace('"', '""'))
         text = f"encode({quoted}, 'escape')" if is_bytes else f"{quoted}::text"
-        if (full, column) in _WHILE_OPEN:
+        if (table, column) in _WHILE_OPEN:
             text = f"case when t.status in ('succeeded', 'canceled') then {text} end"
-        tables.setdefault((table, full), []).append(text)
+        tables.setdefault(table, []).append(text)
     selects = [
-        "select '{}', concat_ws(' ', {}) from {} t".format(full.replace("'", "''"), ", ".join(texts), table)
-        for (table, full), texts in tables.items()
+        "select '{}', concat_ws(' ', {}) from {} t".format(table.replace("'", "''"), ", ".join(texts), table)
+        for table, texts in tables.items()
     ]
     return "copy (" + " union all ".join(selects) + ") to stdout" if selects else None
 

@@ -149,6 +149,23 @@ def test_an_intent_that_could_not_be_sent_is_sent_later(shop: Shop) -> None:
     assert shop.confirm(intent)["status"] == "succeeded"
 
 
+def test_money_for_an_intent_that_was_given_up_while_its_answer_was_lost_is_booked(shop: Shop) -> None:
+    fault = {"on": "POST /v1/payment_intents", "do": "lost_after"}
+    shop.at_gateway("POST", "/sandbox/knobs", {"delivery": "never", "faults": [fault]})
+    invoice = shop.invoice()
+    intent = shop.intent(invoice)
+    assert intent["client_secret"] is None
+    given_up = shop.live.call(shop.client, "POST", f"/payment-intents/{intent['id']}/cancel")
+    assert given_up["status"] == "canceled"
+    # It was made all the same, and somebody has it paid in the gateway's own pages.
+    [made] = shop.at_gateway("GET", "/v1/payment_intents")["data"]
+    paid = shop.at_gateway("POST", f"/v1/payment_intents/{made['id']}/confirm", {"payment_method": "pm_card_visa"})
+    assert paid["status"] == "succeeded"
+    shop.at_gateway("POST", "/sandbox/send_again", {"event": shop.at_gateway("GET", "/v1/events")["data"][0]["id"]})
+    shop.until_paid(invoice)
+    assert [payment["status"] for payment in shop.payments(invoice)] == ["paid"]
+
+
 def test_two_tabs_pay_one_invoice_once(shop: Shop) -> None:
     invoice = shop.invoice()
     intents = at_once(4, lambda _: shop.intent(invoice)["id"])

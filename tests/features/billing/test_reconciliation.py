@@ -217,6 +217,21 @@ def test_what_nobody_told_of_is_found_at_the_gateway_and_mended(shop: Shop, api_
     assert shop.live.call(shop.client, "GET", "/reconciliations")["items"] == []
 
 
+def test_what_was_paid_on_an_intent_that_was_given_up_before_its_name_was_heard_is_mended(
+    shop: Shop, api_url: str
+) -> None:
+    fault = {"on": "POST /v1/payment_intents", "do": "lost_after"}
+    shop.at_gateway("POST", "/sandbox/knobs", {"delivery": "never", "faults": [fault]})
+    invoice = shop.invoice()
+    intent = shop.intent(invoice)["id"]
+    assert shop.live.call(shop.client, "POST", f"/payment-intents/{intent}/cancel")["status"] == "canceled"
+    [made] = shop.at_gateway("GET", "/v1/payment_intents")["data"]
+    shop.at_gateway("POST", f"/v1/payment_intents/{made['id']}/confirm", {"payment_method": "pm_card_visa"})
+    assert [finding["kind"] for finding in reconciled(api_url, shop, mend=False).findings] == ["missing_here"]
+    assert reconciled(api_url, shop, mend=True).findings == []
+    assert [payment["status"] for payment in shop.payments(invoice)] == ["paid"]
+
+
 def test_events_that_were_missed_are_swept_in_once(shop: Shop, api_url: str) -> None:
     shop.at_gateway("POST", "/sandbox/knobs", {"delivery": "never"})
     shop.paid()

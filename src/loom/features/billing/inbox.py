@@ -90,7 +90,8 @@ class Inbox:
         """Looks at what something speaks of. It is never believed itself: it is a reason to look, no more."""
         if hint.kind in ("intent", "checkout"):
             intent_id = await gateways.find_intent(self._db.reader(HEARING), account_id, hint)
-            return "unknown_intent" if intent_id is None else await self._billing.check_intent(intent_id)
+            named = hint.provider_id if hint.kind == "intent" else None
+            return "unknown_intent" if intent_id is None else await self._billing.check_intent(intent_id, named)
         if hint.kind == "refund":
             return await self._follow_refund(account_id, hint)
         if hint.kind == "setup":

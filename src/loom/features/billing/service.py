@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -110,27 +111,32 @@ class Billing:
             return
         await self._db.run(HEARING, lambda tx: gateways.record_outcome(tx, call.intent_id, said, answered=True))
 
-    async def check_intent(self, intent_id: UUID) -> str:
+    async def check_intent(self, intent_id: UUID, named: str | None = None) -> str:
         """Asks the gateway how an intent stands, and believes it. What came of it, in a word.
 
-        What was wanted of held money and has not happened is asked for again.
+        What was wanted of held money and has not happened is asked for again. `named` is what something else calls it
+        there, for one that was given up before its name was heard.
         """
-        outcome, call, held = await self._look(intent_id)
+        outcome, call, held = await self._look(intent_id, named)
         if held and call is not None:
             await self._ask_again(call)
         return outcome
 
-    async def _look(self, intent_id: UUID) -> tuple[str, IntentCall | None, bool]:
+    async def _look(self, intent_id: UUID, named: str | None = None) -> tuple[str, IntentCall | None, bool]:
         call = await gateways.intent_call(self._db.reader(SENDING), intent_id)
         if call.status == "succeeded":
             # Nothing that the gateway could say of it is news: most events of a payment come after the first was heard.
             return "unchanged", None, False
+        order = call.order
         if call.channel == "direct" and call.provider_intent_id is None:
-            await self.send_intent(intent_id)
-            return "sent", None, False
+            if call.status != "canceled":
+                await self.send_intent(intent_id)
+                return "sent", None, False
+            # Given up while the answer was lost: it may be there all the same, and paid.
+            order = replace(order, provider_intent_id=named)
         try:
             async with open_gateway(call.credentials, self._settings) as gateway:
-                said = await gateway.look_up_intent(call.order)
+                said = await gateway.look_up_intent(order)
         except (GatewayRefusedError, RetryableError) as exc:
             await self._unknown(intent_id, exc)
             return exc.reason, None, False
