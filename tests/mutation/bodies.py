@@ -40,6 +40,7 @@ class BodyMutant:
     function: str
     name: str
     source: str
+    at: int
 
 
 class Token(NamedTuple):
@@ -67,18 +68,23 @@ def bodies(conn: psycopg.Connection[Any], folders: Iterable[str]) -> list[Body]:
 def body_mutants(body: Body) -> Iterator[BodyMutant]:
     """All mutants of one function, each with a name of its own."""
     seen: Counter[str] = Counter()
-    start = body.source.index("$function$")
-    tokens = [
-        Token(found[0].lower(), found.start(), found.end())
-        for found in TOKEN.finditer(body.source, start + len("$function$"), body.source.rindex("$function$"))
-        if not found["skip"]
-    ]
+    tokens = tokens_of(body)
     for kind, first, last, instead in [*locks(tokens), *refusals(tokens), *conditions(tokens)]:
         old = body.source[first:last]
         said = f"{body.function}: {' '.join(old.split())} -> {instead or 'nothing'}"
         seen[said] += 1
         name = said if seen[said] == 1 else f"{said} ({seen[said]})"
-        yield BodyMutant(kind, body.function, name, body.source[:first] + instead + body.source[last:])
+        yield BodyMutant(kind, body.function, name, body.source[:first] + instead + body.source[last:], first)
+
+
+def tokens_of(body: Body) -> list[Token]:
+    """The words and signs between the quotes of the body."""
+    start = body.source.index("$function$")
+    return [
+        Token(found[0].lower(), found.start(), found.end())
+        for found in TOKEN.finditer(body.source, start + len("$function$"), body.source.rindex("$function$"))
+        if not found["skip"]
+    ]
 
 
 Change = tuple[Kind, int, int, str]

@@ -4,6 +4,7 @@ import pytest
 
 from tests.mutation.bodies import Body, bodies, body_mutants
 from tests.mutation.campaign import FOLDERS, load_equivalent
+from tests.mutation.marks import SETUP, marked
 from tests.policies.stage import Stage
 
 SOURCE = """create function f() returns void language plpgsql as $function$
@@ -50,6 +51,26 @@ def test_every_mutant_can_be_made_and_has_a_name_of_its_own(stage: Stage, functi
     for mutant in mutants:
         with stage.conn.transaction(force_rollback=True):
             stage.conn.execute(mutant.source)
+
+
+def test_each_statement_has_a_mark_and_each_mutant_that_of_its_statement() -> None:
+    body = Body("f", SOURCE)
+    told = marked(body)
+    assert [SOURCE[start:].split(maxsplit=1)[0] for start, _ in told.places] == [
+        "select", "if", "return;", "if", "perform", "for", "exit",
+    ]  # fmt: skip
+    assert len({mark for _, mark in told.places}) == len(told.places)
+    begins = {mark: SOURCE[start:].split(maxsplit=1)[0] for start, mark in told.places}
+    assert [begins[told.near(mutant.at)] for mutant in body_mutants(body)] == [
+        "select", "for", "perform", "select", "select", "if", "if", "for", "exit",
+    ]  # fmt: skip
+
+
+def test_every_function_with_its_marks_can_be_made(stage: Stage, functions: list[Body]) -> None:
+    with stage.conn.transaction(force_rollback=True):
+        stage.conn.execute(SETUP)
+        for body in functions:
+            stage.conn.execute(marked(body).source)
 
 
 def test_what_is_said_to_change_nothing_is_a_mutant_that_there_is(functions: list[Body]) -> None:

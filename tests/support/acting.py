@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import DictRow, dict_row
 
 
@@ -33,6 +34,35 @@ def acting(conninfo: str, role: str, claims: dict[str, Any]) -> Iterator[psycopg
             [role, json.dumps({"role": role} | claims)],
         )
         yield conn
+
+
+class OneTrip:
+    """Acts as somebody; each statement is a transaction of its own, and all of it one round trip."""
+
+    def __init__(self, conn: psycopg.Connection[DictRow], role: str, claims: dict[str, Any]) -> None:
+        self._conn = conn
+        self._scope = sql.SQL(
+            "select set_config('role', {}, true), set_config('request.jwt.claims', {}, true); "
+        ).format(role, json.dumps({"role": role} | claims))
+
+    def execute(self, query: Any, params: Any = None) -> psycopg.Cursor[DictRow]:
+        """What the statement answers. Statements that go together without a begin are one transaction."""
+        cursor = psycopg.ClientCursor(self._conn, row_factory=dict_row)
+        cursor.execute(self._scope + sql.SQL(query), params)
+        cursor.nextset()
+        return cursor
+
+
+@contextmanager
+def hurrying(conninfo: str) -> Iterator[AsRole]:
+    """A door whose one connection stays, where whoever acts says one thing at a time: for very many short acts."""
+    with psycopg.connect(conninfo, autocommit=True, row_factory=dict_row) as conn:
+
+        @contextmanager
+        def act(role: str, **claims: Any) -> Iterator[OneTrip]:
+            yield OneTrip(conn, role, claims)
+
+        yield act
 
 
 @contextmanager
