@@ -13,6 +13,7 @@ import pytest
 from loom.core.errors import AppError
 from loom.core.settings import Settings
 from loom.db.actor import Actor
+from loom.features.billing import service
 from loom.features.billing.service import Billing
 from loom.providers.payments import vault_of
 from tests.features.billing.test_crash_matrix import Operation, Plain, Till, settings
@@ -115,8 +116,8 @@ def refund_state(till: Till) -> str:
     )  # fmt: skip
 
 
-def test_a_refund_that_a_late_report_does_not_show_is_not_sent_twice(late_report: Till) -> None:
-    till = late_report
+def refund_lost_behind_a_late_report(till: Till) -> None:
+    """The answer is lost, the report is behind for two looks, and at the third it is not any more."""
     operation = Operation(till, "refund")
     till.sandbox.call("POST", "/sandbox/clock", {"seconds": 120})
     behind(till, 60, {"on": "POST /tranzila/v1/transaction/credit_card/create", "do": "lost_after"})
@@ -125,7 +126,18 @@ def test_a_refund_that_a_late_report_does_not_show_is_not_sent_twice(late_report
     behind(till, 0)
     till.janitor(1)
     assert refund_state(till) == "succeeded"
-    assert till.at_gateway() == till.in_books() == [("charge", 5000), ("refund", 2000)]
+
+
+def test_a_refund_that_a_late_report_does_not_show_is_not_sent_twice(late_report: Till) -> None:
+    refund_lost_behind_a_late_report(late_report)
+    assert late_report.at_gateway() == late_report.in_books() == [("charge", 5000), ("refund", 2000)]
+
+
+def test_without_the_wait_it_is_sent_twice(late_report: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The negative control."""
+    monkeypatch.setattr(service, "LOOKS_BEFORE_A_REPETITION", -1)
+    refund_lost_behind_a_late_report(late_report)
+    assert late_report.at_gateway() == [("charge", 5000), ("refund", 2000), ("refund", 2000)]
 
 
 def test_a_refund_whose_original_a_late_report_does_not_show_waits_for_it(late_report: Till) -> None:
