@@ -265,7 +265,7 @@ def main() -> None:
     parser.add_argument("--kind", choices=("lock", "refusal", "condition"))
     parser.add_argument("--only", default="", help="mutants whose name has this in it")
     parser.add_argument("--tests", default="", help="tests whose name has this in it; a mutant may survive those alone")
-    parser.add_argument("--most", type=int, default=6, help="tests of a module for a mutant; a later run goes on")
+    parser.add_argument("--most", type=int, help="tests of a module for a mutant; a later run goes on from there")
     parser.add_argument("--part", type=part, default=(0, 1), help="1/2 tries every second")
     parser.add_argument("--minutes", type=float, default=24 * 60)
     parser.add_argument("--results", type=Path, default=Path(".loom/body_mutants.json"))
