@@ -63,7 +63,8 @@ def test_a_call_for_one_practice_leaves_the_rows_of_another(
     )
     with stage.conn.transaction(force_rollback=True):
         before = stage.conn.execute(theirs).fetchall()
-        attempt(stage.conn, identity, [statement], keep=True)
+        outcome = attempt(stage.conn, identity, [statement], keep=True)[0]
+        assert outcome.state is None, outcome.message
         stage.conn.execute("set constraints all immediate")
         assert stage.conn.execute(theirs).fetchall() == before
 
