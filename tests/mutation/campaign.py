@@ -277,9 +277,9 @@ def main() -> None:
     hypothesis_settings.load_profile("mutants")
     campaign = Campaign(asked)
     began = time.monotonic()
-    pytest.main(
-        ["-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning", *SUITES], plugins=[campaign]
-    )
+    # What a mutant leaves open is closed late, and no fault of a test.
+    plain = ["-q", "-p", "no:cacheprovider", "-p", "no:unraisableexception"]
+    pytest.main([*plain, "-W", "ignore::pytest.PytestAssertRewriteWarning", *SUITES], plugins=[campaign])
     campaign.results.write(asked.results)
     left = {
         subject.mutant.name: len(campaign.results.tried.get(subject.mutant.name, ()))

@@ -63,6 +63,17 @@ def test_a_call_for_one_practice_leaves_the_rows_of_another(
     )
     with stage.conn.transaction(force_rollback=True):
         before = stage.conn.execute(theirs).fetchall()
-        attempt(stage.conn, identity, [statement], keep=True)
+        outcome = attempt(stage.conn, identity, [statement], keep=True)[0]
+        assert outcome.state is None, outcome.message
         stage.conn.execute("set constraints all immediate")
         assert stage.conn.execute(theirs).fetchall() == before
+
+
+def test_a_row_of_the_other_practice_that_moves_is_seen(stage: Stage, theirs: str) -> None:
+    """The negative control."""
+    with stage.conn.transaction(force_rollback=True):
+        before = stage.conn.execute(theirs).fetchall()
+        stage.conn.execute("update public.payment_methods set is_default = true")
+        assert {row[0] for row in stage.conn.execute(theirs).fetchall()} == {row[0] for row in before}
+        moved = set(stage.conn.execute(theirs).fetchall()) - set(before)
+        assert [row[0] for row in moved] == ["public.payment_methods"]
