@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 
-from tests.mutation.bodies import Body, Token, tokens_of
+from tests.mutation.bodies import Body, Token, end_of_condition, tokens_of
 
 SETUP = """
 create schema if not exists marks;
@@ -34,14 +34,17 @@ NO_STATEMENT = frozenset({"end", "elsif", "else", "exception", "when", ";"})
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A function that tells where it is: `places` has where each mark stands in the body as it was."""
+    """A function that tells where it is: `places` has where each mark stands in the body as it was, `further` where the
+    further conditions of an if begin and end, and where that if is."""
 
     body: Body
     source: str
     places: tuple[tuple[int, str], ...]
+    further: tuple[tuple[int, int, int], ...]
 
     def near(self, at: int) -> str:
         """The mark of the statement that has this place."""
+        at = next((start for first, last, start in self.further if first <= at < last), at)
         return max((place for place in self.places if place[0] <= at), default=self.places[0])[1]
 
 
@@ -60,7 +63,19 @@ def marked(body: Body) -> Marked:
     for start, mark in reversed(places):
         says = f"raise log 'mark: {mark}'; " if plpgsql else f"select marks.reached('{mark}'); "
         source = source[:start] + says + source[start:]
-    return Marked(body, source, tuple(places))
+    return Marked(body, source, tuple(places), tuple(further_conditions(tokens)))
+
+
+def further_conditions(tokens: list[Token]) -> Iterator[tuple[int, int, int]]:
+    """Where the condition of each elsif begins and ends, and where its if begins."""
+    ifs: list[int] = []
+    for i, token in enumerate(tokens):
+        if token.text == "if" and tokens[i - 1].text == "end":
+            ifs.pop()
+        elif token.text == "if":
+            ifs.append(token.start)
+        elif token.text == "elsif":
+            yield token.start, tokens[end_of_condition(tokens, i + 1)].start, ifs[-1]
 
 
 def statements(tokens: list[Token]) -> Iterator[int]:

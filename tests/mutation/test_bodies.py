@@ -11,7 +11,8 @@ SOURCE = """create function f() returns void language plpgsql as $function$
 begin
   -- where nothing = is
   select * into v from t where t.a between 1 and 2 and (t.b or t.c) order by t.id for no key update of t skip locked;
-  if v.a = 1 or v.b = 2 then return; end if;
+  if v.a = 1 or v.b = 2 then return;
+  elsif v.c = 3 then raise notice 'c'; end if;
   if not found then perform private.fail(404, 'not_found', 'a; b'); end if;
   for v in select from u where u.id = case when x then 1 else 2 end for update loop
     exit when v.n = 0;
@@ -29,6 +30,7 @@ def test_each_lock_refusal_and_condition_is_taken_out_once() -> None:
         "(t.b or t.c) -> true",
         "v.a = 1 -> false",
         "v.b = 2 -> false",
+        "v.c = 3 -> false",
         "u.id = case when x then 1 else 2 end -> true",
         "v.n = 0 -> false",
     ]
@@ -57,12 +59,12 @@ def test_each_statement_has_a_mark_and_each_mutant_that_of_its_statement() -> No
     body = Body("f", SOURCE)
     told = marked(body)
     assert [SOURCE[start:].split(maxsplit=1)[0] for start, _ in told.places] == [
-        "select", "if", "return;", "if", "perform", "for", "exit",
+        "select", "if", "return;", "raise", "if", "perform", "for", "exit",
     ]  # fmt: skip
     assert len({mark for _, mark in told.places}) == len(told.places)
     begins = {mark: SOURCE[start:].split(maxsplit=1)[0] for start, mark in told.places}
     assert [begins[told.near(mutant.at)] for mutant in body_mutants(body)] == [
-        "select", "for", "perform", "select", "select", "if", "if", "for", "exit",
+        "select", "for", "perform", "select", "select", "if", "if", "if", "for", "exit",
     ]  # fmt: skip
 
 
