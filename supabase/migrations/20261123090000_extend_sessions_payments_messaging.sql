@@ -20186,6 +20186,30 @@ comment on function private.live_place(text) is
 revoke execute on function private.live_place(text) from public, anon, authenticated, service_role;
 grant execute on function private.live_place(text) to authenticated, service_role;
 
+create or replace function private.live_end(out place_xid xid8, out place_id bigint)
+returns record
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+  -- All below the oldest open transaction has ended: nothing can appear there any more. The place is that of an event and not of that
+  -- transaction: a server that crashes gives numbers out anew of which nothing had been written, and an event that is seen has been.
+  select coalesce(e.xid, l.pruned_xid), coalesce(e.id, l.pruned_id)
+  from private.live_log as l
+  left join lateral (
+    select x.xid, x.id
+    from public.live_events as x
+    where x.xid < pg_snapshot_xmin(pg_current_snapshot())
+    order by x.xid desc, x.id desc
+    limit 1
+  ) as e on true
+$$;
+comment on function private.live_end() is
+  'security definer: reads how far the log goes, which API roles may not. The place of the last event up to which nothing can appear any more.';
+revoke execute on function private.live_end() from public, anon, authenticated, service_role;
+grant execute on function private.live_end() to authenticated, service_role;
+
 create or replace function public.live_since(p_after text default null, p_until text default null, p_limit integer default 500)
 returns table (cursor text, kind text, data json)
 language plpgsql
@@ -20206,9 +20230,7 @@ begin
   v_from := private.live_place(p_after);
   v_until := private.live_place(p_until);
   if v_until.place_xid is null then
-    -- All below the oldest open transaction has ended: nothing can appear there any more.
-    v_until.place_xid := pg_snapshot_xmin(pg_current_snapshot());
-    v_until.place_id := 0;
+    v_until := private.live_end();
   end if;
   if v_from.place_xid is null then
     return query select private.live_cursor(v_until.place_xid, v_until.place_id), case when p_after is null then 'ready' else 'reset' end, null::json;
@@ -20239,7 +20261,7 @@ comment on function public.live_since(text, text, integer) is
 revoke execute on function public.live_since(text, text, integer) from public, anon, authenticated, service_role;
 grant execute on function public.live_since(text, text, integer) to authenticated;
 
-create or replace function private.open_live(out epoch text, out key bytea, out xid text)
+create or replace function private.open_live(out epoch text, out key bytea, out xid text, out id bigint)
 returns record
 language plpgsql
 volatile
@@ -20257,7 +20279,8 @@ begin
       update private.live_log as l set epoch = v_epoch, pruned_xid = '0', pruned_id = 0;
     end if;
   end if;
-  select l.epoch, l.key, pg_snapshot_xmin(pg_current_snapshot())::text into epoch, key, xid from private.live_log as l;
+  select l.epoch, l.key, e.place_xid::text, e.place_id into epoch, key, xid, id
+  from private.live_log as l cross join private.live_end() as e;
 end;
 $$;
 comment on function private.open_live() is
@@ -20298,9 +20321,9 @@ begin
     return next;
   end loop;
   -- The last row says how far this went, and whether something is committed that an older transaction still hides.
-  if v_count < p_limit then
-    xid := greatest(v_horizon, p_xid::xid8)::text;
-    id := case when v_horizon > p_xid::xid8 then 0 else p_id end;
+  if v_count = 0 then
+    xid := p_xid;
+    id := p_id;
   end if;
   cursor := v_epoch || xid || '-' || id;
   kind := null;

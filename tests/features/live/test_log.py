@@ -248,6 +248,23 @@ def test_an_open_transaction_holds_back_and_loses_nothing(owner: Connection, dat
     assert late[-1]["waiting"] is False
 
 
+def test_a_place_is_that_of_an_event_and_not_of_a_transaction_that_left_nothing(
+    owner: Connection, as_user: AsUser, world: World
+) -> None:
+    """Its number may be given out anew after a crash: whoever had gone past it would not hear what comes under it."""
+    owner.execute("select private.notify(%s, 'system_update', 'Title', 'Text')", [world.dana])
+    last = rows(owner, "select xid::text, id from public.live_events order by live_events.xid desc, id desc limit 1")[0]
+    for _ in range(3):
+        with owner.transaction(force_rollback=True):
+            owner.execute("select pg_current_xact_id()")
+    with as_user(world.dana) as conn:
+        cursor = one(conn, "select cursor from public.live_since()")
+    assert cursor.split("-")[1:] == [last["xid"], str(last["id"])]
+    for start in (("0", 0), (last["xid"], last["id"])):
+        assert rows(owner, "select xid, id from private.read_live(%s, %s, 100000)", *start)[-1] == last
+    assert rows(owner, "select xid, id from private.open_live()") == [last]
+
+
 def test_a_log_of_another_server_is_emptied_and_its_cursors_start_anew(
     owner: Connection, as_user: AsUser, world: World
 ) -> None:

@@ -176,7 +176,7 @@ class LiveHub:
         # The first time; or another server answers now, and places of the old one mean nothing to it.
         renewed = bool(self._epoch)
         self._epoch = opened.epoch
-        self._place, self._cursor = (opened.xid, 0), f"{opened.epoch}-{opened.xid}-0"
+        self._place, self._cursor = (opened.xid, opened.id), f"{opened.epoch}-{opened.xid}-{opened.id}"
         self._ready.set()
         if renewed:
             log.warning("the log of live events is another one now: every stream starts anew")

@@ -1,6 +1,6 @@
 -- name: open_live
 -- role: service_role
-select o.epoch, o.key, o.xid::bigint as xid from private.open_live() as o
+select o.epoch, o.key, o.xid::bigint as xid, o.id from private.open_live() as o
 
 -- name: read_live
 -- role: service_role

@@ -45,6 +45,7 @@ class Opened(BaseModel):
     epoch: str
     key: bytes
     xid: int
+    id: int
 
 
 class LogRow(BaseModel):
