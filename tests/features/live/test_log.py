@@ -252,6 +252,7 @@ def test_a_place_is_that_of_an_event_and_not_of_a_transaction_that_left_nothing(
     owner: Connection, as_user: AsUser, world: World
 ) -> None:
     """Its number may be given out anew after a crash: whoever had gone past it would not hear what comes under it."""
+    owner.execute("select private.open_live()")
     owner.execute("select private.notify(%s, 'system_update', 'Title', 'Text')", [world.dana])
     last = rows(owner, "select xid::text, id from public.live_events order by live_events.xid desc, id desc limit 1")[0]
     for _ in range(3):
