@@ -100,7 +100,8 @@ begin
   if coalesce(new.buffer_before_minutes, 0) not between 0 and 480 or coalesce(new.buffer_after_minutes, 0) not between 0 and 480 then
     perform private.fail(422, 'buffer_out_of_range', 'A buffer is 0 to 480 minutes.');
   end if;
-  if new.is_available then
+  -- No range can be made of hours that end before they begin; the check of the table refuses them next.
+  if new.is_available and new.start_time < new.end_time then
     -- Two writers of one week wait for one another here; old rows that overlap are left as they are.
     perform u.id from public.users as u where u.id = new.coach_id for no key update;
     if exists (
