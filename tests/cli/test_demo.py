@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 from loom.cli.demo.actors import PASSWORD
 from loom.cli.demo.command import reset_folder
 from loom.cli.demo.people import EVERYBODY, MAYA
+from loom.cli.demo.story_sessions import GROUP_LASTS, MAYAS_ZONE, OPENS, before_hours
 from loom.core.errors import OperatorError
 from loom.db.data_folder import FolderLock
 from loom.db.embedded import EmbeddedServer
@@ -134,3 +136,14 @@ def test_a_setting_that_makes_no_sense_is_named(tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert "LOOM_POOL_MAX_SIZE" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("first", [datetime(2026, 3, 23, tzinfo=UTC), datetime(2026, 10, 21, tzinfo=UTC)])
+def test_the_weekly_group_is_over_when_hours_open_whatever_hour_the_story_is_told(first: datetime) -> None:
+    """Clients book inside of hours from three days on, and that may be the morning of the group's own day."""
+    for quarter in range(4 * 24 * 7):
+        now = first + timedelta(minutes=15 * quarter)
+        ends = before_hours(now).astimezone(UTC) + GROUP_LASTS
+        opens = datetime.combine(before_hours(now), OPENS, MAYAS_ZONE)
+        assert now + timedelta(days=2) < before_hours(now)
+        assert ends <= opens

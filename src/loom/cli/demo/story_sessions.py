@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from email.message import EmailMessage
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,8 @@ from loom.cli.demo.stage import Stage
 from loom.core import clock
 
 MAYAS_ZONE = ZoneInfo(people.MAYA.timezone)
+OPENS = time(8)
+GROUP_LASTS = timedelta(minutes=90)
 _LINK = r"{}: \S*/v1/links/([A-Za-z0-9_-]+)"
 
 
@@ -23,7 +25,7 @@ async def offers(stage: Stage) -> None:
     maya = stage.people[people.MAYA.email]
     await maya.sign_in()
     # Every day, so that the story can be told on any day of the week.
-    week = [{"day_of_week": day, "start_time": "08:00", "end_time": "20:00"} for day in range(7)]
+    week = [{"day_of_week": day, "start_time": f"{OPENS:%H:%M}", "end_time": "20:00"} for day in range(7)]
     hours = await maya.put("/v1/availability", {"timezone": "Asia/Jerusalem", "ranges": week})
     stage.check("weekly hours stand in Asia/Jerusalem", len(hours["ranges"]) == 7)
     group = await maya.post(
@@ -31,7 +33,7 @@ async def offers(stage: Stage) -> None:
         {
             "title": "Group coaching",
             "session_type": "group",
-            "default_duration_minutes": 90,
+            "default_duration_minutes": GROUP_LASTS // timedelta(minutes=1),
             "default_price_cents": 25000,
             "currency": "ILS",
             "default_capacity": 4,
@@ -200,12 +202,11 @@ async def group(stage: Stage) -> None:
 async def _every_week(stage: Stage) -> None:
     """The group goes on every week, and one of its people is asked to all that is left of it."""
     maya, noa = stage.people[people.MAYA.email], stage.people[people.NOA.email]
-    first = (clock.now() + timedelta(days=3)).astimezone(MAYAS_ZONE).replace(hour=7, minute=0)
     series = await maya.post(
         "/v1/series",
         {
             "template_id": stage.facts["group_template"],
-            "local_start": first.strftime("%Y-%m-%dT%H:%M"),
+            "local_start": before_hours(clock.now()).strftime("%Y-%m-%dT%H:%M"),
             "timezone": people.MAYA.timezone,
             "rule": "FREQ=WEEKLY;COUNT=3",
             "capacity": 4,
@@ -215,6 +216,12 @@ async def _every_week(stage: Stage) -> None:
     await maya.post(f"/v1/sessions/{second}/attendees", {"user_id": noa.user_id, "following": True})
     seats = [(await maya.get(f"/v1/sessions/{each['session_id']}/attendees"))["items"] for each in series["sessions"]]
     stage.check("of three weeks she is asked to the last two", [len(seated) - 1 for seated in seats] == [0, 1, 1])
+
+
+def before_hours(now: datetime) -> datetime:
+    """Three days on, so early that a group is over when hours open: clients book inside of hours on that day too."""
+    day = (now + timedelta(days=3)).astimezone(MAYAS_ZONE)
+    return datetime.combine(day, OPENS, MAYAS_ZONE) - GROUP_LASTS
 
 
 async def _door(stage: Stage, session_id: str) -> None:
