@@ -1150,6 +1150,7 @@ create table if not exists public.coach_clients (
     email is null or (char_length(email) between 3 and 320 and email ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$')
   ),
   constraint coach_clients_display_name_check check (display_name is null or char_length(btrim(display_name)) between 1 and 200),
+  constraint coach_clients_display_name_plain check (private.is_plain_line(display_name)),
   constraint coach_clients_phone_check check (phone is null or char_length(phone) between 3 and 40),
   constraint coach_clients_metadata_check check (jsonb_typeof(metadata) = 'object')
 );
@@ -1441,6 +1442,7 @@ create table if not exists public.session_attendees (
     check ((status = 'checked_in') = (coalesce(attendance, '') in ('in', 'out'))),
   constraint session_attendees_email_form check (email = lower(email) and char_length(email) <= 254 and email like '_%@_%'),
   constraint session_attendees_name_length check (char_length(btrim(display_name)) between 1 and 200),
+  constraint session_attendees_name_plain check (private.is_plain_line(display_name)),
   constraint session_attendees_notes_length check (char_length(notes) <= 5000)
 );
 comment on table public.session_attendees is
@@ -3212,6 +3214,7 @@ create table if not exists public.coach_clients (
     email is null or (char_length(email) between 3 and 320 and email ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$')
   ),
   constraint coach_clients_display_name_check check (display_name is null or char_length(btrim(display_name)) between 1 and 200),
+  constraint coach_clients_display_name_plain check (private.is_plain_line(display_name)),
   constraint coach_clients_phone_check check (phone is null or char_length(phone) between 3 and 40),
   constraint coach_clients_metadata_check check (jsonb_typeof(metadata) = 'object')
 );
@@ -4928,6 +4931,7 @@ create table if not exists public.session_attendees (
     check ((status = 'checked_in') = (coalesce(attendance, '') in ('in', 'out'))),
   constraint session_attendees_email_form check (email = lower(email) and char_length(email) <= 254 and email like '_%@_%'),
   constraint session_attendees_name_length check (char_length(btrim(display_name)) between 1 and 200),
+  constraint session_attendees_name_plain check (private.is_plain_line(display_name)),
   constraint session_attendees_notes_length check (char_length(notes) <= 5000)
 );
 comment on table public.session_attendees is

@@ -22,6 +22,7 @@ create table if not exists public.coach_clients (
     email is null or (char_length(email) between 3 and 320 and email ~ '^[^@[:space:][:cntrl:]]+@[^@[:space:][:cntrl:]]+$')
   ),
   constraint coach_clients_display_name_check check (display_name is null or char_length(btrim(display_name)) between 1 and 200),
+  constraint coach_clients_display_name_plain check (private.is_plain_line(display_name)),
   constraint coach_clients_phone_check check (phone is null or char_length(phone) between 3 and 40),
   constraint coach_clients_metadata_check check (jsonb_typeof(metadata) = 'object')
 );

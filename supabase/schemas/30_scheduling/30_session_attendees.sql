@@ -34,6 +34,7 @@ create table if not exists public.session_attendees (
     check ((status = 'checked_in') = (coalesce(attendance, '') in ('in', 'out'))),
   constraint session_attendees_email_form check (email = lower(email) and char_length(email) <= 254 and email like '_%@_%'),
   constraint session_attendees_name_length check (char_length(btrim(display_name)) between 1 and 200),
+  constraint session_attendees_name_plain check (private.is_plain_line(display_name)),
   constraint session_attendees_notes_length check (char_length(notes) <= 5000)
 );
 comment on table public.session_attendees is

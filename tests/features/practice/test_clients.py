@@ -165,6 +165,18 @@ async def test_a_bad_client_is_refused(client: httpx.AsyncClient, bearer: Bearer
     assert (await client.get("/v1/clients", headers=bearer(coach.id))).json()["items"] == []
 
 
+@pytest.mark.parametrize("name", ["Dana \u202eyvel", "Le\u200bvi", "Dana\nLevi", "\u2067levi\u2069"])
+async def test_a_name_that_could_pass_for_another_is_refused(
+    client: httpx.AsyncClient, bearer: Bearer, coach: Person, name: str
+) -> None:
+    added = await add(client, bearer(coach.id))
+    answers = [
+        await client.post("/v1/clients", json=new(name), headers=bearer(coach.id)),
+        await client.patch(f"/v1/clients/{added['id']}", json={"display_name": name}, headers=bearer(coach.id)),
+    ]
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(422, "name_invalid")] * 2
+
+
 async def test_a_change_touches_only_what_was_sent(client: httpx.AsyncClient, bearer: Bearer, coach: Person) -> None:
     added = await add(client, bearer(coach.id), phone="050 1234567")
     url = f"/v1/clients/{added['id']}"

@@ -20,7 +20,7 @@ ERROR_CODES: dict[str, str] = {
     "last_admin": "The last active admin can't lose that role.",
     "schema_missing": "The database has no schema of Loom's.",
     "timezone_unknown": "There is no such time zone.",
-    "name_invalid": "A name is longer than 100 characters, or holds some that are not seen or that turn text around.",
+    "name_invalid": "A name is too long, or holds characters that are not seen or that turn text around.",
 }
 
 CONSTRAINT_ERRORS: dict[str, tuple[int, str, str]] = {

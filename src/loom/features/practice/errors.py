@@ -9,6 +9,11 @@ CONSTRAINT_ERRORS: dict[str, tuple[int, str, str]] = {
     "coach_clients_coach_id_client_id_key": _EXISTS,
     "coach_clients_coach_id_email_key": _EXISTS,
     "coach_clients_email_check": (422, "email_invalid", "That is not an e-mail address."),
+    "coach_clients_display_name_plain": (
+        422,
+        "name_invalid",
+        "A name is one line, and all of its characters are visible.",
+    ),
     "coach_clients_somebody_check": (422, "client_nameless", "A client needs a name, an address or an account."),
     "coach_availability_valid_time": (422, "hours_invalid", "A range must end after it starts."),
     "coach_availability_continues": (

@@ -71,6 +71,7 @@ CONSTRAINT_ERRORS: dict[str, tuple[int, str, str]] = {
     "session_attendees_session_id_user_id_role_key": _INVITED,
     "session_attendees_email_form": (422, "email_invalid", "That is not an e-mail address."),
     "session_attendees_name_length": _TEXT,
+    "session_attendees_name_plain": (422, "name_invalid", "A name is one line, and all of its characters are visible."),
     "session_attendees_notes_length": _TEXT,
     "session_attendees_price_range": _PRICE,
     "session_attendees_currency_code": _CURRENCY,
