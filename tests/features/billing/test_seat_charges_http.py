@@ -203,7 +203,8 @@ def test_an_answer_that_was_lost_is_looked_up_and_never_charged_again(shop: Shop
     )  # fmt: skip
     session = book(shop, offer)
     charge_now(shop)
-    settled(shop, session)
+    unknown = "select count(*) as v from public.payment_intents where outcome_unknown_since is not null"
+    until(lambda: one(shop.world.owner, unknown) == 1, "nobody knows what became of the charge")
     shop.world.owner.execute("update public.payment_intents set next_check_at = now() where status = 'processing'")
     shop.world.owner.execute("select private.enqueue('billing.repair_unknown', '{\"timestamp\": 0}')")
     until(lambda: billing_of(shop, session) == "paid", "the charge is found")
