@@ -9329,7 +9329,7 @@ declare
 begin
   select * into v_practice from public.practices p where p.id = any ((select private.my_owned_practice_ids())::uuid[]);
   if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
-  if p_document_kind is null or private.document_prefix(p_document_kind) is null then
+  if private.document_prefix(p_document_kind) is null then
     perform private.fail(422, 'kind_unknown', 'There is no such kind of document.');
   end if;
   if p_last_number is null or p_last_number not between 0 and 999999999 then
@@ -9537,7 +9537,7 @@ create trigger invoices_touch before update on public.invoices
 create or replace function private.fill_invoice() returns trigger
   language plpgsql security definer set search_path = '' as $$
 begin
-  if new.practice_id is null and new.coach_id is not null then
+  if new.practice_id is null then
     new.practice_id := (select m.practice_id from public.practice_members m where m.user_id = new.coach_id);
   end if;
   -- A paid or refunded row that was never finalised here is history from elsewhere: it keeps its own truth.
@@ -9580,7 +9580,7 @@ begin
     if old.user_id is null then v_movable := v_movable || array['user_id']; end if;
     -- Given by others, and perhaps later than the document.
     if old.allocation_number is null then v_movable := v_movable || array['allocation_number']; end if;
-    if old.issued_elsewhere and old.document_number is null then v_movable := v_movable || array['document_number']; end if;
+    if old.document_number is null then v_movable := v_movable || array['document_number']; end if;
     if (to_jsonb(new) - v_movable) is distinct from (to_jsonb(old) - v_movable) then
       perform private.fail(409, 'invoice_final', 'A finalised document never changes.', 'Void it, or make a credit note for it.');
     end if;
@@ -9653,7 +9653,7 @@ declare
 begin
   -- Deferred: what counts is the document as it stands at commit.
   select * into v_invoice from public.invoices i where i.id = (to_jsonb(new) ->> tg_argv[0])::uuid;
-  if not found or v_invoice.finalized_at is null then return null; end if;
+  if v_invoice.finalized_at is null then return null; end if;
   if not exists (select from public.invoice_line_items l where l.invoice_id = v_invoice.id) then
     if v_invoice.issued_elsewhere then return null; end if;
     perform private.fail(409, 'invoice_without_lines', 'A finalised invoice needs a line.');
@@ -9794,7 +9794,8 @@ begin
     where i.id = case when tg_op = 'DELETE' then old.invoice_id else new.invoice_id end for no key update;
   if not found then return case when tg_op = 'DELETE' then old else new end; end if;
   if v_invoice.finalized_at is not null and not (v_invoice.issued_elsewhere and tg_op = 'INSERT') then
-    if tg_op <> 'UPDATE' or (to_jsonb(new) - v_movable) is distinct from (to_jsonb(old) - v_movable) then
+    -- Of a line that comes or goes one of the two is null, so they differ.
+    if (to_jsonb(new) - v_movable) is distinct from (to_jsonb(old) - v_movable) then
       perform private.fail(409, 'invoice_final', 'The lines of a finalised invoice never change.', 'Void it and make another.');
     end if;
     return new;
@@ -9933,10 +9934,8 @@ comment on policy journal_entries_select_admin on public.journal_entries is 'An 
 create or replace function private.keep_journal() returns trigger
   language plpgsql set search_path = '' as $$
 begin
-  -- Whoever did it may be forgotten; what was done stays.
-  if tg_op = 'UPDATE' and tg_table_name = 'journal_transactions'
-     and to_jsonb(new) - 'actor_id' = to_jsonb(old) - 'actor_id'
-     and to_jsonb(old) ->> 'actor_id' is not null and to_jsonb(new) ->> 'actor_id' is null then
+  -- Whoever did it may be forgotten; what was done stays. Entries have no actor, and what is deleted has nothing new.
+  if to_jsonb(new) = to_jsonb(old) || '{"actor_id": null}' and to_jsonb(old) ->> 'actor_id' is not null then
     return new;
   end if;
   perform private.fail(409, 'journal_append_only', 'The journal is never changed.', 'A further entry puts right what an earlier one said.');
@@ -10442,7 +10441,7 @@ begin
   if old.user_id is not null and new.user_id is null and new.status in ('paid', 'refunded', 'pending') then
     perform private.fail(409, 'person_has_money', 'Someone who paid cannot be deleted.', 'Deactivate or anonymise the account instead.');
   end if;
-  if new.status = 'paid' and old.status <> 'refunded' then
+  if new.status = 'paid' then
     new.paid_at := coalesce(new.paid_at, now());
     new.failure_code := null;
     new.failure_message := null;
@@ -10887,7 +10886,6 @@ begin
     perform private.fail(409, 'money_is_kept', 'Refunds are never deleted.');
   end if;
   v_payment := private.lock_money_of(new.payment_id);
-  if v_payment.id is null then return new; end if; -- the foreign key says so better
   if tg_op = 'UPDATE' then
     if (new.payment_id, new.amount_cents, new.currency) is distinct from (old.payment_id, old.amount_cents, old.currency) then
       perform private.fail(409, 'refund_fixed', 'A refund keeps its payment and its amount.');
@@ -11075,7 +11073,7 @@ begin
     void_reason = case when v_status = 'canceled' then coalesce(void_reason, 'Credited in full.') end
   where id = p_invoice_id and (status, amount_paid_cents, amount_refunded_cents) is distinct from (v_status, v_paid, v_refunded);
   if v_status = 'canceled' and v_invoice.status <> 'canceled' then
-    update public.invoice_line_items set released_at = now() where invoice_id = p_invoice_id and released_at is null;
+    update public.invoice_line_items set released_at = now() where invoice_id = p_invoice_id;
   end if;
   perform private.sync_seats(p_invoice_id);
 end $$;
@@ -11133,16 +11131,16 @@ declare
   v_amount bigint;
 begin
   select p.* into v_payment from public.payments p where p.id = p_payment_id;
-  if v_payment.invoice_id is null then return; end if;
   select * into v_invoice from public.invoices i where i.id = v_payment.invoice_id for no key update;
   select * into v_payment from public.payments p where p.id = p_payment_id for no key update;
-  if v_payment.status <> 'paid' or v_invoice.finalized_at is null or v_invoice.status = 'canceled' or v_invoice.is_history
+  if v_payment.status <> 'paid'
      or exists (select from public.payment_allocations a where a.payment_id = p_payment_id and a.invoice_id = v_invoice.id) then
     return;
   end if;
   v_amount := least(v_payment.amount_cents - v_payment.refunded_cents - v_payment.allocated_cents,
     private.invoice_balance(v_invoice));
-  -- What the invoice no longer needs stays with the payment, as the client's credit.
+  -- What the invoice does not need, because it is paid, void, a draft or history or there is none, stays with the payment, as the
+  -- client's credit.
   if v_amount <= 0 then return; end if;
   insert into public.payment_allocations (payment_id, invoice_id, amount_cents, currency)
   values (p_payment_id, v_invoice.id, v_amount, v_payment.currency);
@@ -11246,7 +11244,6 @@ declare
   v_missing jsonb;
 begin
   select * into v from public.invoices i where i.id = new.id;
-  if not found then return null; end if;
   v_missing := private.unposted('document', v.id, private.books_of_document(v));
   perform private.post(v.practice_id, v.currency, 'document', v.id, v_missing,
     case when not exists (select from public.journal_transactions t where t.subject = 'document' and t.subject_id = v.id) then
@@ -11414,7 +11411,7 @@ begin
              else a.user_id = p_invoice.user_id or a.coach_client_id = p_invoice.coach_client_id end
   for no key update of a;
   if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
-  if v_seat.user_id is distinct from p_invoice.user_id and v_seat.coach_client_id is distinct from p_invoice.coach_client_id then
+  if (v_seat.user_id = p_invoice.user_id or v_seat.coach_client_id = p_invoice.coach_client_id) is not true then
     perform private.fail(422, 'seat_of_other_client', 'That seat is not this client''s.');
   end if;
   if v_seat.billing_status <> 'unbilled' then
@@ -11533,7 +11530,7 @@ create or replace function private.currency_of_lines(p_lines jsonb) returns text
   select s.currency
   from (select x.place, case when x.line ->> 'attendee_id' ~* '^[0-9a-f-]{36}$' then (x.line ->> 'attendee_id')::uuid end as attendee_id,
                case when x.line ->> 'session_id' ~* '^[0-9a-f-]{36}$' then (x.line ->> 'session_id')::uuid end as session_id
-        from jsonb_array_elements(p_lines) with ordinality x (line, place) where jsonb_typeof(x.line) = 'object') l
+        from jsonb_array_elements(p_lines) with ordinality x (line, place)) l
   left join public.session_attendees a on a.id = l.attendee_id
   join public.sessions s on s.id = coalesce(a.session_id, l.session_id)
   order by l.place limit 1
@@ -11593,7 +11590,7 @@ begin
     where o.id = p_outcome_id and m.practice_id = p_invoice.practice_id for no key update of o;
   if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
   select * into v_seat from public.session_attendees a where a.id = v_fee.attendee_id;
-  if v_seat.user_id is distinct from p_invoice.user_id and v_seat.coach_client_id is distinct from p_invoice.coach_client_id then
+  if (v_seat.user_id = p_invoice.user_id or v_seat.coach_client_id = p_invoice.coach_client_id) is not true then
     perform private.fail(422, 'seat_of_other_client', 'That seat is not this client''s.');
   end if;
   if coalesce(v_fee.owed_cents, 0) = 0 then
@@ -12058,7 +12055,7 @@ create or replace function private.cash_warning(p_country text, p_deal_cents big
   language sql stable set search_path = '' as $$
   -- Up to the ceiling a deal may be paid in cash; above it a tenth of the deal, and never more than the ceiling.
   select p_country = 'IL' and p_currency = 'ILS' and p_deal_cents > c.ceiling and p_cash_cents > least(p_deal_cents / 10, c.ceiling)
-  from (select private.tax_rule(p_country, 'cash_ceiling_cents', p_on) as ceiling) c where c.ceiling is not null
+  from (select private.tax_rule(p_country, 'cash_ceiling_cents', p_on) as ceiling) c
 $$;
 comment on function private.cash_warning(text, bigint, bigint, text, date) is 'Whether more of a deal was paid in cash than the law of the country allows.';
 revoke execute on function private.cash_warning(text, bigint, bigint, text, date) from public, anon, authenticated, service_role;
@@ -12073,9 +12070,9 @@ create or replace function private.exempt_warning(p public.practices, p_until ti
   cross join lateral (select sum(m.amount_cents - m.refunded_cents) as turnover from public.payments m
     where m.practice_id = p.id and m.status in ('paid', 'refunded') and m.currency = 'ILS'
       and m.paid_at >= y.year_start and m.paid_at <= p_until
-      -- Nothing is recorded before it came, but for a day; this is what the index has.
-      and m.created_at >= y.year_start - interval '2 days') t
-  where p.tax_scheme = 'exempt' and p.country = 'IL' and c.ceiling is not null
+      -- What was begun in the old year may come in the new one, but not a year later. This is what the index has.
+      and m.created_at >= y.year_start - interval '1 year') t
+  where p.tax_scheme = 'exempt' and p.country = 'IL'
 $$;
 comment on function private.exempt_warning(public.practices, timestamptz) is
   'Whether an exempt practice has passed the yearly ceiling of its country by a time, or nine tenths of it. Reads as its caller: who does not see the payments gets null.';
@@ -12883,7 +12880,7 @@ begin
   if v_payment.status not in ('paid', 'refunded') then
     perform private.fail(409, 'payment_not_made', 'Only money that came in can go back.');
   end if;
-  if p_amount_cents is null and v_payment.refund_reserved_cents = v_payment.amount_cents then
+  if v_payment.refund_reserved_cents = v_payment.amount_cents then
     perform private.fail(409, 'refund_exceeds_payment', 'Nothing is left of the payment.');
   end if;
   if v_payment.gateway_account_id is null and nullif(btrim(p_reason), '') is null then
@@ -12923,14 +12920,13 @@ create or replace function public.record_refund_unknown(p_refund_id uuid, p_mess
   returns void
   language plpgsql security definer set search_path = '' as $$
 declare
-  v_refund public.payment_refunds;
+  v_attempts integer;
   v_account_id uuid;
 begin
-  -- When it is looked at again is on the row since begin_refund_call.
-  select * into v_refund from public.payment_refunds r where r.id = p_refund_id and r.status = 'processing';
-  if not found then return; end if;
-  select p.gateway_account_id into v_account_id from public.payments p where p.id = v_refund.payment_id;
-  if p_reason = 'gateway_unreachable' and v_refund.check_attempts >= 3 then
+  -- When it is looked at again is on the row since begin_refund_call. What is not under way is of no account, which has no alerts.
+  select r.check_attempts, p.gateway_account_id into v_attempts, v_account_id
+  from public.payment_refunds r join public.payments p on p.id = r.payment_id where r.id = p_refund_id and r.status = 'processing';
+  if p_reason = 'gateway_unreachable' and v_attempts >= 3 then
     perform private.open_gateway_alert(v_account_id, p_reason, null, p_message);
   elsif p_reason = 'unknown_state' then
     perform private.open_gateway_alert(v_account_id, p_reason, p_refund_id, p_message);
@@ -13019,7 +13015,7 @@ declare
   v_part record;
   v_left bigint;
   v_given bigint;
-  v_key text;
+  v_tries integer;
 begin
   perform from public.sessions s join public.practice_members m on m.user_id = s.coach_id where s.id = p_session_id
     and (not private.acting_as_api() or m.practice_id = any ((select private.my_practice_ids())::uuid[]));
@@ -13039,14 +13035,14 @@ begin
     for v_part in select a.payment_id, a.amount_cents from public.payment_allocations a where a.invoice_id = v_seat.invoice_id
                   order by a.created_at desc, a.id desc loop
       exit when v_left = 0;
-      v_key := format('seat:%s:%s', v_seat.id, v_part.payment_id);
-      -- Asked again, what was given back for this seat already counts.
-      select r.amount_cents into v_given from public.payment_refunds r where r.payment_id = v_part.payment_id and r.idempotency_key = v_key;
-      if not found then
+      -- Asked again, what was given back for this seat already counts; what the gateway did not give back is tried once more.
+      select coalesce(sum(r.amount_cents) filter (where r.status <> 'failed'), 0), count(*) into v_given, v_tries
+        from public.payment_refunds r where r.payment_id = v_part.payment_id and starts_with(r.idempotency_key, 'seat:' || v_seat.id);
+      if v_given = 0 then
         select least(v_left, v_part.amount_cents, p.amount_cents - p.refund_reserved_cents) into v_given
           from public.payments p where p.id = v_part.payment_id;
         continue when v_given <= 0;
-        return next public.request_refund(v_part.payment_id, v_given::integer, 'The session was cancelled.', v_key);
+        return next public.request_refund(v_part.payment_id, v_given::integer, 'The session was cancelled.', format('seat:%s:%s', v_seat.id, v_tries));
       end if;
       v_left := greatest(v_left - v_given, 0);
     end loop;
@@ -13244,7 +13240,7 @@ begin
   insert into public.payment_refunds (payment_id, amount_cents, status, reason, requested_by, metadata)
   values (p_payment_id, v_payment.amount_cents, 'succeeded', p_reason, private.me(), '{"undone": true}')
   returning id into v_refund;
-  select * into v_receipt from public.invoices i where i.payment_id = p_payment_id and i.credited_cents = 0 for no key update;
+  select * into v_receipt from public.invoices i where i.payment_id = p_payment_id for no key update;
   if found then
     perform private.make_credit_note(v_receipt, v_receipt.total_amount_cents, v_receipt.tax_cents, p_reason);
     update public.invoices set credited_cents = total_amount_cents where id = v_receipt.id;
@@ -13423,7 +13419,7 @@ begin
       status = case when e.status = 'failed' then 'received' else e.status end
   returning * into v_event;
   -- The first time, and again when it failed before: the gateway gives another chance.
-  if v_event.id is not null and v_event.status = 'received' and (v_event.times_received = 1 or v_event.attempts > 0) then
+  if v_event.status = 'received' and (v_event.times_received = 1 or v_event.attempts > 0) then
     perform private.enqueue('billing.handle_webhook', jsonb_build_object('event_id', v_event.id));
   end if;
   return v_event.id;
@@ -15029,7 +15025,7 @@ create or replace function private.verify_credits(p_practice_ids uuid[])
   union all
   select s.practice_id, 'seat_paid_by_credit', 'seat', a.id::text, 'paid', a.billing_status::text
   from (select x.practice_id, x.attendee_id from public.credit_entries x
-        where x.practice_id = any (p_practice_ids) and x.attendee_id is not null group by 1, 2 having sum(x.change) < 0) s
+        where x.practice_id = any (p_practice_ids) group by 1, 2 having sum(x.change) < 0) s
   join public.session_attendees a on a.id = s.attendee_id
   where a.billing_status <> 'paid'
 $$;
@@ -15124,7 +15120,7 @@ begin
   select coalesce(b.practice_id, j.practice_id), 'receivable_of_client', 'client', concat_ws(' ', coalesce(b.coach_client_id, j.coach_client_id),
     coalesce(b.currency, j.currency)), coalesce(b.open, 0)::text, coalesce(j.amount, 0)::text
   from (select i.practice_id, i.coach_client_id, i.currency, sum(private.invoice_balance(i)) as open from public.invoices i
-      where i.practice_id = any (p_practice_ids) and not i.is_history and i.written_off_at is null and i.finalized_at is not null group by 1, 2, 3) b
+      where i.practice_id = any (p_practice_ids) and not i.is_history and i.written_off_at is null group by 1, 2, 3) b
   full join (select t.practice_id, t.coach_client_id, t.currency, sum(e.amount_cents) as amount
       from public.journal_transactions t join public.journal_entries e on e.transaction_id = t.id and e.account = 'receivable'
       where t.practice_id = any (p_practice_ids) group by 1, 2, 3) j

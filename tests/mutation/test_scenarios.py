@@ -1,4 +1,8 @@
-"""What functions and guards refuse or do, one statement each, on the world of the matrix."""
+"""What functions and guards refuse or do, one statement each, on the world of the matrix.
+
+The files in `scenarios` have what no story of a feature comes to: `setup` is done as the owner, then `sql` as `who`
+(the owner where nothing is said); `expect` is written as in guards.toml.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,11 @@ from tests.mutation.runner import Probe, load_probes
 from tests.policies.stage import Stage
 
 HERE = Path(__file__)
-SCENARIOS: list[dict[str, Any]] = tomllib.loads(HERE.with_name("scenarios.toml").read_text("utf-8"))["scenario"]
+SCENARIOS: list[dict[str, Any]] = [
+    scenario
+    for file in sorted(HERE.with_name("scenarios").glob("*.toml"))
+    for scenario in tomllib.loads(file.read_text("utf-8"))["scenario"]
+]
 PROBES = [probe for probes in load_probes().values() for probe in probes]
 CODE = re.compile(r"private\.fail\(\s*\d+,\s*'([a-z0-9_]+)'")
 

@@ -68,7 +68,7 @@ declare
 begin
   select * into v_practice from public.practices p where p.id = any ((select private.my_owned_practice_ids())::uuid[]);
   if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
-  if p_document_kind is null or private.document_prefix(p_document_kind) is null then
+  if private.document_prefix(p_document_kind) is null then
     perform private.fail(422, 'kind_unknown', 'There is no such kind of document.');
   end if;
   if p_last_number is null or p_last_number not between 0 and 999999999 then

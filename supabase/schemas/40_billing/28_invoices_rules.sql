@@ -3,7 +3,7 @@
 create or replace function private.fill_invoice() returns trigger
   language plpgsql security definer set search_path = '' as $$
 begin
-  if new.practice_id is null and new.coach_id is not null then
+  if new.practice_id is null then
     new.practice_id := (select m.practice_id from public.practice_members m where m.user_id = new.coach_id);
   end if;
   -- A paid or refunded row that was never finalised here is history from elsewhere: it keeps its own truth.
@@ -46,7 +46,7 @@ begin
     if old.user_id is null then v_movable := v_movable || array['user_id']; end if;
     -- Given by others, and perhaps later than the document.
     if old.allocation_number is null then v_movable := v_movable || array['allocation_number']; end if;
-    if old.issued_elsewhere and old.document_number is null then v_movable := v_movable || array['document_number']; end if;
+    if old.document_number is null then v_movable := v_movable || array['document_number']; end if;
     if (to_jsonb(new) - v_movable) is distinct from (to_jsonb(old) - v_movable) then
       perform private.fail(409, 'invoice_final', 'A finalised document never changes.', 'Void it, or make a credit note for it.');
     end if;
@@ -119,7 +119,7 @@ declare
 begin
   -- Deferred: what counts is the document as it stands at commit.
   select * into v_invoice from public.invoices i where i.id = (to_jsonb(new) ->> tg_argv[0])::uuid;
-  if not found or v_invoice.finalized_at is null then return null; end if;
+  if v_invoice.finalized_at is null then return null; end if;
   if not exists (select from public.invoice_line_items l where l.invoice_id = v_invoice.id) then
     if v_invoice.issued_elsewhere then return null; end if;
     perform private.fail(409, 'invoice_without_lines', 'A finalised invoice needs a line.');

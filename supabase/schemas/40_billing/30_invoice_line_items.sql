@@ -97,7 +97,8 @@ begin
     where i.id = case when tg_op = 'DELETE' then old.invoice_id else new.invoice_id end for no key update;
   if not found then return case when tg_op = 'DELETE' then old else new end; end if;
   if v_invoice.finalized_at is not null and not (v_invoice.issued_elsewhere and tg_op = 'INSERT') then
-    if tg_op <> 'UPDATE' or (to_jsonb(new) - v_movable) is distinct from (to_jsonb(old) - v_movable) then
+    -- Of a line that comes or goes one of the two is null, so they differ.
+    if (to_jsonb(new) - v_movable) is distinct from (to_jsonb(old) - v_movable) then
       perform private.fail(409, 'invoice_final', 'The lines of a finalised invoice never change.', 'Void it and make another.');
     end if;
     return new;

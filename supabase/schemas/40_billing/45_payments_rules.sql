@@ -76,7 +76,7 @@ begin
   if old.user_id is not null and new.user_id is null and new.status in ('paid', 'refunded', 'pending') then
     perform private.fail(409, 'person_has_money', 'Someone who paid cannot be deleted.', 'Deactivate or anonymise the account instead.');
   end if;
-  if new.status = 'paid' and old.status <> 'refunded' then
+  if new.status = 'paid' then
     new.paid_at := coalesce(new.paid_at, now());
     new.failure_code := null;
     new.failure_message := null;

@@ -24,7 +24,6 @@ begin
     perform private.fail(409, 'money_is_kept', 'Refunds are never deleted.');
   end if;
   v_payment := private.lock_money_of(new.payment_id);
-  if v_payment.id is null then return new; end if; -- the foreign key says so better
   if tg_op = 'UPDATE' then
     if (new.payment_id, new.amount_cents, new.currency) is distinct from (old.payment_id, old.amount_cents, old.currency) then
       perform private.fail(409, 'refund_fixed', 'A refund keeps its payment and its amount.');

@@ -78,7 +78,7 @@ begin
     void_reason = case when v_status = 'canceled' then coalesce(void_reason, 'Credited in full.') end
   where id = p_invoice_id and (status, amount_paid_cents, amount_refunded_cents) is distinct from (v_status, v_paid, v_refunded);
   if v_status = 'canceled' and v_invoice.status <> 'canceled' then
-    update public.invoice_line_items set released_at = now() where invoice_id = p_invoice_id and released_at is null;
+    update public.invoice_line_items set released_at = now() where invoice_id = p_invoice_id;
   end if;
   perform private.sync_seats(p_invoice_id);
 end $$;
@@ -136,16 +136,16 @@ declare
   v_amount bigint;
 begin
   select p.* into v_payment from public.payments p where p.id = p_payment_id;
-  if v_payment.invoice_id is null then return; end if;
   select * into v_invoice from public.invoices i where i.id = v_payment.invoice_id for no key update;
   select * into v_payment from public.payments p where p.id = p_payment_id for no key update;
-  if v_payment.status <> 'paid' or v_invoice.finalized_at is null or v_invoice.status = 'canceled' or v_invoice.is_history
+  if v_payment.status <> 'paid'
      or exists (select from public.payment_allocations a where a.payment_id = p_payment_id and a.invoice_id = v_invoice.id) then
     return;
   end if;
   v_amount := least(v_payment.amount_cents - v_payment.refunded_cents - v_payment.allocated_cents,
     private.invoice_balance(v_invoice));
-  -- What the invoice no longer needs stays with the payment, as the client's credit.
+  -- What the invoice does not need, because it is paid, void, a draft or history or there is none, stays with the payment, as the
+  -- client's credit.
   if v_amount <= 0 then return; end if;
   insert into public.payment_allocations (payment_id, invoice_id, amount_cents, currency)
   values (p_payment_id, v_invoice.id, v_amount, v_payment.currency);

@@ -90,7 +90,6 @@ declare
   v_missing jsonb;
 begin
   select * into v from public.invoices i where i.id = new.id;
-  if not found then return null; end if;
   v_missing := private.unposted('document', v.id, private.books_of_document(v));
   perform private.post(v.practice_id, v.currency, 'document', v.id, v_missing,
     case when not exists (select from public.journal_transactions t where t.subject = 'document' and t.subject_id = v.id) then

@@ -94,7 +94,7 @@ begin
              else a.user_id = p_invoice.user_id or a.coach_client_id = p_invoice.coach_client_id end
   for no key update of a;
   if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
-  if v_seat.user_id is distinct from p_invoice.user_id and v_seat.coach_client_id is distinct from p_invoice.coach_client_id then
+  if (v_seat.user_id = p_invoice.user_id or v_seat.coach_client_id = p_invoice.coach_client_id) is not true then
     perform private.fail(422, 'seat_of_other_client', 'That seat is not this client''s.');
   end if;
   if v_seat.billing_status <> 'unbilled' then
@@ -213,7 +213,7 @@ create or replace function private.currency_of_lines(p_lines jsonb) returns text
   select s.currency
   from (select x.place, case when x.line ->> 'attendee_id' ~* '^[0-9a-f-]{36}$' then (x.line ->> 'attendee_id')::uuid end as attendee_id,
                case when x.line ->> 'session_id' ~* '^[0-9a-f-]{36}$' then (x.line ->> 'session_id')::uuid end as session_id
-        from jsonb_array_elements(p_lines) with ordinality x (line, place) where jsonb_typeof(x.line) = 'object') l
+        from jsonb_array_elements(p_lines) with ordinality x (line, place)) l
   left join public.session_attendees a on a.id = l.attendee_id
   join public.sessions s on s.id = coalesce(a.session_id, l.session_id)
   order by l.place limit 1

@@ -49,7 +49,7 @@ begin
     where o.id = p_outcome_id and m.practice_id = p_invoice.practice_id for no key update of o;
   if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
   select * into v_seat from public.session_attendees a where a.id = v_fee.attendee_id;
-  if v_seat.user_id is distinct from p_invoice.user_id and v_seat.coach_client_id is distinct from p_invoice.coach_client_id then
+  if (v_seat.user_id = p_invoice.user_id or v_seat.coach_client_id = p_invoice.coach_client_id) is not true then
     perform private.fail(422, 'seat_of_other_client', 'That seat is not this client''s.');
   end if;
   if coalesce(v_fee.owed_cents, 0) = 0 then

@@ -3,7 +3,7 @@ create or replace function private.cash_warning(p_country text, p_deal_cents big
   language sql stable set search_path = '' as $$
   -- Up to the ceiling a deal may be paid in cash; above it a tenth of the deal, and never more than the ceiling.
   select p_country = 'IL' and p_currency = 'ILS' and p_deal_cents > c.ceiling and p_cash_cents > least(p_deal_cents / 10, c.ceiling)
-  from (select private.tax_rule(p_country, 'cash_ceiling_cents', p_on) as ceiling) c where c.ceiling is not null
+  from (select private.tax_rule(p_country, 'cash_ceiling_cents', p_on) as ceiling) c
 $$;
 comment on function private.cash_warning(text, bigint, bigint, text, date) is 'Whether more of a deal was paid in cash than the law of the country allows.';
 revoke execute on function private.cash_warning(text, bigint, bigint, text, date) from public, anon, authenticated, service_role;
@@ -18,9 +18,9 @@ create or replace function private.exempt_warning(p public.practices, p_until ti
   cross join lateral (select sum(m.amount_cents - m.refunded_cents) as turnover from public.payments m
     where m.practice_id = p.id and m.status in ('paid', 'refunded') and m.currency = 'ILS'
       and m.paid_at >= y.year_start and m.paid_at <= p_until
-      -- Nothing is recorded before it came, but for a day; this is what the index has.
-      and m.created_at >= y.year_start - interval '2 days') t
-  where p.tax_scheme = 'exempt' and p.country = 'IL' and c.ceiling is not null
+      -- What was begun in the old year may come in the new one, but not a year later. This is what the index has.
+      and m.created_at >= y.year_start - interval '1 year') t
+  where p.tax_scheme = 'exempt' and p.country = 'IL'
 $$;
 comment on function private.exempt_warning(public.practices, timestamptz) is
   'Whether an exempt practice has passed the yearly ceiling of its country by a time, or nine tenths of it. Reads as its caller: who does not see the payments gets null.';

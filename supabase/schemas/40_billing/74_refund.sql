@@ -21,7 +21,7 @@ begin
   if v_payment.status not in ('paid', 'refunded') then
     perform private.fail(409, 'payment_not_made', 'Only money that came in can go back.');
   end if;
-  if p_amount_cents is null and v_payment.refund_reserved_cents = v_payment.amount_cents then
+  if v_payment.refund_reserved_cents = v_payment.amount_cents then
     perform private.fail(409, 'refund_exceeds_payment', 'Nothing is left of the payment.');
   end if;
   if v_payment.gateway_account_id is null and nullif(btrim(p_reason), '') is null then
@@ -61,14 +61,13 @@ create or replace function public.record_refund_unknown(p_refund_id uuid, p_mess
   returns void
   language plpgsql security definer set search_path = '' as $$
 declare
-  v_refund public.payment_refunds;
+  v_attempts integer;
   v_account_id uuid;
 begin
-  -- When it is looked at again is on the row since begin_refund_call.
-  select * into v_refund from public.payment_refunds r where r.id = p_refund_id and r.status = 'processing';
-  if not found then return; end if;
-  select p.gateway_account_id into v_account_id from public.payments p where p.id = v_refund.payment_id;
-  if p_reason = 'gateway_unreachable' and v_refund.check_attempts >= 3 then
+  -- When it is looked at again is on the row since begin_refund_call. What is not under way is of no account, which has no alerts.
+  select r.check_attempts, p.gateway_account_id into v_attempts, v_account_id
+  from public.payment_refunds r join public.payments p on p.id = r.payment_id where r.id = p_refund_id and r.status = 'processing';
+  if p_reason = 'gateway_unreachable' and v_attempts >= 3 then
     perform private.open_gateway_alert(v_account_id, p_reason, null, p_message);
   elsif p_reason = 'unknown_state' then
     perform private.open_gateway_alert(v_account_id, p_reason, p_refund_id, p_message);

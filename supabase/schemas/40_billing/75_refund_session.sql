@@ -7,7 +7,7 @@ declare
   v_part record;
   v_left bigint;
   v_given bigint;
-  v_key text;
+  v_tries integer;
 begin
   perform from public.sessions s join public.practice_members m on m.user_id = s.coach_id where s.id = p_session_id
     and (not private.acting_as_api() or m.practice_id = any ((select private.my_practice_ids())::uuid[]));
@@ -27,14 +27,14 @@ begin
     for v_part in select a.payment_id, a.amount_cents from public.payment_allocations a where a.invoice_id = v_seat.invoice_id
                   order by a.created_at desc, a.id desc loop
       exit when v_left = 0;
-      v_key := format('seat:%s:%s', v_seat.id, v_part.payment_id);
-      -- Asked again, what was given back for this seat already counts.
-      select r.amount_cents into v_given from public.payment_refunds r where r.payment_id = v_part.payment_id and r.idempotency_key = v_key;
-      if not found then
+      -- Asked again, what was given back for this seat already counts; what the gateway did not give back is tried once more.
+      select coalesce(sum(r.amount_cents) filter (where r.status <> 'failed'), 0), count(*) into v_given, v_tries
+        from public.payment_refunds r where r.payment_id = v_part.payment_id and starts_with(r.idempotency_key, 'seat:' || v_seat.id);
+      if v_given = 0 then
         select least(v_left, v_part.amount_cents, p.amount_cents - p.refund_reserved_cents) into v_given
           from public.payments p where p.id = v_part.payment_id;
         continue when v_given <= 0;
-        return next public.request_refund(v_part.payment_id, v_given::integer, 'The session was cancelled.', v_key);
+        return next public.request_refund(v_part.payment_id, v_given::integer, 'The session was cancelled.', format('seat:%s:%s', v_seat.id, v_tries));
       end if;
       v_left := greatest(v_left - v_given, 0);
     end loop;

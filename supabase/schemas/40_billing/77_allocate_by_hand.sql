@@ -85,7 +85,7 @@ begin
   insert into public.payment_refunds (payment_id, amount_cents, status, reason, requested_by, metadata)
   values (p_payment_id, v_payment.amount_cents, 'succeeded', p_reason, private.me(), '{"undone": true}')
   returning id into v_refund;
-  select * into v_receipt from public.invoices i where i.payment_id = p_payment_id and i.credited_cents = 0 for no key update;
+  select * into v_receipt from public.invoices i where i.payment_id = p_payment_id for no key update;
   if found then
     perform private.make_credit_note(v_receipt, v_receipt.total_amount_cents, v_receipt.tax_cents, p_reason);
     update public.invoices set credited_cents = total_amount_cents where id = v_receipt.id;

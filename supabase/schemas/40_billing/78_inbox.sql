@@ -13,7 +13,7 @@ begin
       status = case when e.status = 'failed' then 'received' else e.status end
   returning * into v_event;
   -- The first time, and again when it failed before: the gateway gives another chance.
-  if v_event.id is not null and v_event.status = 'received' and (v_event.times_received = 1 or v_event.attempts > 0) then
+  if v_event.status = 'received' and (v_event.times_received = 1 or v_event.attempts > 0) then
     perform private.enqueue('billing.handle_webhook', jsonb_build_object('event_id', v_event.id));
   end if;
   return v_event.id;

@@ -13,7 +13,7 @@ create or replace function private.verify_credits(p_practice_ids uuid[])
   union all
   select s.practice_id, 'seat_paid_by_credit', 'seat', a.id::text, 'paid', a.billing_status::text
   from (select x.practice_id, x.attendee_id from public.credit_entries x
-        where x.practice_id = any (p_practice_ids) and x.attendee_id is not null group by 1, 2 having sum(x.change) < 0) s
+        where x.practice_id = any (p_practice_ids) group by 1, 2 having sum(x.change) < 0) s
   join public.session_attendees a on a.id = s.attendee_id
   where a.billing_status <> 'paid'
 $$;
