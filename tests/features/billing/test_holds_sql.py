@@ -18,11 +18,15 @@ PRICE = 30000
 TRIALS = 4
 
 
-@pytest.fixture
-def offer(world: World) -> UUID:
+def prepaid(world: World) -> UUID:
     """A template of the coach that is booked by paying, with hours to book in."""
     set_hours(world.owner, world.coach, JERUSALEM, "09:00", "17:00")
     return add_template(world.owner, world.coach, booking_mode="prepaid", default_price_cents=PRICE)
+
+
+@pytest.fixture
+def offer(world: World) -> UUID:
+    return prepaid(world)
 
 
 def hold(world: World, offer: UUID, start: datetime, client: UUID | None = None) -> UUID:
