@@ -12923,7 +12923,10 @@ declare
   v_attempts integer;
   v_account_id uuid;
 begin
-  -- When it is looked at again is on the row since begin_refund_call. What is not under way is of no account, which has no alerts.
+  -- When it is looked at again is on the row since begin_refund_call; one that the gateway has a name for is only looked up, and waits anew.
+  update public.payment_refunds set check_attempts = check_attempts + 1, next_check_at = now() + private.check_backoff(check_attempts)
+  where id = p_refund_id and status = 'processing' and provider_refund_id is not null;
+  -- What is not under way is of no account, which has no alerts.
   select r.check_attempts, p.gateway_account_id into v_attempts, v_account_id
   from public.payment_refunds r join public.payments p on p.id = r.payment_id where r.id = p_refund_id and r.status = 'processing';
   if p_reason = 'gateway_unreachable' and v_attempts >= 3 then
@@ -13430,12 +13433,14 @@ comment on function public.receive_webhook(uuid, text, text, timestamptz, jsonb)
 create or replace function public.finish_webhook(p_id uuid, p_status text, p_outcome text default null, p_error text default null)
   returns void
   language sql security definer set search_path = '' as $$
-  update public.webhook_events set status = p_status, outcome = p_outcome, error_message = left(p_error, 500), attempts = attempts + 1,
+  -- Still received: handling it broke off. After the twentieth time the repair leaves it to people, who find it among the failed.
+  update public.webhook_events set status = case when p_status = 'received' and attempts >= 19 then 'failed' else p_status end,
+    outcome = p_outcome, error_message = left(p_error, 500), attempts = attempts + 1,
     handled_at = case when p_status in ('handled', 'ignored') then now() end
   where id = p_id and handled_at is null
 $$;
 comment on function public.finish_webhook(uuid, text, text, text) is
-  'security definer: moves guarded rows for the service. How the handling of an event ended: handled, ignored or failed.';
+  'security definer: moves guarded rows for the service. How the handling of an event ended: handled, ignored or failed; received where it broke off.';
 
 create or replace function public.replay_webhooks(p_ids uuid[] default null, p_account_id uuid default null,
   p_since timestamptz default null, p_statuses text[] default '{failed}') returns setof uuid
@@ -13476,7 +13481,9 @@ create or replace function public.take_due_checks(p_limit integer default 50) re
     where r.next_check_at <= now() order by r.next_check_at limit p_limit
   ), events as (
     select 'event', e.id from public.webhook_events e
-    where e.handled_at is null and e.received_at < now() - interval '2 minutes' and e.attempts < 20
+    where e.handled_at is null and e.attempts < 20
+      -- The more often it failed, the later: one that can't be handled keeps no other waiting.
+      and e.received_at < now() - interval '2 minutes' * (e.attempts + 1) * (e.attempts + 1)
     order by e.received_at limit p_limit
   )
   , setups as (
