@@ -92,8 +92,9 @@ class Reconciliation(BaseModel):
     """How the books of an account compare with the gateway's own list of a time.
 
     Findings: `kind` (missing_here, missing_there, amount, currency, status, duplicate, late, wrong_charge, balance),
-    `subject` (charge or refund; of a balance its currency), `id`, `provider_id`, `ours`, `theirs`. `balances`: by
-    currency, what the clearing account of the books holds and what the gateway's list makes it.
+    `subject` (charge or refund; of a balance its currency), `id`, `provider_id`, `ours`, `theirs`, `at` (when it moved;
+    outside `since` to `until` it was found by an earlier comparison). `balances`: by currency, what the clearing
+    account of the books holds and what the gateway's list makes it.
     """
 
     id: UUID
