@@ -51,15 +51,16 @@ def answered(said: Any, status: int = 200) -> TranzilaGateway:
     return TranzilaGateway(Addresses(), TERMINAL, httpx.AsyncClient(transport=transport))
 
 
-def charge(gateway: TranzilaGateway, amount: int = 100) -> IntentSnapshot:
-    return asyncio.run(gateway.confirm(Order("r1", amount, "ILS"), Payer(method_id="Xb70373db92230b1111"), "k"))
+def charge(gateway: TranzilaGateway, amount: int = 100, capture: Any = "automatic") -> IntentSnapshot:
+    card = Payer(method_id="Xb70373db92230b1111")
+    return asyncio.run(gateway.confirm(Order("r1", amount, "ILS", capture), card, "k"))
 
 
 def test_a_recorded_approval_is_paid_with_its_own_sum_and_name() -> None:
     paid = charge(answered(recorded.DEBIT_APPROVED))
     assert (paid.status, paid.amount_received_cents, paid.amount_cents) == ("succeeded", 100, 100)
     assert paid.charge_id == "myterminal:213"
-    held = charge(answered(recorded.HELD), 1000)
+    held = charge(answered(recorded.HELD), 1000, "manual")
     assert (held.status, held.amount_capturable_cents, held.amount_received_cents) == ("processing", 1000, None)
 
 
@@ -135,7 +136,7 @@ def test_sums_are_in_major_units_only_at_the_border() -> None:
         "GBP",
         "USD",
     ]
-    for wrong in ("", "abc", "1,5", None):
+    for wrong in ("", "abc", "1,5", None, "NaN", "-NaN", "Infinity", "-5", "-0.01", "1e30", "21474836.48", {}, []):
         with pytest.raises(ValueError, match="is no sum"):
             from_report(wrong, "ILS")
     # 987 stands for the euro in one public test, by a slip; taken at its word it is another currency.

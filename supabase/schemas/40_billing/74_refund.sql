@@ -64,7 +64,10 @@ declare
   v_attempts integer;
   v_account_id uuid;
 begin
-  -- When it is looked at again is on the row since begin_refund_call. What is not under way is of no account, which has no alerts.
+  -- When it is looked at again is on the row since begin_refund_call; one that the gateway has a name for is only looked up, and waits anew.
+  update public.payment_refunds set check_attempts = check_attempts + 1, next_check_at = now() + private.check_backoff(check_attempts)
+  where id = p_refund_id and status = 'processing' and provider_refund_id is not null;
+  -- What is not under way is of no account, which has no alerts.
   select r.check_attempts, p.gateway_account_id into v_attempts, v_account_id
   from public.payment_refunds r join public.payments p on p.id = r.payment_id where r.id = p_refund_id and r.status = 'processing';
   if p_reason = 'gateway_unreachable' and v_attempts >= 3 then

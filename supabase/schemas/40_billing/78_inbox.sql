@@ -24,12 +24,14 @@ comment on function public.receive_webhook(uuid, text, text, timestamptz, jsonb)
 create or replace function public.finish_webhook(p_id uuid, p_status text, p_outcome text default null, p_error text default null)
   returns void
   language sql security definer set search_path = '' as $$
-  update public.webhook_events set status = p_status, outcome = p_outcome, error_message = left(p_error, 500), attempts = attempts + 1,
+  -- Still received: handling it broke off. After the twentieth time the repair leaves it to people, who find it among the failed.
+  update public.webhook_events set status = case when p_status = 'received' and attempts >= 19 then 'failed' else p_status end,
+    outcome = p_outcome, error_message = left(p_error, 500), attempts = attempts + 1,
     handled_at = case when p_status in ('handled', 'ignored') then now() end
   where id = p_id and handled_at is null
 $$;
 comment on function public.finish_webhook(uuid, text, text, text) is
-  'security definer: moves guarded rows for the service. How the handling of an event ended: handled, ignored or failed.';
+  'security definer: moves guarded rows for the service. How the handling of an event ended: handled, ignored or failed; received where it broke off.';
 
 create or replace function public.replay_webhooks(p_ids uuid[] default null, p_account_id uuid default null,
   p_since timestamptz default null, p_statuses text[] default '{failed}') returns setof uuid
@@ -70,7 +72,9 @@ create or replace function public.take_due_checks(p_limit integer default 50) re
     where r.next_check_at <= now() order by r.next_check_at limit p_limit
   ), events as (
     select 'event', e.id from public.webhook_events e
-    where e.handled_at is null and e.received_at < now() - interval '2 minutes' and e.attempts < 20
+    where e.handled_at is null and e.attempts < 20
+      -- The more often it failed, the later: one that can't be handled keeps no other waiting.
+      and e.received_at < now() - interval '2 minutes' * (e.attempts + 1) * (e.attempts + 1)
     order by e.received_at limit p_limit
   )
   , setups as (

@@ -19,7 +19,7 @@ create table if not exists public.reconciliations (
 comment on table public.reconciliations is
   'One row for each comparison of an account with its gateway. Completeness is matched / rows_there.';
 comment on column public.reconciliations.findings is
-  'Differences: {kind, subject, provider_id, ours, theirs}. Kinds: missing_here, missing_there, amount, currency, status, duplicate, late, wrong_charge, balance (of the currency that is its subject).';
+  'Differences: {kind, subject, id, provider_id, ours, theirs, at}; at is when it moved, there or else here. Kinds: missing_here, missing_there, amount, currency, status, duplicate, late, wrong_charge, balance (of the currency that is its subject).';
 comment on column public.reconciliations.balances is
   'By currency {ours, theirs}: what the clearing account of the books holds, and what the gateway''s list makes it. The same where nothing is found.';
 comment on column public.reconciliations.verify_seconds_p50 is 'How long after money moved it was found to stand in the books the same.';
@@ -74,7 +74,7 @@ create or replace function private.gateway_differences(p_account_id uuid, p_sinc
       h.booked_at, coalesce(t.copy, 1) as copy, t.provider_id is not null as there, h.id is not null as here
     from listed t full join private.booked_movements(p_account_id) h on h.kind = t.kind and h.provider_id = t.provider_id
   )
-  select p.kind, p.ours_id, p.provider_id, d.found, d.ours, d.theirs, p.moved_at,
+  select p.kind, p.ours_id, p.provider_id, d.found, d.ours, d.theirs, coalesce(p.moved_at, p.booked_at),
     coalesce(p.their_status in ('paid', 'succeeded'), false) or coalesce(p.our_status in ('paid', 'succeeded'), false)
   from pairs p
   -- The first that applies names the difference; those after it would be its shadows.
@@ -153,6 +153,18 @@ begin
     select jsonb_agg(jsonb_build_object('kind', 'balance', 'subject', b.currency, 'id', null, 'provider_id', null, 'ours', b.ours::text,
       'theirs', b.theirs::text) order by b.currency) as found
     from clearing b where b.ours <> b.booked
+  ), carried as (
+    -- What the run before found and this one does not look at stays found until somebody says that it is settled, which closes the alert.
+    select jsonb_agg(f order by f ->> 'at', f ->> 'provider_id') as found
+    from jsonb_array_elements((select r.findings from public.reconciliations r where r.gateway_account_id = p_account_id
+      order by r.created_at desc, r.id desc limit 1)) f
+    where (f ->> 'at')::timestamptz not between p_since and p_until and f ->> 'kind' <> 'late'
+      and exists (select from public.gateway_alerts a where a.gateway_account_id = p_account_id and a.kind = 'not_reconciled'
+        and a.closed_at is null)
+      -- Listed all the same, or booked since.
+      and not exists (select from compared c where c.subject = f ->> 'subject' and c.provider_id = f ->> 'provider_id')
+      and not (f ->> 'kind' = 'missing_here' and exists (select from private.booked_movements(p_account_id) h
+        where h.kind = f ->> 'subject' and h.provider_id = f ->> 'provider_id'))
   )
   insert into public.reconciliations (gateway_account_id, practice_id, since, until, rows_there, rows_here, matched, findings, balances,
     verify_seconds_p50, verify_seconds_p99)
@@ -162,8 +174,9 @@ begin
     count(*) filter (where c.moved and c.ours_id is not null and c.found <> 'duplicate'),
     count(*) filter (where c.moved and c.found in ('same', 'late')),
     coalesce(jsonb_agg(jsonb_build_object('kind', c.found, 'subject', c.subject, 'id', c.ours_id, 'provider_id', c.provider_id,
-      'ours', c.ours, 'theirs', c.theirs) order by c.moved_at, c.provider_id) filter (where c.found <> 'same'), '[]')
-      || coalesce((select u.found from unexplained u), '[]'),
+      'ours', c.ours, 'theirs', c.theirs, 'at', c.moved_at) order by c.moved_at, c.provider_id)
+      filter (where c.found <> 'same'), '[]')
+      || coalesce((select u.found from unexplained u), '[]') || coalesce((select k.found from carried k), '[]'),
     (select coalesce(jsonb_object_agg(b.currency, jsonb_build_object('ours', b.ours, 'theirs', b.theirs)), '{}') from clearing b),
     (select percentile_cont(0.5) within group (order by v.seconds) from verified v),
     (select percentile_cont(0.99) within group (order by v.seconds) from verified v)
@@ -179,7 +192,22 @@ begin
   return v_id;
 end $$;
 comment on function public.reconcile_gateway(uuid, timestamptz, timestamptz, jsonb, interval) is
-  'security definer: writes rows that nobody may write. Compares the books with the gateway''s list of a time, keeps what was found and returns its id.';
+  'security definer: writes rows that nobody may write. Compares the books with the gateway''s list of a time, keeps what was found, with what the run before found outside that time, and returns its id.';
+
+create or replace function public.settle_gateway_differences(p_account_id uuid) returns void
+  language plpgsql security definer set search_path = '' as $$
+begin
+  perform from public.gateway_accounts g join public.practice_members m on m.practice_id = g.practice_id
+    where g.id = p_account_id and m.user_id = private.me() and m.role = 'owner';
+  if not found then perform private.fail(404, 'not_found', 'There is no such thing here.'); end if;
+  update public.gateway_alerts set closed_at = now()
+  where gateway_account_id = p_account_id and kind = 'not_reconciled' and closed_at is null;
+end $$;
+comment on function public.settle_gateway_differences(uuid) is
+  'security definer: the owner of a practice says that what a comparison found is dealt with. What a later one does not look at any more is then forgotten.';
+
+revoke execute on function public.settle_gateway_differences(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.settle_gateway_differences(uuid) to authenticated;
 revoke execute on function public.reconcile_gateway(uuid, timestamptz, timestamptz, jsonb, interval)
   from public, anon, authenticated, service_role;
 grant execute on function public.reconcile_gateway(uuid, timestamptz, timestamptz, jsonb, interval) to service_role;

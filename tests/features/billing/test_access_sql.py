@@ -133,6 +133,7 @@ def test_what_is_not_theirs_does_not_exist_for_other_coaches_and_clients(world: 
         ("cancel_payment_intent(%s)", [intent]),
         ("request_refund(%s, 1, 'x')", [payment]),
         ("disable_gateway_account(%s)", [world.account]),
+        ("settle_gateway_differences(%s)", [world.account]),
         ("draft_invoice(p_client_id => %s)", [world.client]),
         ("draft_invoice(p_coach_client_id => %s)", [world.relation]),
     ]

@@ -56,6 +56,24 @@ def test_of_an_unknown_object_nothing_follows(shop: Shop) -> None:
     assert one(shop.world.owner, query, shop.account["id"]) == "unknown_intent"
 
 
+def test_of_a_refund_that_the_gateway_does_not_know_nothing_follows(shop: Shop) -> None:
+    event = json.loads(forged("re_unknown", object="refund", charge="ch_none")) | {"type": "refund.updated"}
+    body = json.dumps(event).encode()
+    assert post(shop, known_path(shop), body, sign(shop.secret, body, int(time.time())))[0] == 200
+    until(lambda: shop.handled() == ["handled"], "the event is handled")
+    query = "select outcome as v from public.webhook_events where gateway_account_id = %s"
+    assert one(shop.world.owner, query, shop.account["id"]) == "unknown_there"
+
+
+@pytest.mark.parametrize("field", ["api_key", "app_key", "webhook_secret"])
+def test_keys_that_fit_in_no_header_are_refused_as_they_are_given(shop: Shop, field: str) -> None:
+    given = {"provider": "stripe", "api_key": "sk_test_good", field: "sk_test_\u00e9"}
+    said = shop.live.call(shop.coach, "POST", "/gateway-accounts", given)
+    assert (said["http_status"], said["code"]) == (422, "invalid_request")
+    assert said["errors"][0]["location"] == f"body.{field}"
+    assert "\u00e9" not in json.dumps(said, ensure_ascii=False)
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

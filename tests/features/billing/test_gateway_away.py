@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -14,6 +15,7 @@ from loom.core.errors import AppError
 from loom.core.settings import Settings
 from loom.db.actor import Actor
 from loom.features.billing import service
+from loom.features.billing.inbox import Inbox
 from loom.features.billing.service import Billing
 from loom.providers.payments import vault_of
 from tests.features.billing.test_crash_matrix import Operation, Plain, Till, settings
@@ -183,3 +185,93 @@ def test_keys_that_are_not_taken_make_one_alert_and_end_nothing(
     till.janitor()
     assert refund_state(till) == "succeeded"
     assert till.at_gateway() == till.in_books() == [("charge", 5000), ("refund", 2000)]
+
+
+def broken(till: Till) -> None:
+    """Whatever is asked with these keys fails in a way that nobody foresaw: they fit in no header."""
+    till.world.owner.execute(
+        "update private.gateway_secrets set api_key = %s where account_id = %s",
+        [vault_of(till.settings).seal("sk_test_é"), till.world.account],
+    )
+
+
+def event_of(till: Till, kind: str, told: dict[str, Any], account: object = None) -> UUID:
+    """An event that came ten minutes ago, and that nobody handled."""
+    event = {"id": f"evt_{uuid4()}", "type": kind, "created": 1, "data": {"object": told}}
+    return till.one(
+        "insert into public.webhook_events (gateway_account_id, provider, event_id, event_type, payload, received_at)"
+        " values (%s, 'sandbox', %s, %s, %s::jsonb, now() - interval '10 minutes') returning id as v",
+        account or till.world.account, event["id"], kind, json.dumps(event),
+    )  # fmt: skip
+
+
+def handled(till: Till, event: UUID) -> tuple[str, int, str | None]:
+    row = till.world.row("select status, attempts, error_message from public.webhook_events where id = %s", event)
+    return row["status"], row["attempts"], row["error_message"]
+
+
+def test_a_row_that_fails_unforeseen_keeps_no_other_waiting(
+    world: World, sandbox: Sandbox, settings: Settings, api_url: str
+) -> None:
+    till = Till(world, sandbox, settings, api_url, keys=True)
+    paid = Operation(till, "refund")
+    till.go(lambda database: paid.act(Plain(database)))
+    payer = Actor.user(world.client)
+    begin = "select public.begin_payment_intent(%(i)s)"
+    invoice = world.issued(7000)
+    intent = till.go(lambda database: database.run(payer, lambda tx: tx.fetch_value(begin, {"i": invoice})))
+    setup = till.go(
+        lambda database: database.run(
+            payer,
+            lambda tx: tx.fetch_value(
+                "select public.begin_method_setup(%(p)s, 'Keep it.', true)", {"p": world.practice}
+            ),
+        )
+    )
+    world.owner.execute("update public.payment_method_setups set customer_id = 'cus_x' where id = %s", [setup])
+    stuck = event_of(till, "refund.updated", {"id": "re_x", "object": "refund", "charge": "ch_x"})
+    other = event_of(till, "nothing.followed", {"id": "x", "object": "nothing"})
+    broken(till)
+    till.janitor(1)
+    assert handled(till, other) == ("ignored", 1, None)
+    assert handled(till, stuck) == ("received", 1, "unexpected: UnicodeEncodeError")
+    for table, row in (("payment_intents", intent), ("payment_method_setups", setup)):
+        seen = world.row(f"select check_attempts, last_error_message from public.{table} where id = %s", row)
+        assert seen == {"check_attempts": 1, "last_error_message": "unexpected: UnicodeEncodeError"}, table
+
+
+def test_an_event_that_can_not_be_handled_is_left_to_people_in_the_end(
+    world: World, sandbox: Sandbox, settings: Settings, api_url: str
+) -> None:
+    till = Till(world, sandbox, settings, api_url, keys=True)
+    event = event_of(till, "refund.updated", {"id": "re_x", "object": "refund", "charge": "ch_x"})
+    broken(till)
+    world.owner.execute("update public.webhook_events set attempts = 18 where id = %s", [event])
+    for ended in ("received", "failed"):
+        with pytest.raises(UnicodeEncodeError):
+            till.go(lambda database: Inbox(database, settings).handle_event(event))
+        assert handled(till, event)[0] == ended
+
+
+def test_refunds_that_can_not_be_looked_up_keep_no_other_waiting(
+    world: World, sandbox: Sandbox, settings: Settings, api_url: str, nobody: str
+) -> None:
+    till = Till(world, sandbox, settings, api_url, keys=True)
+    operation = Operation(till, "refund")
+    till.sandbox.call("POST", "/sandbox/knobs", {"refunds": "pending"}, till.key)
+    for _ in range(2):
+        till.go(lambda database: operation.act(Plain(database)))
+    # Both are known there and wait; one a little longer than the other.
+    world.owner.execute(
+        "update public.payment_refunds r set check_attempts = 0, next_check_at = now() - x.n * interval '1 minute'"
+        " from (select id, row_number() over () as n from public.payment_refunds where status = 'processing') x"
+        " where x.id = r.id"
+    )
+    away = settings.model_copy(update={"sandbox_url": nobody})
+    for _ in range(2):
+        till.go(lambda database: Inbox(database, away).repair(limit=1))
+    looks = "select array_agg(check_attempts) as v from public.payment_refunds where status = 'processing'"
+    assert till.one(looks) == [1, 1]
+    till.settings = away
+    till.janitor(2)
+    assert alerts(till) == ["gateway_unreachable"]

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import pytest
 
 from loom.db.database import Database
 from loom.features.billing.gateway_schemas import Reconciliation
@@ -108,6 +109,70 @@ def test_books_that_agree_have_no_findings_and_close_their_alert(world: World) -
     assert one(world.owner, query, world.account) == 1
     assert compare(world, rows) == []
     assert one(world.owner, query, world.account) == 0
+
+
+def found_later(world: World, rows: list[dict[str, Any]], since: datetime) -> list[tuple[str, str]]:
+    """What a later comparison that looks back until `since` finds."""
+    listed = [row for row in rows if datetime.fromisoformat(row["at"]) >= since]
+    return [(finding["kind"], finding["provider_id"]) for finding in reconcile(world, listed, since)["findings"]]
+
+
+OPEN_ALERTS = "select count(*) as v from public.gateway_alerts where gateway_account_id = %s and closed_at is null"
+
+
+@pytest.mark.parametrize("fault", ["missing_here", "missing_there", "amount", "status", "duplicate"])
+def test_what_was_found_stays_found_when_the_list_begins_later(world: World, fault: str) -> None:
+    rows = books(world, 100)
+    agreed = [dict(row) for row in rows]
+    charges = [row for row in rows if row["kind"] == "charge"]
+    victim = charges[-1]
+    later = datetime.fromisoformat(victim["at"]) + timedelta(seconds=10)
+    match fault:
+        case "missing_here":
+            victim = victim | {"provider_id": "ch_unheard"}
+            rows.append(victim)
+        case "missing_there":
+            rows.remove(victim)
+        case "amount":
+            victim["amount_cents"] += 1
+        case "status":
+            victim["status"] = "failed"
+        case _:
+            rows.append(dict(victim))
+    wanted = [(fault, victim["provider_id"])]
+    assert found_later(world, rows, NOW - timedelta(days=5)) == wanted
+    for _ in range(3):
+        assert found_later(world, rows, later) == wanted
+        assert one(world.owner, OPEN_ALERTS, world.account) == 1
+    # A comparison over those days sees it right.
+    assert found_later(world, agreed, NOW - timedelta(days=5)) == []
+    assert found_later(world, agreed, later) == []
+    assert one(world.owner, OPEN_ALERTS, world.account) == 0
+
+
+def test_what_was_found_is_forgotten_once_it_is_booked_or_said_to_be_settled(world: World) -> None:
+    rows = books(world, 100)
+    later = NOW - timedelta(minutes=10)
+    unheard = [rows[0] | {"provider_id": f"ch_{name}", "at": (NOW - timedelta(days=1)).isoformat()} for name in "ab"]
+    found_later(world, [*rows, *unheard], NOW - timedelta(days=5))
+    assert found_later(world, rows, later) == [("missing_here", "ch_a"), ("missing_here", "ch_b")]
+    world.owner.execute(
+        "insert into public.payments (amount_cents, currency, status, provider, provider_transaction_id, practice_id,"
+        " gateway_account_id, paid_at) values (%s, 'ILS', 'paid', 'sandbox', 'ch_a', %s, %s, now() - interval '1 day')",
+        [unheard[0]["amount_cents"], world.practice, world.account],
+    )
+    assert found_later(world, rows, later) == [("missing_here", "ch_b")]
+    with world.as_user(world.coach) as conn:
+        conn.execute("select public.settle_gateway_differences(%s)", [world.account])
+    assert found_later(world, rows, later) == []
+    assert one(world.owner, OPEN_ALERTS, world.account) == 0
+
+
+def test_what_was_booked_late_agrees_and_is_not_carried_on(world: World) -> None:
+    rows = books(world, 10)
+    rows[0]["at"] = (NOW - timedelta(days=2)).isoformat()
+    assert [kind for kind, _ in found_later(world, rows, NOW - timedelta(days=5))] == ["late"]
+    assert found_later(world, rows, NOW + timedelta(hours=1)) == []
 
 
 def test_a_failed_attempt_at_the_gateway_is_no_difference(world: World) -> None:

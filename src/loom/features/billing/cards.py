@@ -84,6 +84,12 @@ class Cards:
             said = SetupSnapshot(None, status, "unknown_there", error_code="not_received")
         return await self._db.run(HEARING, lambda tx: gateways.record_setup(tx, setup_id, said))
 
+    async def put_off(self, setup_id: UUID, problem: str) -> None:
+        """A look that failed before anything was answered: the next one comes later."""
+        call = await gateways.setup_call(self._db.reader(SENDING), setup_id)
+        said = SetupSnapshot(None, call.status, "unknown", error_message=problem)
+        await self._db.run(HEARING, lambda tx: gateways.record_setup(tx, setup_id, said))
+
     async def detach_at_gateway(self, method_id: UUID) -> None:
         """Has the gateway forget a card that its owner removed. One that is gone there already is no error."""
         call = await gateways.method_call(self._db.reader(SENDING), method_id)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, StringConstraints, WithJsonSchema
 
 from loom.features.billing.schemas import IntentStatus, MethodType, Provider, Token
 from loom.http import Input
@@ -28,6 +29,33 @@ class GatewayAccount(BaseModel):
     updated_at: datetime
 
 
+_VISIBLE = r"^[!-~]+$"
+
+
+def _visible(key: SecretStr) -> SecretStr:
+    """Keys travel in headers of calls, where nothing else can stand. The key itself is not in what is said of it."""
+    if re.fullmatch(_VISIBLE, key.get_secret_value()) is None:
+        raise ValueError("a key is visible ASCII characters without spaces; copy it from the gateway's own page")
+    return key
+
+
+Secret = Annotated[
+    SecretStr,
+    Field(min_length=1, max_length=255),
+    AfterValidator(_visible),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "password",
+            "writeOnly": True,
+            "minLength": 1,
+            "maxLength": 255,
+            "pattern": _VISIBLE,
+        }
+    ),
+]
+
+
 class OpenGatewayAccount(Input):
     """What ties a practice to a gateway. The sandbox makes accounts by itself.
 
@@ -38,9 +66,9 @@ class OpenGatewayAccount(Input):
 
     provider: Provider
     display_name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)] = "Cards"
-    api_key: Annotated[SecretStr, Field(min_length=1, max_length=255)] | None = None
-    app_key: Annotated[str, Field(min_length=1, max_length=255)] | None = None
-    webhook_secret: Annotated[SecretStr, Field(min_length=1, max_length=255)] | None = None
+    api_key: Secret | None = None
+    app_key: Annotated[str, Field(min_length=1, max_length=255, pattern=_VISIBLE)] | None = None
+    webhook_secret: Secret | None = None
     terminal: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,40}$")] | None = None
     reference_field: Annotated[str, Field(pattern=r"^user_defined_([1-9]|1[0-9]|20)$")] = "user_defined_1"
     handshake: bool = True
@@ -64,8 +92,9 @@ class Reconciliation(BaseModel):
     """How the books of an account compare with the gateway's own list of a time.
 
     Findings: `kind` (missing_here, missing_there, amount, currency, status, duplicate, late, wrong_charge, balance),
-    `subject` (charge or refund; of a balance its currency), `id`, `provider_id`, `ours`, `theirs`. `balances`: by
-    currency, what the clearing account of the books holds and what the gateway's list makes it.
+    `subject` (charge or refund; of a balance its currency), `id`, `provider_id`, `ours`, `theirs`, `at` (when it moved;
+    outside `since` to `until` it was found by an earlier comparison). `balances`: by currency, what the clearing
+    account of the books holds and what the gateway's list makes it.
     """
 
     id: UUID

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -19,7 +20,14 @@ from loom.features.billing.gateway_queries import SQL
 from loom.features.billing.gateway_schemas import WebhookEvent
 from loom.features.billing.service import HEARING, SENDING, Billing
 from loom.providers.errors import ProviderError
-from loom.providers.payments import Hint, RefundOrder, UnknownStateError, open_gateway, webhook_reader
+from loom.providers.payments import (
+    GatewayRefusedError,
+    Hint,
+    RefundOrder,
+    UnknownStateError,
+    open_gateway,
+    webhook_reader,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -45,23 +53,19 @@ class Inbox:
         reader = webhook_reader(stored.provider) if stored is not None else None
         if stored is None or reader is None or stored.status in ("handled", "ignored"):
             return
-        hint = reader.stored(json.loads(stored.payload)).hint
-        if hint is None:
-            await self._db.run(HEARING, lambda tx: gateways.finish_event(tx, event_id, "ignored", "not followed"))
-            return
         try:
-            outcome = await self.follow(stored.account_id, hint)
-        except UnknownStateError as exc:
-            problem = f"{exc.reason}: {exc}"
-            await self._db.run(HEARING, lambda tx: gateways.finish_event(tx, event_id, "failed", None, problem))
-            return
-        except AppError as exc:
-            if exc.status >= 500 or exc.code == "busy":
+            hint = reader.stored(json.loads(stored.payload)).hint
+            outcome = None if hint is None else await self.follow(stored.account_id, hint)
+        except Exception as exc:
+            # Counted whatever it was: what can't be handled at all must not be tried for ever.
+            problem, clear = _problem(exc), _is_clear(exc)
+            status = "failed" if clear else "received"
+            await self._db.run(HEARING, lambda tx: gateways.finish_event(tx, event_id, status, None, problem))
+            if not clear:
                 raise
-            problem = f"{exc.code}: {exc.detail}"
-            await self._db.run(HEARING, lambda tx: gateways.finish_event(tx, event_id, "failed", None, problem))
             return
-        await self._db.run(HEARING, lambda tx: gateways.finish_event(tx, event_id, "handled", outcome))
+        ended, told = ("ignored", "not followed") if hint is None else ("handled", outcome)
+        await self._db.run(HEARING, lambda tx: gateways.finish_event(tx, event_id, ended, told))
 
     async def replay(
         self, ids: list[UUID] | None, account_id: UUID | None, since: datetime | None, statuses: list[str]
@@ -76,8 +80,9 @@ class Inbox:
         for event_id in opened:
             try:
                 await self.handle_event(event_id)
-            except (AppError, ProviderError) as exc:
-                problem = str(exc)
+            except Exception as exc:  # noqa: BLE001 - one event keeps the others from nothing
+                _log.warning("event failed", id=str(event_id), **described(exc))
+                problem = _problem(exc)
                 await self._db.run(
                     HEARING,
                     lambda tx, event_id=event_id, problem=problem: gateways.finish_event(
@@ -102,8 +107,13 @@ class Inbox:
     async def _follow_refund(self, account_id: UUID, hint: Hint) -> str:
         account = await gateways.account_call(self._db.reader(SENDING), account_id)
         order = RefundOrder(hint.reference or "", 0, "", hint.parent_id or "", provider_refund_id=hint.provider_id)
-        async with open_gateway(account.credentials, self._settings) as gateway:
-            said = await gateway.look_up_refund(order)
+        try:
+            async with open_gateway(account.credentials, self._settings) as gateway:
+                said = await gateway.look_up_refund(order)
+        except GatewayRefusedError as refused:
+            if refused.reason != "resource_missing":
+                raise
+            said = None
         if said is None:
             return "unknown_there"
         return await self._db.run(HEARING, lambda tx: gateways.record_refund_news(tx, account_id, said))
@@ -128,7 +138,40 @@ class Inbox:
         for one in due:
             try:
                 await act[one.kind](one.id)
-            except (AppError, ProviderError) as problem:
-                # What can't be asked about now stays due, and keeps nobody else waiting.
-                _log.warning("repair failed", kind=one.kind, id=str(one.id), problem=str(problem))
+            except Exception as exc:  # noqa: BLE001 - whatever it was, it keeps nobody else waiting
+                _log.warning("repair failed", kind=one.kind, id=str(one.id), **described(exc))
+                await self._put_off(one, exc)
         return len(due)
+
+    async def _put_off(self, one: gateways.DueCheck, problem: Exception) -> None:
+        """What could not be asked about is asked about later, and later still, as if the answer had been lost."""
+        told, reason = _problem(problem), getattr(problem, "reason", "outcome_unknown")
+        try:
+            if one.kind == "intent":
+                await self._db.run(HEARING, lambda tx: gateways.record_unknown(tx, one.id, told, reason))
+            elif one.kind == "refund":
+                await self._db.run(HEARING, lambda tx: gateways.record_refund_unknown(tx, one.id, told, reason))
+            elif one.kind == "setup":
+                await self._cards.put_off(one.id, told)
+        except Exception as exc:  # noqa: BLE001 - as above
+            _log.warning("repair not put off", kind=one.kind, id=str(one.id), **described(exc))
+
+
+def described(exc: Exception) -> dict[str, Any]:
+    """What a log is told of a failure that stops nothing; of one that nobody foresaw, where it came from too."""
+    foreseen = isinstance(exc, (AppError, ProviderError))
+    return {"problem": _problem(exc)} | ({} if foreseen else {"exc_info": exc})
+
+
+def _is_clear(exc: Exception) -> bool:
+    """Whether handling an event again can't end otherwise."""
+    return isinstance(exc, UnknownStateError) or (isinstance(exc, AppError) and exc.status < 500 and exc.code != "busy")
+
+
+def _problem(exc: Exception) -> str:
+    """In a word what went wrong; of what nobody foresaw only the name, since its text may hold anything."""
+    if isinstance(exc, AppError):
+        return f"{exc.code}: {exc.detail}"
+    if isinstance(exc, ProviderError):
+        return f"{exc.reason}: {exc}"
+    return f"unexpected: {type(exc).__name__}"

@@ -385,5 +385,10 @@ async def disable_account(q: Executor, account_id: UUID) -> None:
     await q.fetch_value(SQL["disable_gateway_account"], {"id": account_id})
 
 
+async def settle_differences(q: Executor, account_id: UUID) -> None:
+    """What a comparison found there is dealt with."""
+    await q.fetch_value(SQL["settle_gateway_differences"], {"id": account_id})
+
+
 def _page(after: After, limit: int) -> dict[str, object]:
     return {"after_at": after.at, "after_id": after.id, "limit": limit + 1}

@@ -304,3 +304,5 @@ select public.add_gateway_account(
 -- name: disable_gateway_account
 select public.disable_gateway_account(%(id)s)
 
+-- name: settle_gateway_differences
+select public.settle_gateway_differences(%(id)s)

@@ -46,9 +46,11 @@ class Reconciler:
         listed = await self._listed(account, since, until)
         found = await self._compare(account_id, since, until, listed)
         missing = {finding["provider_id"] for finding in found.findings if finding["kind"] == "missing_here"}
-        if not (mend and missing):
+        # What an earlier comparison found is not in this list, and there is nothing to ask about it.
+        unheard = [movement for movement in listed if movement.provider_id in missing]
+        if not (mend and unheard):
             return found
-        await self._mend(account_id, [movement for movement in listed if movement.provider_id in missing])
+        await self._mend(account_id, unheard)
         return await self._compare(account_id, since, until, listed)
 
     async def sweep(self, account_id: UUID, since: datetime) -> int:

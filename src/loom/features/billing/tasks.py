@@ -7,14 +7,12 @@ from uuid import UUID
 import structlog
 
 from loom.core.clock import now
-from loom.core.errors import AppError
 from loom.features.billing import gateway_queries as gateways
 from loom.features.billing.cards import Cards
-from loom.features.billing.inbox import Inbox
+from loom.features.billing.inbox import Inbox, described
 from loom.features.billing.reconciliation import LOOK_BACK, Reconciler
 from loom.features.billing.service import SENDING, Billing
 from loom.jobs.registry import JobContext, Retry, task
-from loom.providers.errors import ProviderError
 
 _log = structlog.get_logger(__name__)
 _RETRY = Retry(attempts=8, wait_seconds=2)
@@ -39,9 +37,8 @@ async def charge_seats(ctx: JobContext, *, timestamp: int) -> None:  # noqa: ARG
     for due in await ctx.db.run(SENDING, lambda tx: gateways.take_seat_charges(tx, 50)):
         try:
             await billing.charge_seat(due.attendee_id)
-        except (AppError, ProviderError) as problem:
-            # It is due again in ten minutes, and keeps the others from nothing.
-            _log.warning("charge of a seat failed", attendee_id=str(due.attendee_id), problem=str(problem))
+        except Exception as exc:  # noqa: BLE001 - due again in ten minutes, it keeps the others from nothing
+            _log.warning("charge of a seat failed", attendee_id=str(due.attendee_id), **described(exc))
 
 
 @task("billing.reconcile", cron="10 1 * * *")
@@ -53,9 +50,9 @@ async def reconcile(ctx: JobContext, *, timestamp: int) -> None:  # noqa: ARG001
         try:
             await reconciler.sweep(account_id, until - LOOK_BACK)
             await reconciler.run(account_id, until - LOOK_BACK, until, mend=True)
-        except (AppError, ProviderError) as problem:
-            # One gateway that is away keeps the others from nothing; the next night looks three days back.
-            _log.warning("reconciliation failed", account_id=str(account_id), problem=str(problem))
+        except Exception as exc:  # noqa: BLE001 - one gateway keeps the others from nothing
+            # The next night looks three days back.
+            _log.warning("reconciliation failed", account_id=str(account_id), **described(exc))
 
 
 @task("billing.cancel_intent", retry=_RETRY)

@@ -33,6 +33,7 @@ from loom.providers.payments.tranzila_wire import (
     ZONE,
     Line,
     Terminal,
+    currency_of,
     from_report,
     to_major,
 )
@@ -71,7 +72,7 @@ class TranzilaGateway:
         }
         if order.capture == "manual":
             asked["verify_mode"] = 5
-        return self._answered(order, await self._calls.create(asked))
+        return self._answered(order, await self._calls.create(asked), asked["txn_type"])
 
     async def capture(self, order: Order, amount_cents: int | None, key: str) -> IntentSnapshot:
         """See PaymentGateway."""
@@ -82,7 +83,7 @@ class TranzilaGateway:
             "reference_txn_id": int(held.index),
             "authorization_number": held.approval,
         }
-        return self._answered(order, await self._calls.create(asked))
+        return self._answered(order, await self._calls.create(asked), "force")
 
     async def cancel(self, order: Order, key: str) -> IntentSnapshot:
         """See PaymentGateway."""
@@ -186,13 +187,13 @@ class TranzilaGateway:
             raise OutcomeUnknownError(f"Tranzila answered {result.get('processor_response_code')}.")
         if meaning.kind != "approved":
             raise GatewayRefusedError(f"Tranzila refused the refund: {meaning.reason}.", reason=meaning.reason)
-        index = str(result["transaction_id"])
+        index, amount, currency = _moved(result)
         return RefundSnapshot(
             self._name(index),
             "succeeded",
             APPROVED,
-            order.currency,
-            order.amount_cents,
+            currency,
+            amount,
             order.charge_id,
             order.reference,
         )
@@ -318,30 +319,28 @@ class TranzilaGateway:
             error_code=meaning.reason, error_message=f"Tranzila answered {code or 'nothing'}.",
         )  # fmt: skip
 
-    def _answered(self, order: Order, said: dict[str, Any]) -> IntentSnapshot:
+    def _answered(self, order: Order, said: dict[str, Any], asked: str) -> IntentSnapshot:
         """The answer to a charge. Both the API and the processor have to say yes, and the sum has to be there."""
         result = result_of(said)
         code = str(result.get("processor_response_code") or "")
         meaning = meaning_of(code)
-        index = str(result.get("transaction_id") or "")
         if not code or meaning.kind in ("unknown", "waiting"):
             raise OutcomeUnknownError(f"Tranzila answered {code}.")
-        if meaning.kind not in ("approved", "partial"):
+        checked = asked == "verify" and code == CHECKED
+        if meaning.kind not in ("approved", "partial") and not checked:
+            index = str(result.get("transaction_id") or "")
             return self._declined(order, code, meaning, self._name(index) if index else None)
-        if not index or "amount" not in result:
-            raise OutcomeUnknownError("Tranzila's answer names no transaction or no sum.")
-        try:
-            amount = from_report(result["amount"], order.currency)
-        except ValueError as exc:
-            raise OutcomeUnknownError("Tranzila's answer holds no sum.") from exc
-        if result.get("txn_type") == "verify":
+        index, amount, currency = _moved(result)
+        if (asked == "verify") != (str(result.get("txn_type") or asked).lower() == "verify"):
+            raise OutcomeUnknownError("Tranzila's answer is of another kind of transaction than was asked for.")
+        if asked == "verify":
             return IntentSnapshot(
-                order.reference, "processing", "held", order.currency, order.reference,
+                order.reference, "processing", "held", currency, order.reference,
                 amount_capturable_cents=amount, charge_id=self._name(index),
             )  # fmt: skip
         whole = meaning.kind == "approved" and order.capture == "automatic"
         return IntentSnapshot(
-            order.reference, "succeeded", code, order.currency, order.reference,
+            order.reference, "succeeded", code, currency, order.reference,
             amount_cents=amount if whole else None, amount_received_cents=amount, charge_id=self._name(index),
             error_code=None if meaning.kind == "approved" else meaning.reason,
         )  # fmt: skip
@@ -354,3 +353,16 @@ class TranzilaGateway:
             # The report may be behind. Nothing was sent, so whoever wanted this asks again.
             raise RetryableError("Tranzila's report does not show the original transaction yet.")
         return lines[0]
+
+
+def _moved(result: dict[str, Any]) -> tuple[str, int, str]:
+    """Index, sum and currency that a yes names: what it says, not what was asked for. Without them it needs a look."""
+    index = str(result.get("transaction_id") or "")
+    try:
+        currency = currency_of(result.get("currency_code") or result.get("currency"))
+        amount = from_report(result.get("amount"), currency)
+    except ValueError as exc:
+        raise OutcomeUnknownError(f"Tranzila's answer can't be read ({exc}).") from exc
+    if not index:
+        raise OutcomeUnknownError("Tranzila's answer names no transaction.")
+    return index, amount, currency

@@ -19,6 +19,8 @@ from loom.providers.payments.tranzila_codes import Meaning, meaning_of
 ZONE = ZoneInfo("Asia/Jerusalem")
 """Reports tell times without a zone, as they are in Israel."""
 CURRENCIES = {"ILS": "1", "USD": "2", "EUR": "978", "GBP": "826"}
+_LARGEST = 2**31 - 1
+"""Of what the books hold."""
 _CODES = {number: code for code, number in CURRENCIES.items()}
 
 TimeUnit = Literal["seconds", "milliseconds"]
@@ -85,15 +87,19 @@ def to_major(amount_cents: int, currency: str) -> str:
 
 def from_report(amount: object, currency: str, *, minor: bool = False) -> int:
     """A sum of Tranzila's in minor units. Raises ValueError for what is none."""
+    decimals = exponent(currency)
     try:
         value = Decimal(str(amount).strip())
+        if not value.is_finite():
+            raise ValueError(f"{amount!r} is no sum")
+        if minor:
+            value = value.scaleb(-decimals)
+        cents = from_major(value.quantize(Decimal(1).scaleb(-decimals)), currency).amount_cents
     except InvalidOperation as exc:
         raise ValueError(f"{amount!r} is no sum") from exc
-    if minor:
-        value = value.scaleb(-exponent(currency))
-    return (
-        from_major(value.quantize(Decimal(1).scaleb(-exponent(currency))), currency).amount_cents if value >= 0 else 0
-    )
+    if not 0 <= cents <= _LARGEST:
+        raise ValueError(f"{amount!r} is no sum")
+    return cents
 
 
 def currency_of(said: object) -> str:

@@ -63,3 +63,12 @@ async def register_webhook(account_id: UUID, write: Write, app: AppServices, gat
 async def disable_gateway_account(account_id: UUID, write: Write) -> Response:
     """Take no new payments through an account. Events and refunds of earlier ones still work."""
     return await write.run(lambda tx: queries.disable_account(tx, account_id))
+
+
+@router.post("/{account_id}/settle-differences", status_code=204, responses=problems(404))
+async def settle_differences(account_id: UUID, write: Write) -> Response:
+    """Say that what comparisons found is dealt with, which closes their alert.
+
+    What a later comparison still sees it finds again; what is older than the time it looks at is forgotten.
+    """
+    return await write.run(lambda tx: queries.settle_differences(tx, account_id))
