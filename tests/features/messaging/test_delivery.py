@@ -17,6 +17,7 @@ import pytest
 from loom.delivery import CHANNEL
 from loom.jobs.leases import Pace
 from loom.providers.errors import PermanentError, RetryableError
+from loom.providers.push import PushTarget, WebPushSender
 from loom.providers.push.sink import PushSink
 from tests.features.messaging.office import Flaky, Office, states, until
 from tests.features.messaging.world import Connection, World, one, post, rows
@@ -52,7 +53,8 @@ def check_hebrew_mail(owner: Connection, office: Office, world: World, message: 
     assert f"https://loom.example.com/conversations/{world.group}" in body.get_content()
     delivery = one(
         owner,
-        "select id from public.message_deliveries where message_id = %s and recipient_id = %s and channel = 'email'",
+        "select private.mail_key(id) from public.message_deliveries"
+        " where message_id = %s and recipient_id = %s and channel = 'email'",
         message,
         world.dana,
     )
@@ -234,6 +236,27 @@ async def test_one_broken_delivery_does_not_stop_the_others(
     owner.execute(EXPIRE)
     await office.drain()
     assert roll_up(owner, message)["email"] == ("sent", None)
+
+
+async def test_one_broken_device_does_not_stop_the_others(
+    owner: Connection, as_user: AsUser, world: World, office: Office, sink: PushSink
+) -> None:
+    for name in ("fine", "broken"):
+        add_device(as_user, sink, world.amir, name)
+
+    class Broken(WebPushSender):
+        async def send(self, target: PushTarget, payload: bytes, *, ttl: int = 86_400, topic: str | None = None) -> str:
+            if target.endpoint.endswith("broken"):
+                raise ZeroDivisionError("nobody foresaw this")
+            return await super().send(target, payload, ttl=ttl, topic=topic)
+
+    office.push = Broken(office.outbox.folder.parent / "keys", contact="mailto:ops@example.com", allow_local=True)
+    before = len(sink.devices["fine"].received)
+    message = post(as_user, world.coach, world.group, "to both")["id"]
+    await office.with_mailer(office.outbox).work_once()
+    assert states(owner, message)[world.amir, "push"] == ("sent", None)
+    assert len(sink.devices["fine"].received) == before + 1
+    owner.execute("delete from public.push_subscriptions where user_id = %s", [world.amir])
 
 
 async def test_an_outcome_that_comes_after_its_lease_does_not_count(
