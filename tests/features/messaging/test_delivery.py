@@ -20,7 +20,7 @@ from loom.providers.errors import PermanentError, RetryableError
 from loom.providers.push import PushTarget, WebPushSender
 from loom.providers.push.sink import PushSink
 from tests.features.messaging.office import Flaky, Office, states, until
-from tests.features.messaging.world import Connection, World, one, post, rows
+from tests.features.messaging.world import Connection, World, make_person, one, post, relate, rows
 from tests.support.acting import AsUser
 
 EXPIRE: LiteralString = (
@@ -236,6 +236,20 @@ async def test_one_broken_delivery_does_not_stop_the_others(
     owner.execute(EXPIRE)
     await office.drain()
     assert roll_up(owner, message)["email"] == ("sent", None)
+
+
+async def test_mail_that_cannot_be_written_fails_and_says_why(
+    owner: Connection, as_user: AsUser, world: World, office: Office
+) -> None:
+    """Databases from elsewhere hold addresses that Loom would not have taken."""
+    person = make_person(owner, "Umlaut")
+    relate(owner, world.coach, person)
+    owner.execute("update public.users set email = %s where id = %s", [f"ü-{person}@example.com", person])
+    with as_user(world.coach) as conn:
+        direct = one(conn, "select id from public.start_direct_conversation(%s)", person)
+    message = post(as_user, world.coach, direct, "hello")["id"]
+    await office.drain()
+    assert states(owner, message)[person, "email"] == ("failed", "address_refused")
 
 
 async def test_one_broken_device_does_not_stop_the_others(

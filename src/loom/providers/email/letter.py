@@ -11,6 +11,8 @@ from email.utils import formataddr, parseaddr
 from html import escape
 from typing import Literal
 
+from loom.providers.errors import PermanentError
+
 Language = Literal["en", "he"]
 
 
@@ -129,7 +131,10 @@ def compose(
 
     `key` names the mail: a repeated try carries the same Message-ID, so that a repetition can be told. Mails of one
     `thread` are shown together. `unsubscribe` is the address that switches mail of this kind off with one press.
+    Raises PermanentError for an address that no mail can be written to.
     """
+    if not email.isascii():
+        raise PermanentError("the address holds letters that mail cannot be sent to", reason="address_refused")
     mail = EmailMessage()
     mail["Subject"] = one_line(subject)
     mail["From"] = sender
