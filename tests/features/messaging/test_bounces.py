@@ -110,6 +110,7 @@ def test_reports_of_every_kind_are_understood(newline: str) -> None:
         b"Content-Type: multipart/report; boundary=b\n\n--b\nContent-Type: message/rfc822\n\n--b--",
         b"Content-Type: multipart/report\n\nno parts",
         b"Content-Type: multipart/report; boundary=b\n\n" + b"--b\n" * 1000,
+        b"Content-Type: multipart/report; boundary=b\n\n--b\n" + b"Content-Type: message/rfc822\n\n" * 2000,
         report("dana@example.com", "<x@y>").replace(b"Status: 5.1.1", b"Status: fine").replace(b"550 5.1.1", b""),
     ],
 )
