@@ -6,11 +6,13 @@ import asyncio
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from aiosmtpd.smtp import SMTP
 
 from loom.providers.email import OutboxMailer, SmtpMailer, open_mailer
+from loom.providers.email.letter import Paragraph, compose
 from loom.providers.email.smtp import parse_smtp_url
 from loom.providers.errors import PermanentError, RetryableError
 
@@ -100,6 +102,32 @@ def test_smtp_delivers_over_one_kept_connection() -> None:
     assert asyncio.run(send_two()) == ["OK queued as 1A2B", "OK queued as 1A2B"]
     assert b"Message-ID: <one@example.com>" in handler.envelopes[0].content
     assert len({envelope.session_peer for envelope in handler.envelopes}) == 1
+
+
+def test_addresses_and_ids_in_headers_leave_as_they_are(tmp_path: Path) -> None:
+    """Read raw, as mail programs do: a parser would undo what folding has done to them."""
+    unsubscribe = f"https://practice.example.org/v1/unsubscribe/{uuid4()}.messages.{'0f' * 32}"
+    thread = f"conversation-{uuid4()}"
+    mail = compose(
+        sender="Loom <loom@a-rather-long-name-of-a-practice.example.org>", email="noa@example.com", name="Noa",
+        subject="hello", key=str(uuid4()), language="en", parts=[Paragraph("hello")],
+        thread=thread, unsubscribe=unsubscribe,
+    )  # fmt: skip
+    handler = Inbox()
+
+    async def send() -> None:
+        async with serve(handler) as url:
+            mailer = SmtpMailer(url)
+            await mailer.send(mail)
+            await mailer.close()
+
+    asyncio.run(send())
+    name = asyncio.run(OutboxMailer(tmp_path / "outbox").send(mail))
+    for raw in (handler.envelopes[0].original_content, (tmp_path / "outbox" / name).read_bytes()):
+        lines = raw.partition(b"\r\n\r\n")[0].decode("ascii").split("\r\n")
+        assert f"List-Unsubscribe: <{unsubscribe}>" in lines
+        assert f"References: <{thread}@a-rather-long-name-of-a-practice.example.org>" in lines
+        assert f"Message-ID: {mail['Message-ID']}" in lines
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import ValidationError
 
+from loom.core.settings import Settings
 from loom.providers.errors import PermanentError, RetryableError
 from loom.providers.push import PushGoneError, PushTarget, WebPushSender
 from loom.providers.push.guard import EndpointRefusedError, check_endpoint, resolve_host
@@ -148,6 +150,10 @@ def test_the_key_is_made_once_and_kept(tmp_path: Path) -> None:
         "https://[broken/x",
         "",
         "https://push.example.com/" + "x" * 2000,
+        "https://[2001:4860:4860::8888]/x",
+        "https://push.example.com:/x",
+        "https://пример.invalid/x",
+        "https://push.example.com/é",
     ],
 )
 def test_an_address_inside_the_operators_network_is_refused(endpoint: str) -> None:
@@ -162,6 +168,43 @@ def test_loopback_is_open_only_where_a_setting_allows_it() -> None:
     with pytest.raises(EndpointRefusedError):
         check_endpoint("http://10.0.0.1/push/phone", allow_local=True)
     assert check_endpoint("https://fcm.googleapis.com/fcm/send/abc").hostname == "fcm.googleapis.com"
+
+
+@pytest.mark.parametrize(
+    "contact", ["mailto:loom@localhost", "mailto:admin@example.org", "https://practice.example.org"]
+)
+def test_each_contact_that_the_settings_take_can_be_signed_with(sink: PushSink, tmp_path: Path, contact: str) -> None:
+    device = sink.add_device("signed")
+
+    async def once() -> None:
+        taken = Settings(data_dir=tmp_path, push_contact=contact).push_contact
+        sender = WebPushSender(tmp_path, contact=taken, allow_local=True)
+        await sender.send(device.target(sink.base_url), b"hello")
+        await sender.close()
+
+    asyncio.run(once())
+    assert device.received == [b"hello"]
+
+
+@pytest.mark.parametrize(
+    "contact",
+    ["admin@example.org", "mailto:admin", "mailto:a@b", "mailto:a b@example.org", "https://example.org/about", ""],
+)
+def test_a_contact_that_no_signature_takes_is_refused_at_the_start(
+    sink: PushSink, tmp_path: Path, contact: str
+) -> None:
+    with pytest.raises(ValidationError, match="push_contact"):
+        Settings(data_dir=tmp_path, push_contact=contact)
+
+    async def once() -> None:
+        sender = WebPushSender(tmp_path, contact=contact, allow_local=True)
+        with pytest.raises(PermanentError) as caught:
+            await sender.send(sink.add_device("unsigned").target(sink.base_url), b"hello")
+        assert caught.value.reason == "push_refused"
+        await sender.close()
+
+    if contact in {"admin@example.org", ""}:
+        asyncio.run(once())
 
 
 def test_a_name_that_resolves_into_a_private_network_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,11 @@ class Settings(BaseSettings):
         None,
         description="Folder with mails in words of your own, such as `notice.en.txt`. Empty: Loom's words.",
     )
-    push_contact: str = Field("mailto:loom@localhost", description="Contact that push services are told (VAPID).")
+    push_contact: str = Field(
+        "mailto:loom@localhost",
+        pattern=r"^(mailto:[^@\s]+@(localhost|[\w-]+(\.[\w-]+)+)|https://[\w-]+(\.[\w-]+)+)$",
+        description="Contact that push services are told (VAPID), such as `mailto:admin@example.org` or `https://example.org`.",
+    )
     push_allow_private: bool = Field(
         False, description="Whether push endpoints on loopback and private addresses are allowed (demo and tests)."
     )

@@ -93,7 +93,7 @@ class Courier(LeaseLoop[Lease], Generic[P]):
             )
         if parcel.quiet_seconds is not None:
             return Outcome(state="pending", reason="quiet_hours", delay_seconds=parcel.quiet_seconds)
-        return await self._send(parcel)
+        return (await self._send(parcel)).without(parcel.mail_key)
 
     async def _send(self, parcel: P) -> Outcome:
         try:
@@ -137,6 +137,10 @@ class Courier(LeaseLoop[Lease], Generic[P]):
             return await self._push.send(PushTarget(device.endpoint, device.p256dh, device.auth), notice)
         except ProviderError as error:
             return error
+        except Exception as error:
+            # What nobody foresaw of one device must not keep the notice from the others.
+            log.exception("the notice for device %s failed", device.id)
+            return RetryableError(f"nobody foresaw this: {type(error).__name__}", reason="push_failed")
 
     async def _record(self, parcel: P, outcome: Outcome) -> None:
         async def record(tx: Tx) -> bool:

@@ -89,7 +89,7 @@ def as_mail(parcel: Parcel, wording: Wording, settings: Settings, templates: Tem
         email=parcel.email,
         name=parcel.name,
         subject=subject,
-        key=str(parcel.id),
+        key=parcel.mail_key,
         thread=wording.thread,
         language=parcel.language,
         parts=parts,

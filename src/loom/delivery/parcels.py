@@ -20,7 +20,8 @@ class Lease(BaseModel):
 class Parcel(BaseModel):
     """One mail, or one notice for a person's devices.
 
-    `refusal` is why not to send it, as of now; `quiet_seconds` how long the person wants quiet.
+    `refusal` is why not to send it, as of now; `quiet_seconds` how long the person wants quiet. `mail_key` names the
+    mail: who can tell it is believed to have seen the mail, so it is kept nowhere else.
     """
 
     id: UUID
@@ -34,6 +35,7 @@ class Parcel(BaseModel):
     quiet_seconds: float | None
     hide_content: bool
     unsubscribe_token: str
+    mail_key: str
 
 
 class Device(BaseModel):
@@ -55,6 +57,11 @@ class Outcome(BaseModel):
     delay_seconds: float = 0
     gone_devices: list[UUID] = Field(default_factory=list[UUID])
     reached_devices: list[UUID] = Field(default_factory=list[UUID])
+
+    def without(self, mail_key: str) -> Outcome:
+        """The same for a row that senders read: some servers repeat the Message-ID when they answer."""
+        said = {name: getattr(self, name) for name in ("error_message", "provider_id")}
+        return self.model_copy(update={name: text and text.replace(mail_key, "…") for name, text in said.items()})
 
     @property
     def columns(self) -> dict[str, object]:

@@ -48,10 +48,11 @@ def check_text(text: str) -> None:
 def _email(text: str) -> str:
     try:
         # Reserved domains such as .test are fine here: whether mail arrives is found out by mailing.
-        found = validate_email(text, check_deliverability=False, test_environment=True)
+        # Letters beyond ASCII before the at sign reach no mailbox without SMTPUTF8; domains have a spelling in ASCII.
+        found = validate_email(text, allow_smtputf8=False, check_deliverability=False, test_environment=True)
     except EmailNotValidError as bad:
         raise PydanticCustomError("email_address", "This is not an e-mail address") from bad
-    return found.normalized.lower()
+    return (found.ascii_email or found.normalized).lower()
 
 
 EmailAddress = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.message import EmailMessage
 from uuid import UUID, uuid4
 
 import psycopg
@@ -10,7 +11,7 @@ import pytest
 from loom.db.database import Database
 from loom.features.messaging.bounces import record_report
 from loom.providers.email import parse_bounces
-from tests.features.messaging.office import Office, states
+from tests.features.messaging.office import Flaky, Office, states
 from tests.features.messaging.test_messages import refusal
 from tests.features.messaging.world import Connection, World, make_person, one, post, relate, rows
 from tests.support.acting import AsUser
@@ -109,6 +110,7 @@ def test_reports_of_every_kind_are_understood(newline: str) -> None:
         b"Content-Type: multipart/report; boundary=b\n\n--b\nContent-Type: message/rfc822\n\n--b--",
         b"Content-Type: multipart/report\n\nno parts",
         b"Content-Type: multipart/report; boundary=b\n\n" + b"--b\n" * 1000,
+        b"Content-Type: multipart/report; boundary=b\n\n--b\n" + b"Content-Type: message/rfc822\n\n" * 2000,
         report("dana@example.com", "<x@y>").replace(b"Status: 5.1.1", b"Status: fine").replace(b"550 5.1.1", b""),
     ],
 )
@@ -124,11 +126,14 @@ async def sent(office: Office, owner: Connection, as_user: AsUser, coach: UUID) 
         direct = one(conn, "select id from public.start_direct_conversation(%s)", person)
     message = post(as_user, coach, direct, "hello")["id"]
     await office.drain()
-    delivery = one(
-        owner, "select id from public.message_deliveries where message_id = %s and channel = 'email'", message
+    key = one(
+        owner,
+        "select private.mail_key(id) from public.message_deliveries where message_id = %s and channel = 'email'",
+        message,
     )
     email = one(owner, "select email from public.users where id = %s", person)
-    return message, person, email, f"<{delivery}@example.com>"
+    assert [mail["Message-ID"] for mail in office.mails()] == [f"<{key}@example.com>"]
+    return message, person, email, f"<{key}@example.com>"
 
 
 async def test_a_bounce_fails_the_delivery_and_suppresses_the_address(
@@ -185,6 +190,37 @@ async def test_a_report_can_only_speak_of_the_mail_that_it_names(
     await record_report(db, report(victim, message_id))
     assert rows(owner, "select from public.suppressed_addresses where address in (%s, %s)", victim, email) == []
     assert states(owner, message)[person, "email"] == ("failed", "bounced")
+
+
+async def test_what_the_sender_can_read_of_a_mail_is_not_enough_for_a_report(
+    owner: Connection, as_user: AsUser, world: World, office: Office, db: Database
+) -> None:
+    """The sender sees ids of deliveries and what servers answered, and some repeat the Message-ID."""
+    person = make_person(owner, "Reader")
+    relate(owner, world.coach, person)
+    with as_user(person) as conn:
+        direct = one(conn, "select id from public.start_direct_conversation(%s)", world.coach)
+    message = post(as_user, person, direct, "hello")["id"]
+
+    class Echo(Flaky):
+        async def send(self, message: EmailMessage) -> str:
+            await super().send(message)
+            return f"250 2.6.0 {message['Message-ID']} Queued mail for delivery"
+
+    echo = office.with_mailer(Echo(office.outbox))
+    while await echo.work_once():
+        pass
+    email = one(owner, "select email from public.users where id = %s", world.coach)
+    query = "select to_jsonb(d) as d from public.message_deliveries as d where message_id = %s and channel = 'email'"
+    with as_user(person) as conn:
+        seen = one(conn, query, message)
+    assert seen["provider_id"] == "250 2.6.0 <…@example.com> Queued mail for delivery"
+    (mail,) = office.mails()
+    sealed = str(mail["Message-ID"])
+    for known in (seen["id"], f"{seen['id']}.", f"{seen['id']}.{'0' * 32}", sealed[1:36] + "." + sealed[38:70]):
+        assert await record_report(db, report(email, f"<{known}@example.com>")) == [], known
+    assert states(owner, message)[world.coach, "email"] == ("sent", None)
+    assert not one(owner, "select private.is_suppressed(%s)", email)
 
 
 async def test_a_suppressed_address_is_asked_again_when_sending(

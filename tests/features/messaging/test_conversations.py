@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,6 +12,8 @@ import pytest
 from tests.features.messaging.test_messages import in_threads, refusal
 from tests.features.messaging.world import Connection, World, make_person, one, post, relate, rows
 from tests.support.acting import AsUser
+
+_DAY = count(1)  # Sessions of one coach may not overlap, so each has a day of its own.
 
 
 def start(as_user: AsUser, caller: UUID, other: UUID) -> UUID:
@@ -106,8 +109,9 @@ def make_session(owner: Connection, world: World, *, visible: bool, answers: dic
     session = one(
         owner,
         "insert into public.sessions (coach_id, title, scheduled_at, type, capacity, roster_visible)"
-        " values (%s, 'Together', now() + interval '400 days' * random(), 'group', 10, %s) returning id",
+        " values (%s, 'Together', now() + make_interval(days => %s), 'group', 10, %s) returning id",
         world.coach,
+        next(_DAY),
         visible,
     )
     for person, answer in answers.items():

@@ -17,9 +17,10 @@ import pytest
 from loom.delivery import CHANNEL
 from loom.jobs.leases import Pace
 from loom.providers.errors import PermanentError, RetryableError
+from loom.providers.push import PushTarget, WebPushSender
 from loom.providers.push.sink import PushSink
 from tests.features.messaging.office import Flaky, Office, states, until
-from tests.features.messaging.world import Connection, World, one, post, rows
+from tests.features.messaging.world import Connection, World, make_person, one, post, relate, rows
 from tests.support.acting import AsUser
 
 EXPIRE: LiteralString = (
@@ -52,7 +53,8 @@ def check_hebrew_mail(owner: Connection, office: Office, world: World, message: 
     assert f"https://loom.example.com/conversations/{world.group}" in body.get_content()
     delivery = one(
         owner,
-        "select id from public.message_deliveries where message_id = %s and recipient_id = %s and channel = 'email'",
+        "select private.mail_key(id) from public.message_deliveries"
+        " where message_id = %s and recipient_id = %s and channel = 'email'",
         message,
         world.dana,
     )
@@ -197,7 +199,7 @@ async def test_quiet_hours_defer_and_drop_nothing(
     with as_user(world.coach) as conn:
         group = one(conn, "select id from public.create_group_conversation('Night', %s)", [world.dana])
     local = one(owner, "select (now() at time zone 'Asia/Jerusalem')")
-    start, end = ((local + timedelta(hours=shift)).strftime("%H:%M") for shift in (-1, 2))
+    start, end = ((local + timedelta(hours=shift)).strftime("%H:%M") for shift in (-1, 2))  # cut to the minute
     late = post(as_user, world.coach, group, "already planned")["id"]
     owner.execute(quiet, [True, start, end, world.dana])
     message = post(as_user, world.coach, group, "not now")["id"]
@@ -206,7 +208,7 @@ async def test_quiet_hours_defer_and_drop_nothing(
         await office.drain()
         waits = rows(
             owner,
-            "select state, attempts, next_attempt_at - now() between interval '119 min' and interval '2 hours' as later"
+            "select state, attempts, next_attempt_at - now() between interval '118 min' and interval '2 hours' as later"
             " from public.message_deliveries where message_id = any (%s) and channel = 'email' order by message_seq",
             [late, message],
         )
@@ -234,6 +236,41 @@ async def test_one_broken_delivery_does_not_stop_the_others(
     owner.execute(EXPIRE)
     await office.drain()
     assert roll_up(owner, message)["email"] == ("sent", None)
+
+
+async def test_mail_that_cannot_be_written_fails_and_says_why(
+    owner: Connection, as_user: AsUser, world: World, office: Office
+) -> None:
+    """Databases from elsewhere hold addresses that Loom would not have taken."""
+    person = make_person(owner, "Umlaut")
+    relate(owner, world.coach, person)
+    owner.execute("update public.users set email = %s where id = %s", [f"ü-{person}@example.com", person])
+    with as_user(world.coach) as conn:
+        direct = one(conn, "select id from public.start_direct_conversation(%s)", person)
+    message = post(as_user, world.coach, direct, "hello")["id"]
+    await office.drain()
+    assert states(owner, message)[person, "email"] == ("failed", "address_refused")
+
+
+async def test_one_broken_device_does_not_stop_the_others(
+    owner: Connection, as_user: AsUser, world: World, office: Office, sink: PushSink
+) -> None:
+    for name in ("fine", "broken"):
+        add_device(as_user, sink, world.amir, name)
+
+    class Broken(WebPushSender):
+        async def send(self, target: PushTarget, payload: bytes, *, ttl: int = 86_400, topic: str | None = None) -> str:
+            if target.endpoint.endswith("broken"):
+                raise ZeroDivisionError("nobody foresaw this")
+            return await super().send(target, payload, ttl=ttl, topic=topic)
+
+    office.push = Broken(office.outbox.folder.parent / "keys", contact="mailto:ops@example.com", allow_local=True)
+    before = len(sink.devices["fine"].received)
+    message = post(as_user, world.coach, world.group, "to both")["id"]
+    await office.with_mailer(office.outbox).work_once()
+    assert states(owner, message)[world.amir, "push"] == ("sent", None)
+    assert len(sink.devices["fine"].received) == before + 1
+    owner.execute("delete from public.push_subscriptions where user_id = %s", [world.amir])
 
 
 async def test_an_outcome_that_comes_after_its_lease_does_not_count(

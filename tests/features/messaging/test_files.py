@@ -17,7 +17,7 @@ from PIL import Image
 from loom.core.settings import Settings
 from loom.db.database import Database
 from loom.features.messaging import file_service, schemas
-from loom.features.messaging.file_check import FileRefusedError, check_file
+from loom.features.messaging.file_check import ENDINGS, KINDS, FileRefusedError, check_file
 from loom.features.messaging.files import file_key, incoming_key, storage_of
 from loom.providers.errors import RetryableError
 from tests.features.messaging.callers import Caller, Callers, exact
@@ -78,9 +78,14 @@ BAD = [
 ]
 
 
+def named(file_type: str) -> str:
+    """A name that fits."""
+    return f"x{ENDINGS.get(file_type, ('.bin',))[0]}"
+
+
 @pytest.mark.parametrize(("content", "declared", "kind"), GOOD)
 def test_files_that_are_what_they_say_are_taken(content: bytes, declared: str, kind: str) -> None:
-    checked = check_file(content, declared, len(content))
+    checked = check_file(content, named(declared), declared, len(content))
     assert (checked.file_type, checked.kind) == (declared, kind)
     if kind != "image":
         assert checked.content == content
@@ -89,7 +94,7 @@ def test_files_that_are_what_they_say_are_taken(content: bytes, declared: str, k
 @pytest.mark.parametrize(("content", "declared", "reason"), BAD)
 def test_files_that_lie_or_are_broken_are_refused(content: bytes, declared: str, reason: str) -> None:
     with pytest.raises(FileRefusedError) as refused:
-        check_file(content, declared, len(content))
+        check_file(content, named(declared), declared, len(content))
     assert refused.value.reason == reason
 
 
@@ -98,7 +103,7 @@ def test_a_small_file_that_unpacks_to_a_huge_picture_is_refused_unopened(kind: s
     bomb = picture(kind, (9000, 9000)) if kind != "WEBP" else picture(kind, (9000, 9000), lossless=True)
     assert len(bomb) < 1_000_000
     with pytest.raises(FileRefusedError) as refused:
-        check_file(bomb, f"image/{kind.lower()}", len(bomb))
+        check_file(bomb, f"x.{kind.lower()}", f"image/{kind.lower()}", len(bomb))
     assert refused.value.reason == "image_too_large"
 
 
@@ -110,14 +115,45 @@ def test_many_frames_count_together() -> None:
         one_frame.putpixel((number, number), 1)
     frame.save(out, "GIF", save_all=True, append_images=frames)
     with pytest.raises(FileRefusedError) as refused:
-        check_file(out.getvalue(), "image/gif", len(out.getvalue()))
+        check_file(out.getvalue(), "x.gif", "image/gif", len(out.getvalue()))
     assert refused.value.reason == "image_too_large"
+
+
+def test_frames_of_a_dot_each_are_counted_too() -> None:
+    """150 kB that would keep the worker busy for a quarter of a minute."""
+    frame = b"!\xf9\x04\x00\x0a\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00"
+    head = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff"
+    few, many = (head + frame * count + b";" for count in (3, 1001))
+    assert check_file(few, "x.gif", "image/gif", len(few)).kind == "image"
+    with pytest.raises(FileRefusedError) as refused:
+        check_file(many, "x.gif", "image/gif", len(many))
+    assert refused.value.reason == "image_too_large"
+
+
+def test_each_type_has_endings_of_its_own_and_content_under_another_is_refused() -> None:
+    assert ENDINGS.keys() == KINDS.keys()
+    note = b"@echo off"
+    for name in (
+        "invoice.bat",
+        "run.ps1",
+        "page.hta",
+        "app.desktop",
+        "report.pdf.exe",
+        "photo.png",
+        "x.txt ",
+        "txt",
+        "",
+    ):
+        with pytest.raises(FileRefusedError) as refused:
+            check_file(note, name, "text/plain", len(note))
+        assert refused.value.reason == "type_mismatch"
+    assert check_file(note, "Notes.TXT", "text/plain", len(note)).kind == "document"
 
 
 def test_a_picture_keeps_its_dots_and_nothing_else() -> None:
     content = geotagged()
     assert b"SecretCamera" in content
-    kept = check_file(content, "image/jpeg", len(content)).content
+    kept = check_file(content, "x.jpg", "image/jpeg", len(content)).content
     assert b"SecretCamera" not in kept
     assert b"SecretComment" not in kept
     with Image.open(io.BytesIO(kept)) as image:
@@ -126,7 +162,7 @@ def test_a_picture_keeps_its_dots_and_nothing_else() -> None:
     animation = io.BytesIO()
     frames = [Image.new("RGB", (10, 10), colour) for colour in ("red", "blue")]
     frames[0].save(animation, "GIF", save_all=True, append_images=frames[1:], duration=70, comment=b"SecretComment")
-    again = check_file(animation.getvalue(), "image/gif", len(animation.getvalue())).content
+    again = check_file(animation.getvalue(), "x.gif", "image/gif", len(animation.getvalue())).content
     assert b"SecretComment" not in again
     with Image.open(io.BytesIO(again)) as image:
         assert getattr(image, "n_frames", 1) == 2
@@ -218,6 +254,9 @@ async def test_a_file_goes_its_way_and_goes_with_its_message(
         ("run.exe", "application/x-msdownload", 10, 422, "file_type_refused"),
         ("page.html", "text/html", 10, 422, "file_type_refused"),
         ("../../etc/passwd", "text/plain", 10, 422, "file_name_invalid"),
+        ("../../etc/passwd.txt", "text/plain", 10, 422, "file_name_invalid"),
+        ("invoice.bat", "text/plain", 10, 422, "file_name_invalid"),
+        ("photo.png", "text/plain", 10, 422, "file_name_invalid"),
         ("a\u202egnp.txt", "text/plain", 10, 422, "file_name_invalid"),
         ("", "text/plain", 10, 422, "invalid_request"),
         ("x.txt", "text/plain", 0, 422, "invalid_request"),

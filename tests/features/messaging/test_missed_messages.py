@@ -6,7 +6,7 @@ import json
 import threading
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 import psycopg
@@ -43,9 +43,10 @@ def to(owner: Connection, office: Office, person: UUID) -> list[EmailMessage]:
 
 
 def by_mail(owner: Connection, message: UUID) -> dict[str, Any]:
-    return rows(owner, "select * from public.message_deliveries where message_id = %s and channel = 'email'", message)[
-        0
-    ]
+    query: LiteralString = (
+        "select *, private.mail_key(id) from public.message_deliveries where message_id = %s and channel = 'email'"
+    )
+    return rows(owner, query, message)[0]
 
 
 async def test_what_waits_in_a_conversation_is_one_mail(
@@ -67,7 +68,7 @@ async def test_what_waits_in_a_conversation_is_one_mail(
     assert [mail["Subject"] for mail in to(owner, office, amir)] == ["3 new messages in Circle"]
     told = rows(
         owner,
-        "select id, mail_id, state, provider_id from public.message_deliveries"
+        "select id, mail_id, private.mail_key(id), state, provider_id from public.message_deliveries"
         " where conversation_id = %s and recipient_id = %s and channel = 'email' order by message_seq",
         group,
         dana,
@@ -75,7 +76,7 @@ async def test_what_waits_in_a_conversation_is_one_mail(
     assert {row["state"] for row in told} == {"sent"}
     assert {row["mail_id"] for row in told} == {told[0]["id"]}
     assert len({row["provider_id"] for row in told}) == 1
-    assert mails["4 new messages in Circle"]["Message-ID"] == f"<{told[0]['id']}@example.com>"
+    assert mails["4 new messages in Circle"]["Message-ID"] == f"<{told[0]['mail_key']}@example.com>"
     assert len(to(owner, office, dana)) == 2
 
 
@@ -132,7 +133,7 @@ async def test_a_mail_that_was_begun_stays_what_it_is(
     await office.drain()
     repeated = to(owner, office, person)[-1]
     assert repeated["Subject"] == "2 new messages in Begun"
-    assert repeated["Message-ID"] == f"<{by_mail(owner, first)['id']}@example.com>"
+    assert repeated["Message-ID"] == f"<{by_mail(owner, first)['mail_key']}@example.com>"
     assert "three" not in text(repeated)
     assert by_mail(owner, third)["mail_id"] == by_mail(owner, third)["id"]
 

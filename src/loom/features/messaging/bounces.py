@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from uuid import UUID
 
 from loom.db.actor import Actor
 from loom.db.database import Database, Tx
@@ -11,25 +10,25 @@ from loom.features.messaging.delivery_queries import record_bounce
 from loom.providers.email import Bounce, parse_bounces
 
 _SERVICE = Actor.service("record mail that came back")
-# Mails about messages, and notices, carry the id of their (first) delivery before the at sign.
-_DELIVERY = re.compile(r"<([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})@[^>]+>")
+# Before the at sign is what the database sealed when the mail was written; it says whether that is so.
+_MESSAGE_ID = re.compile(r"<([0-9a-f.-]{36,100})@[^>]+>")
 
 
 async def record_report(database: Database, raw: bytes) -> list[str]:
     """Records what a report says, a transaction for each recipient; returns a line for each that concerns us."""
     lines: list[str] = []
     for bounce in parse_bounces(raw):
-        delivery = _DELIVERY.fullmatch(bounce.message_id or "")
-        if delivery is None:
+        named = _MESSAGE_ID.fullmatch(bounce.message_id or "")
+        if named is None:
             continue
-        outcome = await _record(database, UUID(delivery[1]), bounce)
+        outcome = await _record(database, named[1], bounce)
         if outcome != "unknown":
             lines.append(f"{bounce.address}: {outcome} ({bounce.detail})")
     return lines
 
 
-async def _record(database: Database, mail_id: UUID, bounce: Bounce) -> str:
+async def _record(database: Database, mail_key: str, bounce: Bounce) -> str:
     async def record(tx: Tx) -> str:
-        return await record_bounce(tx, mail_id, bounce.address, permanent=bounce.permanent, detail=bounce.detail)
+        return await record_bounce(tx, mail_key, bounce.address, permanent=bounce.permanent, detail=bounce.detail)
 
     return await database.run(_SERVICE, record)

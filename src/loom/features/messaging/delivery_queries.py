@@ -29,6 +29,7 @@ class OpenDelivery(BaseModel):
     quiet_seconds: float | None
     hide_content: bool
     unsubscribe_token: str
+    mail_key: str
     delivery_id: UUID
     message_id: UUID
     seq: int
@@ -80,7 +81,7 @@ async def finish_parcel(q: Executor, parcel: MessageParcel, outcome: Outcome) ->
     return recorded == len(parcel.items)
 
 
-async def record_bounce(q: Executor, mail_id: UUID, address: str, *, permanent: bool, detail: str) -> str:
+async def record_bounce(q: Executor, mail_key: str, address: str, *, permanent: bool, detail: str) -> str:
     """What a report of a mail that came back amounted to: unknown, delayed or bounced."""
-    values = {"mail_id": mail_id, "address": address, "permanent": permanent, "detail": detail}
+    values = {"mail_key": mail_key, "address": address, "permanent": permanent, "detail": detail}
     return await q.fetch_value(SQL["record_bounce"], values)

@@ -22,7 +22,7 @@ CONSTRAINT_ERRORS: dict[str, tuple[int, str, str]] = {
 
 ERROR_CODES: dict[str, str] = {
     "attachment_not_ready": "A file is not yours, was not checked yet, was refused, or was sent already.",
-    "file_name_invalid": "A file's name has 1 to 200 visible characters and no slashes.",
+    "file_name_invalid": "A file's name has 1 to 200 visible characters, no slashes, and ends as files of its type do.",
     "file_too_large": "The file is larger than this server takes.",
     "file_type_refused": "Files of this type are not taken.",
     "link_expired": "The link has ended, or was not made here. Ask for a new one.",

@@ -39,6 +39,24 @@ _OFFICE_FOLDERS = {
 }
 # A picture is unpacked to four bytes for each dot: 160 MB at the most, all frames together.
 MAX_DOTS = 40_000_000
+# Frames take time however small they are.
+MAX_FRAMES = 1000
+# Programs go by the name. One that says something else than the content would be opened by another program.
+ENDINGS: dict[str, tuple[str, ...]] = {
+    "image/jpeg": (".jpg", ".jpeg", ".jfif"),
+    "image/png": (".png",),
+    "image/gif": (".gif",),
+    "image/webp": (".webp",),
+    "application/pdf": (".pdf",),
+    "text/plain": (".txt", ".text", ".csv", ".md", ".log"),
+    f"{_OFFICE}wordprocessingml.document": (".docx",),
+    f"{_OFFICE}spreadsheetml.sheet": (".xlsx",),
+    f"{_OFFICE}presentationml.presentation": (".pptx",),
+    "audio/mpeg": (".mp3",),
+    "audio/mp4": (".m4a", ".mp4"),
+    "audio/ogg": (".ogg", ".oga", ".opus"),
+    "video/mp4": (".mp4", ".m4v"),
+}
 
 
 class FileRefusedError(Exception):
@@ -58,14 +76,19 @@ class CheckedFile:
     kind: AttachmentKind
 
 
-def check_file(content: bytes, declared_type: str, declared_size: int) -> CheckedFile:
+def name_fits(file_name: str, file_type: str) -> bool:
+    """Whether a name ends as files of this type do."""
+    return file_name.lower().endswith(ENDINGS[file_type])
+
+
+def check_file(content: bytes, file_name: str, declared_type: str, declared_size: int) -> CheckedFile:
     """The file as it may be handed on. Raises FileRefusedError."""
     if len(content) != declared_size:
         raise FileRefusedError("wrong_size")
     if declared_type not in KINDS:
         raise FileRefusedError("type_unknown")
     found = _found_type(content)
-    if found is None or found != declared_type:
+    if found is None or found != declared_type or not name_fits(file_name, declared_type):
         raise FileRefusedError("type_mismatch")
     if declared_type in _IMAGES:
         content = _picture(content, _IMAGES[declared_type])
@@ -122,7 +145,7 @@ def _picture(content: bytes, kind: str) -> bytes:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content), formats=[kind]) as image:
                 frames = getattr(image, "n_frames", 1)
-                if image.width * image.height * frames > MAX_DOTS:
+                if frames > MAX_FRAMES or image.width * image.height * frames > MAX_DOTS:
                     raise FileRefusedError("image_too_large")
                 return _rewritten(image, kind, frames)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as bomb:

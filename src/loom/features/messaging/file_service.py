@@ -16,7 +16,7 @@ from loom.db.actor import Actor
 from loom.db.database import Database, Reader, Tx
 from loom.db.executor import Executor
 from loom.features.messaging import file_queries as queries
-from loom.features.messaging.file_check import KINDS, CheckedFile, FileRefusedError, check_file
+from loom.features.messaging.file_check import ENDINGS, KINDS, CheckedFile, FileRefusedError, check_file, name_fits
 from loom.features.messaging.files import (
     LINK_SECONDS,
     UPLOAD_SECONDS,
@@ -41,6 +41,9 @@ def check_announcement(body: BeginUpload, settings: Settings) -> None:
         raise AppError("file_too_large", 413, f"A file has at most {settings.max_upload_bytes} bytes.")
     if body.file_type not in KINDS:
         raise AppError("file_type_refused", 422, f"Files of this type are not taken. These are: {', '.join(KINDS)}.")
+    if not name_fits(body.file_name, body.file_type):
+        endings = ", ".join(ENDINGS[body.file_type])
+        raise AppError("file_name_invalid", 422, f"The name of a file of type {body.file_type} ends in {endings}.")
 
 
 async def begin(q: Executor, settings: Settings, conversation_id: UUID, body: BeginUpload) -> Upload:
@@ -125,7 +128,9 @@ async def check_upload(database: Database, settings: Settings, upload_id: UUID) 
         if size != upload.declared_size:
             raise FileRefusedError("wrong_size")
         content = await storage.get(incoming_key(upload_id))
-        file = await asyncio.to_thread(check_file, content, upload.declared_type, upload.declared_size)
+        file = await asyncio.to_thread(
+            check_file, content, upload.file_name, upload.declared_type, upload.declared_size
+        )
         scanned = await _scan(file, settings.scan_command)
     except FileRefusedError as refused:
         reason = refused.reason

@@ -179,7 +179,7 @@ select public.lift_suppression(%(id)s)
 
 -- name: record_bounce
 -- role: service_role
-select private.record_bounce(%(mail_id)s, %(address)s, %(permanent)s, %(detail)s)
+select private.record_bounce(%(mail_key)s, %(address)s, %(permanent)s, %(detail)s)
 
 -- name: list_push_subscriptions
 select id, endpoint, label, last_sent_at, retired_at, retired_reason, created_at
@@ -214,7 +214,7 @@ select
   nullif(btrim(concat_ws(' ', u.first_name, u.last_name)), '') as name, u.language, c.title,
   extract(epoch from private.quiet_until(d.recipient_id) - now())::float8 as quiet_seconds,
   coalesce(choice.hide_content, false) as hide_content,
-  private.unsubscribe_token(d.recipient_id, 'messages') as unsubscribe_token,
+  private.unsubscribe_token(d.recipient_id, 'messages') as unsubscribe_token, private.mail_key(%(id)s) as mail_key,
   d.id as delivery_id, d.message_id, d.message_seq as seq,
   nullif(btrim(concat_ws(' ', s.first_name, s.last_name)), '') as sender_name,
   case

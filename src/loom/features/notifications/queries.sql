@@ -172,7 +172,8 @@ select
   n.id as notification_id, u.email, nullif(btrim(concat_ws(' ', u.first_name, u.last_name)), '') as name, u.language,
   private.notice_refusal(d.id) as refusal,
   extract(epoch from private.notice_quiet_until(d.user_id, n.expires_at) - now())::float8 as quiet_seconds,
-  coalesce(c.hide_content, false) as hide_content, private.unsubscribe_token(d.user_id, d.topic) as unsubscribe_token
+  coalesce(c.hide_content, false) as hide_content, private.unsubscribe_token(d.user_id, d.topic) as unsubscribe_token,
+  private.mail_key(d.id) as mail_key
 from public.notification_deliveries as d
 join public.notifications as n on n.id = d.notification_id
 join public.users as u on u.id = d.user_id

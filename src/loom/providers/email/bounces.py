@@ -31,8 +31,8 @@ def parse_bounces(raw: bytes) -> list[Bounce]:
         if mail.get_content_type() != "multipart/report":
             return []
         return _bounces(mail)
-    except (ValueError, LookupError, AttributeError, TypeError):
-        # The parser of the standard library trips over some malformed headers.
+    except (ValueError, LookupError, AttributeError, TypeError, RecursionError):
+        # The parser of the standard library trips over some malformed headers, and over mails in mails in mails.
         return []
 
 

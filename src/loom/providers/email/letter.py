@@ -6,9 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
+from email.policy import Policy
 from email.utils import formataddr, parseaddr
 from html import escape
 from typing import Literal
+
+from loom.providers.errors import PermanentError
 
 Language = Literal["en", "he"]
 
@@ -85,6 +88,23 @@ class Link:
 Part = Paragraph | Fact | Quote | Link
 
 
+class _Whole(str):
+    """A header's value that goes out as it is. The standard library breaks long words up and encodes the pieces, as no
+    reader of an address or an id expects.
+    """
+
+    __slots__ = ("name",)
+    name: str
+
+    def __new__(cls, name: str, value: str) -> _Whole:
+        made = super().__new__(cls, value)
+        made.name = name
+        return made
+
+    def fold(self, *, policy: Policy) -> str:
+        return f"{self.name}: {self}{policy.linesep}"
+
+
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """A file that the mail carries."""
@@ -111,7 +131,10 @@ def compose(
 
     `key` names the mail: a repeated try carries the same Message-ID, so that a repetition can be told. Mails of one
     `thread` are shown together. `unsubscribe` is the address that switches mail of this kind off with one press.
+    Raises PermanentError for an address that no mail can be written to.
     """
+    if not email.isascii():
+        raise PermanentError("the address holds letters that mail cannot be sent to", reason="address_refused")
     mail = EmailMessage()
     mail["Subject"] = one_line(subject)
     mail["From"] = sender
@@ -119,10 +142,10 @@ def compose(
     mail["Message-ID"] = _id(key, sender)
     mail["Auto-Submitted"] = "auto-generated"
     if thread is not None:
-        mail["References"] = _id(thread, sender)
+        mail["References"] = _Whole("References", _id(thread, sender))
     if unsubscribe is not None:
         # RFC 8058: the mail program posts to the address when its own button is pressed.
-        mail["List-Unsubscribe"] = f"<{unsubscribe}>"
+        mail["List-Unsubscribe"] = _Whole("List-Unsubscribe", f"<{unsubscribe}>")
         mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     mail.set_content("\n\n".join(part.plain for part in parts) + "\n")
     body = "".join(part.html for part in parts)

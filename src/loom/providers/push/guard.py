@@ -30,6 +30,8 @@ def check_endpoint(endpoint: str, *, allow_local: bool = False) -> SplitResult:
     """
     if len(endpoint) > MAX_ENDPOINT_LENGTH or any(char.isspace() or not char.isprintable() for char in endpoint):
         raise EndpointRefusedError("the address is too long or holds characters that addresses do not have")
+    if not endpoint.isascii():
+        raise EndpointRefusedError("the address holds letters that must be written as a browser sends them, in ASCII")
     try:
         parts = urlsplit(endpoint)
         host, port = parts.hostname or "", parts.port
@@ -37,6 +39,9 @@ def check_endpoint(endpoint: str, *, allow_local: bool = False) -> SplitResult:
         raise EndpointRefusedError("this is no address") from error
     if not host or parts.username is not None or parts.password is not None or parts.fragment:
         raise EndpointRefusedError("the address must have a host and neither user name nor fragment")
+    if ":" in host or parts.netloc.endswith(":"):
+        # Push services have names; and no signature can be made out to such an origin.
+        raise EndpointRefusedError("the address must name its host, and a port only where a number follows the colon")
     literal = _literal(host)
     if allow_local and literal is not None and literal.is_loopback and parts.scheme in {"http", "https"}:
         return parts

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import httpcore
 import httpx
-from py_vapid import Vapid02
+from py_vapid import Vapid02, VapidException
 from pywebpush import WebPusher, WebPushException
 
 from loom.providers.errors import PermanentError, RetryableError
@@ -115,7 +115,10 @@ class WebPushSender:
         if expires - now < _TOKEN_RENEWAL:
             expires = now + _TOKEN_LIFE
             claims = {"aud": origin, "exp": int(expires), "sub": self._contact}
-            header = str(self._vapid.sign(claims)["Authorization"])
+            try:
+                header = str(self._vapid.sign(claims)["Authorization"])
+            except VapidException as error:
+                raise PermanentError(f"the request cannot be signed: {error}", reason="push_refused") from error
             if len(self._tokens) > 100:
                 self._tokens.clear()
             self._tokens[origin] = (expires, header)
