@@ -41,6 +41,17 @@ begin
     execute format('drop trigger %I on public.%I', item.tgname, item.relname);
   end loop;
 
+  -- What a build beside the work leaves when it is cut off: nobody reads it, and one of Loom's name would stand in its way.
+  for item in
+    select x.indexrelid::regclass as name
+    from pg_index as x
+    join pg_class as c on c.oid = x.indrelid
+    where c.relnamespace = 'public'::regnamespace and c.relname = any (base_tables) and not x.indisvalid
+      and not exists (select from pg_constraint as k where k.conindid = x.indexrelid)
+  loop
+    execute format('drop index %s', item.name);
+  end loop;
+
   -- The sign-up trigger, whatever it is called: it trusted the role that the caller typed. One of Loom's name is replaced below.
   for item in
     select t.tgname, p.oid::regprocedure as signature

@@ -307,19 +307,22 @@ as $$
 declare
   v_missing text;
 begin
-  -- One ALTER, and so one scan of the table, for all of them. The name is what stands before the first space.
-  select string_agg('add constraint ' || wanted.text, ', ' order by wanted.place) into v_missing
+  -- One ALTER, and so one scan of the table, for all of them. The name is what stands before the first space. One that somebody
+  -- was stopped from validating is validated now, unless it is meant for new rows alone.
+  select string_agg(
+    case when c.oid is null then 'add constraint ' || wanted.text else format('validate constraint %I', c.conname) end,
+    ', ' order by wanted.place)
+  into v_missing
   from unnest(p_constraints) with ordinality as wanted (text, place)
-  where not exists (
-    select from pg_catalog.pg_constraint as c where c.conrelid = p_table and c.conname = split_part(wanted.text, ' ', 1)
-  );
+  left join pg_catalog.pg_constraint as c on c.conrelid = p_table and c.conname = split_part(wanted.text, ' ', 1)
+  where c.oid is null or (not c.convalidated and wanted.text not like '% not valid');
   if v_missing is not null then
     execute format('alter table %s %s', p_table, v_missing);
   end if;
 end;
 $$;
 comment on function private.ensure_constraints(regclass, text[]) is
-  'Adds those of the constraints, each written as "name definition", that the table does not have yet. For migrations.';
+  'Adds those of the constraints, each written as "name definition", that the table does not have yet, and validates those that it has. For migrations.';
 revoke execute on function private.ensure_constraints(regclass, text[]) from public, anon, authenticated, service_role;
 
 -- schemas/00_foundation/60_touch.sql
@@ -415,6 +418,17 @@ begin
       and t.tgname <> 'check_mfa_enforcement_trigger'
   loop
     execute format('drop trigger %I on public.%I', item.tgname, item.relname);
+  end loop;
+
+  -- What a build beside the work leaves when it is cut off: nobody reads it, and one of Loom's name would stand in its way.
+  for item in
+    select x.indexrelid::regclass as name
+    from pg_index as x
+    join pg_class as c on c.oid = x.indrelid
+    where c.relnamespace = 'public'::regnamespace and c.relname = any (base_tables) and not x.indisvalid
+      and not exists (select from pg_constraint as k where k.conindid = x.indexrelid)
+  loop
+    execute format('drop index %s', item.name);
   end loop;
 
   -- The sign-up trigger, whatever it is called: it trusted the role that the caller typed. One of Loom's name is replaced below.
@@ -2360,19 +2374,22 @@ as $$
 declare
   v_missing text;
 begin
-  -- One ALTER, and so one scan of the table, for all of them. The name is what stands before the first space.
-  select string_agg('add constraint ' || wanted.text, ', ' order by wanted.place) into v_missing
+  -- One ALTER, and so one scan of the table, for all of them. The name is what stands before the first space. One that somebody
+  -- was stopped from validating is validated now, unless it is meant for new rows alone.
+  select string_agg(
+    case when c.oid is null then 'add constraint ' || wanted.text else format('validate constraint %I', c.conname) end,
+    ', ' order by wanted.place)
+  into v_missing
   from unnest(p_constraints) with ordinality as wanted (text, place)
-  where not exists (
-    select from pg_catalog.pg_constraint as c where c.conrelid = p_table and c.conname = split_part(wanted.text, ' ', 1)
-  );
+  left join pg_catalog.pg_constraint as c on c.conrelid = p_table and c.conname = split_part(wanted.text, ' ', 1)
+  where c.oid is null or (not c.convalidated and wanted.text not like '% not valid');
   if v_missing is not null then
     execute format('alter table %s %s', p_table, v_missing);
   end if;
 end;
 $$;
 comment on function private.ensure_constraints(regclass, text[]) is
-  'Adds those of the constraints, each written as "name definition", that the table does not have yet. For migrations.';
+  'Adds those of the constraints, each written as "name definition", that the table does not have yet, and validates those that it has. For migrations.';
 revoke execute on function private.ensure_constraints(regclass, text[]) from public, anon, authenticated, service_role;
 
 -- schemas/00_foundation/60_touch.sql
@@ -21420,6 +21437,14 @@ begin
     where p.pronamespace = 'private'::regnamespace and starts_with(p.proname, 'adoption_')
   loop
     execute format('drop function %s', item.signature);
+  end loop;
+  -- Proofs of a NOT NULL that somebody was stopped from setting; by here it is set.
+  for item in
+    select c.conrelid::regclass as name, c.conname
+    from pg_constraint as c
+    where c.connamespace = 'public'::regnamespace and c.contype = 'c' and starts_with(c.conname, 'loom_not_null_')
+  loop
+    execute format('alter table %s drop constraint %I', item.name, item.conname);
   end loop;
   drop table if exists private.adoption_touched;
   alter table public.payments drop column if exists loom_status;

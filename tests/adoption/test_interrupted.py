@@ -7,8 +7,6 @@ import random
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from typing import LiteralString, cast
 
@@ -22,6 +20,7 @@ from loom.db.adoption.decisions import Decisions
 from loom.db.check import check
 from loom.db.migrate import connect
 from tests.adoption.cases import Cases
+from tests.adoption.fuse import at, cut_off
 from tests.adoption.test_adopt import everything
 from tests.cli.running import ROOT, environment
 from tests.support.cluster import Cluster
@@ -35,35 +34,6 @@ KILLS = 50
 def small(cases: Cases) -> Iterator[str]:
     with cases.copy("small") as name:
         yield name
-
-
-def kill_backend(cluster: Cluster, name: str, after: float, done: threading.Event) -> None:
-    """Ends the adoption's connection once it has been there for a while."""
-    with psycopg.connect(cluster.superuser, autocommit=True) as conn:
-        began = time.monotonic()
-        while not done.wait(0.001):
-            if time.monotonic() - began >= after:
-                conn.execute(
-                    "select pg_terminate_backend(pid) from pg_stat_activity"
-                    " where datname = %s and application_name = 'loom db'",
-                    [name],
-                )
-                return
-
-
-def cut_off(cluster: Cluster, name: str, after: float, *, online: bool = False) -> bool:
-    """Adopts while a killer waits; True when it was interrupted."""
-    done = threading.Event()
-    killer = threading.Thread(target=kill_backend, args=(cluster, name, after, done))
-    killer.start()
-    try:
-        apply_plan(cluster.url(name), NONE, online=online)
-    except Interrupted:
-        return True
-    finally:
-        done.set()
-        killer.join(20)
-    return False
 
 
 # Counts the changes of the catalogue in a transaction, and ends its own connection at the one it is told.
@@ -155,13 +125,41 @@ def test_in_small_steps_it_goes_on_where_it_was(cluster: Cluster, cases: Cases) 
     with cases.copy("dirty") as plain, cases.copy("dirty") as name:
         apply_plan(cluster.url(plain), NONE)
         interrupted = 0
-        while cut_off(cluster, name, dice.uniform(0.3, 1.0) * (1 + interrupted), online=True):
+        while True:
+            point = dice.randint(70, 140) * (1 + interrupted)
+            if cut_off(cluster.url(name), lambda number, _text, point=point: number == point, online=True) is None:
+                break
             interrupted += 1
-        assert interrupted > 0
+        assert interrupted > 2
         for url in (cluster.url(plain), cluster.url(name)):
             with connect(url) as conn:
                 assert check(conn) == []
         assert meaning(cluster.url(name)) == meaning(cluster.url(plain))
+
+
+@pytest.mark.parametrize(
+    ("words", "times", "online"),
+    [
+        ('validate constraint "sessions_', 1, True),
+        ('validate constraint "payments_', 2, False),
+        ('validate constraint "loom_not_null_', 3, False),
+    ],
+)
+def test_what_was_to_be_validated_when_it_was_killed_is_validated_the_next_time(
+    cluster: Cluster, small: str, words: str, times: int, online: bool
+) -> None:
+    """Whichever way it goes on. What a build of an index leaves behind when it is cut off goes too."""
+    url = cluster.url(small)
+    assert "goes on as before" in (cut_off(url, at(words, times), online=True) or "")
+    with psycopg.connect(cluster.url(small, "postgres"), autocommit=True) as conn:
+        left = conn.execute("select conname from pg_constraint where not convalidated and conname not like '%quiet%'")
+        assert len(left.fetchall()) == 1
+        conn.execute(
+            "update pg_index set indisvalid = false where indexrelid = 'public.payments_session_idx'::regclass"
+        )
+    apply_plan(url, NONE, online=online)
+    with connect(url) as conn:
+        assert check(conn) == []
 
 
 def meaning(url: str) -> dict[str, list[tuple[object, ...]]]:

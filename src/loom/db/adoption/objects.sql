@@ -26,6 +26,10 @@ select 'index', i.relname::text, 'it is partial, so an upsert cannot name it: a 
 from pg_index as x join pg_class as i on i.oid = x.indexrelid
 where x.indrelid = to_regclass('public.payments') and x.indisunique and x.indpred is not null
   and i.relname in ('payments_idempotency_unique', 'payments_provider_txn_unique')
+union all
+select 'index', i.relname::text, 'its building was cut off, so nobody reads it'
+from base as b join pg_index as x on x.indrelid = b.oid join pg_class as i on i.oid = x.indexrelid
+where not x.indisvalid and not exists (select from pg_constraint as k where k.conindid = x.indexrelid)
 order by 1, 2
 
 -- name: views

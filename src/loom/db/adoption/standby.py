@@ -78,17 +78,24 @@ def build_key_indexes(conn: Connection[Any], report: Report) -> None:
 
 
 def build_constraints(conn: Connection[Any], report: Report) -> None:
-    """Adds checks, and foreign keys between tables that are there, without looking at old rows; then looks at them."""
+    """Adds checks, and foreign keys between tables that are there, without looking at old rows; then looks at them.
+
+    One that an earlier run added and was stopped from validating is validated.
+    """
     there = read_facts(conn)
     for (table, name), definition in added_constraints().items():
-        if table not in base_tables() or ("constraint", f"public.{table}.{name}") in there:
+        if table not in base_tables():
             continue
         target = re.search(r"references ([\w.]+)", definition)
         if target and ("relation", target[1]) not in there:
             continue  # the migration makes that table first
         stays_unproved = definition.endswith(" not valid")
-        text = definition if stays_unproved else f"{definition} not valid"
-        run_short(conn, f"alter table public.{table} add constraint {name} {text}")
+        found = there.get(("constraint", f"public.{table}.{name}"))
+        if found is not None and (stays_unproved or not found.endswith(" NOT VALID")):
+            continue
+        if found is None:
+            text = definition if stays_unproved else f"{definition} not valid"
+            run_short(conn, f"alter table public.{table} add constraint {name} {text}")
         if not stays_unproved:
             _validate(conn, table, name)
         report(f"  constraint {name}")
