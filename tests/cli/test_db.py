@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from loom.core.errors import ExitCode
-from tests.cli.running import loom
+from loom.core.errors import ExitCode, OperatorError
+from tests.cli.running import invoke, loom
 from tests.support.cluster import Cluster
 
 
@@ -42,3 +42,18 @@ def test_a_database_that_is_not_there_is_said_in_a_sentence() -> None:
         assert refused.returncode == code
         assert refused.stderr.startswith("loom: ")
         assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "billing verify", "billing reconcile", "billing replay", "db check", "db status", "db dump", "db adopt --plan",
+        "db backup x.tar.gz", "bounces",
+    ],
+)  # fmt: skip
+def test_a_mistyped_folder_gets_no_database(tmp_path: Path, command: str) -> None:
+    mistyped = tmp_path / "lom"
+    words = command.replace("x.tar.gz", str(tmp_path / "x.tar.gz")).split()
+    with pytest.raises(OperatorError, match=f"There is no database in {mistyped}: name the right folder"):
+        invoke(*words, "--data-dir", str(mistyped))
+    assert list(tmp_path.iterdir()) == []

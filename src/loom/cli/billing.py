@@ -16,9 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from loom.cli.options import DatabaseUrl, DataDir, load_settings
-from loom.cli.target import open_target
+from loom.cli.target import open_target, require_version
+from loom.core.errors import NotFound, OperatorError
 
 if TYPE_CHECKING:
+    from loom.db.database import Database
     from loom.features.billing.gateway_schemas import Reconciliation
 
 app = typer.Typer(no_args_is_help=True, help="Check the books.")
@@ -49,6 +51,8 @@ def verify(
 
     async def work(url: str) -> int:
         async with await open_database(settings, url) as database:
+            if practice and not await queries.practice_exists(database.reader(CHECKING), practice):
+                raise OperatorError(f"There is no practice {practice} in this database, so nothing was checked.")
             differences = await queries.verify_all(database.reader(CHECKING), practice)
         for where, found in groupby(differences, key=lambda one: (one.practice_name, one.practice_id, one.check_name)):
             name, practice_id, check = where
@@ -64,6 +68,7 @@ def verify(
         return count
 
     with open_target(settings) as target:
+        require_version(target)
         found = asyncio.run(work(target.app_url))
     sys.exit(1 if found else 0)
 
@@ -99,11 +104,13 @@ def reconcile(
     async def work(url: str) -> None:
         since, until = days_before(days)
         async with await open_database(settings, url) as database:
+            await _require_account(database, account)
             reconciler = Reconciler(database, settings)
             accounts = [account] if account else await reconciler.accounts()
             runs.extend([await reconciler.run(one, since, until, mend=mend) for one in accounts])
 
     with open_target(settings) as target:
+        require_version(target)
         asyncio.run(work(target.app_url))
     _report(runs, form)
     raise typer.Exit(1 if any(run.findings for run in runs) else 0)
@@ -148,9 +155,11 @@ def replay(
     async def work(url: str) -> None:
         since = None if events else days_before(days)[0]
         async with await open_database(settings, url) as database:
+            await _require_account(database, account)
             done.extend(await Inbox(database, settings).replay(events, account, since, statuses))
 
     with open_target(settings) as target:
+        require_version(target)
         asyncio.run(work(target.app_url))
     rows = [event.model_dump(mode="json") for event in done]
     if form is Format.json:
@@ -160,6 +169,17 @@ def replay(
     if form is Format.table:
         _console.print(f"{len(rows)} events handled once more.")
     raise typer.Exit(1 if any(event.status == "failed" for event in done) else 0)
+
+
+async def _require_account(database: Database, account: UUID | None) -> None:
+    from loom.features.billing.gateway_queries import account_call
+    from loom.features.billing.reconciliation import SENDING
+
+    try:
+        if account is not None:
+            await account_call(database.reader(SENDING), account)
+    except NotFound:
+        raise OperatorError(f"There is no gateway account {account} in this database, so nothing was done.") from None
 
 
 def _print_rows(rows: list[dict[str, Any]], fields: tuple[str, ...], form: Format) -> None:

@@ -8,7 +8,7 @@ import sys
 from rich.console import Console
 
 from loom.cli.options import DatabaseUrl, DataDir, load_settings
-from loom.cli.target import open_target
+from loom.cli.target import open_target, require_version
 
 _console = Console(stderr=True, highlight=False)
 
@@ -29,6 +29,7 @@ def bounces(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
             return await record_report(database, raw)
 
     with open_target(settings) as target:
+        require_version(target)
         found = asyncio.run(work(target.app_url))
     for line in found or ["This is no report of undelivered mail, or of none of ours."]:
         _console.print(line, markup=False)

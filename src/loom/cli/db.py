@@ -33,7 +33,7 @@ _console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isa
 @app.command()
 def migrate(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """Bring the database to this version of Loom."""
-    with open_target(load_settings(data_dir=data_dir, database_url=database_url)) as target:
+    with open_target(load_settings(data_dir=data_dir, database_url=database_url), make=True) as target:
         done = run_migrations(target.admin_url, report=lambda name: _console.print(f"applying {name}"))
     _console.print(f"{len(done)} applied." if done else "Up to date.")
 

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from loom.cli.options import DatabaseUrl, DataDir, load_settings
-from loom.cli.target import open_target
+from loom.cli.target import open_target, require_version
 from loom.core.errors import OperatorError
 
 app = typer.Typer(no_args_is_help=True, help="Make accounts by the operator's hand.")
@@ -67,9 +67,10 @@ def create(
         if made.password is not None:
             _console.print(f"password: {made.password}", markup=False)
 
-    with open_target(settings) as target:
+    with open_target(settings, make=True) as target:
         if target.embedded is not None:
             from loom.db.migrate import migrate
 
             migrate(target.admin_url)
+        require_version(target)
         asyncio.run(work(target.app_url))

@@ -27,6 +27,7 @@ from loom.db.privileges import RunAs, choose
 
 DATABASE = "loom"
 PORT = 5432
+_DATA = "postgres"
 _SERVER_OPTIONS = {
     "listen_addresses": "",
     "port": str(PORT),
@@ -78,7 +79,7 @@ class EmbeddedServer:
         try:
             if socket_of_dead:
                 _remove_socket_dir(socket_of_dead)
-            data, program = folder / "postgres", programs() / "postgres"
+            data, program = folder / _DATA, programs() / "postgres"
             fresh = not data.exists()
             # Made beside and renamed, so that an interrupted attempt is never taken for a database.
             made = folder / "postgres.new" if fresh else data
@@ -109,6 +110,11 @@ class EmbeddedServer:
             lock.release()
             raise
         return self
+
+    @staticmethod
+    def has_database(folder: Path) -> bool:
+        """Whether `start` would find a database there, and not make one."""
+        return (folder / _DATA).exists()
 
     @classmethod
     def attach(cls, folder: Path) -> Self | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -24,9 +25,9 @@ def test_from_unbilled_to_checked_books(shop: Shop) -> None:
     shop.world.seat(35000)
     items = live.call(coach, "GET", f"/unbilled?{period()}")["items"]
     assert [(item["kind"], item["amount_cents"]) for item in items] == [("seat", 35000)]
-    billed = live.call(coach, "POST", "/unbilled/bill-month", {"month": items[0]["arose_at"][:10], "finalize": True})[
-        "clients"
-    ]
+    # A month is one of the practice's zone, which is in it some hours before UTC is.
+    month = datetime.fromisoformat(items[0]["arose_at"]).astimezone(ZoneInfo("Asia/Jerusalem")).date().isoformat()
+    billed = live.call(coach, "POST", "/unbilled/bill-month", {"month": month, "finalize": True})["clients"]
     invoice = billed[0]["invoice_id"]
     assert live.call(client, "GET", f"/invoices/{invoice}")["balance_cents"] == 35000
 

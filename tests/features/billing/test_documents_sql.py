@@ -162,7 +162,8 @@ def test_an_exempt_practice_is_warned_near_and_above_the_ceiling_of_its_year(wor
     registered(world, "exempt")
     warnings = "select private.document_warnings(i) as v from public.invoices i where id = %s"
     receipt_of = "select private.document_warnings(i) as v from public.invoices i where payment_id = %s"
-    ceiling = one(world.owner, "select private.tax_rule('IL', 'exempt_ceiling_cents', current_date) as v")
+    today = "(now() at time zone 'Asia/Jerusalem')::date"
+    ceiling = one(world.owner, f"select private.tax_rule('IL', 'exempt_ceiling_cents', {today}) as v")
 
     def receive(amount: int, at: str = "now()") -> UUID:
         with world.coaching() as conn:

@@ -13,7 +13,7 @@ from tests.features.billing.world import World, addon, at_once, code_of, one, pe
 
 
 def bill(world: World, finalize: bool = True, **more: Any) -> list[dict[str, Any]]:
-    """What billing the months of the last days gives; seats of the world are two or three days old."""
+    """What billing the months of the last days gives; seats of the world are three days old."""
     found: list[dict[str, Any]] = []
     months = world.owner.execute(
         "select distinct date_trunc('month', at at time zone 'Asia/Jerusalem')::date as month"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
 
+from loom.core.errors import OperatorError
 from loom.features.books.schemas import CHECKS
-from tests.cli.running import loom
+from tests.cli.running import invoke, loom
 from tests.features.billing.world import World
 from tests.support.cluster import Cluster
 
@@ -36,6 +38,27 @@ def test_books_that_agree_and_a_payment_that_does_not(world: World, address: str
         f"  payment {payment}: expected 9000 0 0, found 10000 0 0",
         "1 difference.",
     ]
+
+
+def test_what_is_not_there_is_never_said_to_agree(address: str) -> None:
+    nobody = str(uuid4())
+    for command, option, what in (
+        ("verify", "--practice", "practice"),
+        ("reconcile", "--account", "gateway account"),
+        ("replay", "--account", "gateway account"),
+    ):
+        with pytest.raises(OperatorError, match=f"There is no {what} {nobody} in this database"):
+            invoke("billing", command, option, nobody, "--database-url", address)
+
+
+def test_a_database_of_another_version_is_not_judged(cluster: Cluster) -> None:
+    name = cluster.create()
+    try:
+        for command in ("verify", "reconcile", "replay"):
+            with pytest.raises(OperatorError, match="loom db migrate"):
+                invoke("billing", command, "--database-url", cluster.url(name, "postgres"))
+    finally:
+        cluster.drop(name)
 
 
 def test_every_check_has_its_sentence_and_the_guide_has_them_all() -> None:

@@ -59,12 +59,12 @@ class World:
         )
 
     def group(self, *clients: UUID, price: int = 25000) -> list[UUID]:
-        """The seats of clients at a group session that is over."""
+        """The seats of clients at a group session that is over: of the same day as `seat`, so of the same month."""
         session = one(
             self.owner,
             "insert into public.sessions (coach_id, title, scheduled_at, duration_minutes, status,"
             " price_cents, type, capacity)"
-            " values (%s, 'Group', now() - interval '2 days', 90, 'completed', %s, 'group', 20) returning id as v",
+            " values (%s, 'Group', now() - interval '3 days', 90, 'completed', %s, 'group', 20) returning id as v",
             self.coach,
             price,
         )

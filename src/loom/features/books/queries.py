@@ -93,6 +93,11 @@ async def verify(q: Executor) -> list[Difference]:
     return await q.fetch_all(SQL["verify"], {}, Difference)
 
 
+async def practice_exists(q: Executor, practice_id: UUID) -> bool:
+    """Whether there is such a practice. For the service."""
+    return await q.fetch_value(SQL["practice_exists"], {"practice_id": practice_id})
+
+
 async def verify_all(q: Executor, practice_id: UUID | None) -> list[PracticeDifference]:
     """Where the books of one practice, or of all, do not agree. For the service."""
     return await q.fetch_all(SQL["verify_all"], {"practice_id": practice_id}, PracticeDifference)

@@ -53,6 +53,10 @@ limit %(limit)s
 -- name: verify
 select v.check_name, v.subject, v.subject_id, v.expected, v.found from public.verify_books() as v
 
+-- name: practice_exists
+-- role: service_role
+select exists(select from public.practices as p where p.id = %(practice_id)s)
+
 -- name: verify_all
 -- role: service_role
 select v.practice_id, p.name as practice_name, v.check_name, v.subject, v.subject_id, v.expected, v.found
