@@ -11395,6 +11395,15 @@ comment on function private.put_line(public.invoices, jsonb) is
   'security definer: writes a line for API functions, after they have locked an invoice of the caller''s own.';
 revoke execute on function private.put_line(public.invoices, jsonb) from public, anon, authenticated, service_role;
 
+create or replace function private.seat_given_up(p_seat public.session_attendees) returns boolean
+  language sql stable security definer set search_path = '' as $$
+  select not private.takes_a_place(p_seat.role, p_seat.status, p_seat.cancelled_at)
+    or exists (select from public.seat_outcomes o where o.attendee_id = p_seat.id and o.kind <> 'moved' and o.undone_at is null)
+$$;
+comment on function private.seat_given_up(public.session_attendees) is
+  'security definer: outcomes have policies of their own. Whether a seat was given up or missed: it owes what its outcome says, and not its price.';
+revoke execute on function private.seat_given_up(public.session_attendees) from public, anon, authenticated, service_role;
+
 create or replace function private.seat_to_bill(p_invoice public.invoices, p_attendee_id uuid, p_session_id uuid,
   out attendee_id uuid, out session_id uuid, out price_cents integer, out currency text, out description text)
   language plpgsql security definer set search_path = '' as $$
@@ -11417,6 +11426,9 @@ begin
   if v_seat.billing_status <> 'unbilled' then
     perform private.fail(409, 'seat_already_billed', 'That seat is already billed or settled.');
   end if;
+  if private.seat_given_up(v_seat) then
+    perform private.fail(409, 'seat_given_up', 'That seat was given up or missed, so its price is not owed.', 'Bill its fee, if one is owed: outcome_id.');
+  end if;
   select * into v_session from public.sessions s where s.id = v_seat.session_id;
   attendee_id := v_seat.id;
   session_id := v_seat.session_id;
@@ -11426,7 +11438,7 @@ begin
     (select p.timezone from public.practices p where p.id = p_invoice.practice_id), 'YYYY-MM-DD');
 end $$;
 comment on function private.seat_to_bill(public.invoices, uuid, uuid) is
-  'security definer: finds and locks the seat of a client at a session of the issuing practice, and refuses one that is billed.';
+  'security definer: finds and locks the seat of a client at a session of the issuing practice, and refuses one that is billed or was given up.';
 revoke execute on function private.seat_to_bill(public.invoices, uuid, uuid) from public, anon, authenticated, service_role;
 
 create or replace function private.check_kind(p_practice public.practices, p_kind text) returns void
@@ -11551,8 +11563,8 @@ create or replace function private.unbilled(p_coach_id uuid, p_from timestamptz,
     and s.status not in ('cancelled', 'rescheduled', 'no_show') and private.takes_a_place(a.role, a.status, a.cancelled_at)
     and a.billing_status = 'unbilled' and coalesce(a.price_cents, s.price_cents) is distinct from 0
     and not exists (select from public.invoice_line_items l where l.attendee_id = a.id and l.released_at is null)
-    -- Who missed it owes what the terms say for that, not the price.
-    and not exists (select from public.seat_outcomes o where o.attendee_id = a.id and o.kind = 'no_show' and o.undone_at is null)
+    -- Who gave it up or missed it owes what the terms say for that, not the price.
+    and not exists (select from public.seat_outcomes o where o.attendee_id = a.id and o.kind <> 'moved' and o.undone_at is null)
   union all
   select 'fee', o.attendee_id, o.id, a.coach_client_id, o.owed_cents, o.currency, o.created_at, s.title
   from public.seat_outcomes o join public.session_attendees a on a.id = o.attendee_id join public.sessions s on s.id = o.session_id
@@ -11596,6 +11608,11 @@ begin
   if coalesce(v_fee.owed_cents, 0) = 0 then
     perform private.fail(409, 'fee_not_owed', 'Nothing is owed for that: it was waived or undone, or never had a price.');
   end if;
+  if v_fee.kind <> 'moved' and (v_seat.billing_status <> 'unbilled'
+     or exists (select from public.invoice_line_items l where l.attendee_id = v_seat.id and l.released_at is null)) then
+    perform private.fail(409, 'seat_already_billed', 'The seat of that fee is on an invoice, or settled otherwise.',
+      'Take the line of the seat off the draft. Where it was paid, give back what is too much.');
+  end if;
   session_id := v_fee.session_id;
   amount_cents := v_fee.owed_cents;
   currency := v_fee.currency;
@@ -11607,7 +11624,7 @@ begin
   from public.sessions s, public.practices p where s.id = v_fee.session_id and p.id = p_invoice.practice_id;
 end $$;
 comment on function private.fee_to_bill(public.invoices, uuid) is
-  'security definer: finds and locks what is owed for a seat given up, moved late or missed, and refuses what is not the client''s or not owed.';
+  'security definer: finds and locks what is owed for a seat given up, moved late or missed, and refuses what is not the client''s, not owed, or of a seat that is billed.';
 revoke execute on function private.fee_to_bill(public.invoices, uuid) from public, anon, authenticated, service_role;
 
 -- schemas/40_billing/62_edit_draft.sql
@@ -11733,6 +11750,11 @@ begin
   if exists (select from public.invoice_line_items l join public.session_attendees a on a.id = l.attendee_id
              where l.invoice_id = p_invoice_id and a.billing_status <> 'unbilled') then
     perform private.fail(409, 'seat_already_billed', 'A seat on this draft was billed or settled otherwise.', 'Take its line off.');
+  end if;
+  if exists (select from public.invoice_line_items l join public.session_attendees a on a.id = l.attendee_id
+             where l.invoice_id = p_invoice_id and private.seat_given_up(a)) then
+    perform private.fail(409, 'seat_given_up', 'A seat on this draft was given up or missed, so its price is not owed.',
+      'Take its line off, and bill its fee if one is owed.');
   end if;
   if exists (select from public.invoice_line_items l join public.seat_outcomes o on o.id = l.outcome_id
              where l.invoice_id = p_invoice_id and coalesce(o.owed_cents, 0) = 0) then
@@ -12479,11 +12501,13 @@ begin
     -- Taken as paid by the coach meanwhile, or paid twice. A draft is the coach's to finish; the money waits as credit.
     return case when v_invoice.finalized_at is not null then v_invoice.id end;
   end if;
+  -- Given up meanwhile: the money waits as credit, for the fee or to go back.
+  if private.seat_given_up(p_seat) then return null; end if;
   perform private.return_credit(p_seat.id);
   return private.invoice_seat(p_seat.id);
 end $$;
 comment on function private.invoice_of_paid_seat(public.session_attendees) is
-  'security definer: the issued invoice of a seat that a card paid for, made where there is none; null where the coach has it on a draft.';
+  'security definer: the issued invoice of a seat that a card paid for, made where there is none; null where the coach has it on a draft, or it was given up.';
 revoke execute on function private.invoice_of_paid_seat(public.session_attendees) from public, anon, authenticated, service_role;
 
 create or replace function private.give_back_surplus(p_payment_id uuid, p_intent public.payment_intents) returns void
