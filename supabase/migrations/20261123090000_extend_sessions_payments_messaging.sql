@@ -11412,6 +11412,15 @@ comment on function private.put_line(public.invoices, jsonb) is
   'security definer: writes a line for API functions, after they have locked an invoice of the caller''s own.';
 revoke execute on function private.put_line(public.invoices, jsonb) from public, anon, authenticated, service_role;
 
+create or replace function private.seat_given_up(p_seat public.session_attendees) returns boolean
+  language sql stable security definer set search_path = '' as $$
+  select not private.takes_a_place(p_seat.role, p_seat.status, p_seat.cancelled_at)
+    or exists (select from public.seat_outcomes o where o.attendee_id = p_seat.id and o.kind <> 'moved' and o.undone_at is null)
+$$;
+comment on function private.seat_given_up(public.session_attendees) is
+  'security definer: outcomes have policies of their own. Whether a seat was given up or missed: it owes what its outcome says, and not its price.';
+revoke execute on function private.seat_given_up(public.session_attendees) from public, anon, authenticated, service_role;
+
 create or replace function private.seat_to_bill(p_invoice public.invoices, p_attendee_id uuid, p_session_id uuid,
   out attendee_id uuid, out session_id uuid, out price_cents integer, out currency text, out description text)
   language plpgsql security definer set search_path = '' as $$
@@ -11434,6 +11443,9 @@ begin
   if v_seat.billing_status <> 'unbilled' then
     perform private.fail(409, 'seat_already_billed', 'That seat is already billed or settled.');
   end if;
+  if private.seat_given_up(v_seat) then
+    perform private.fail(409, 'seat_given_up', 'That seat was given up or missed, so its price is not owed.', 'Bill its fee, if one is owed: outcome_id.');
+  end if;
   select * into v_session from public.sessions s where s.id = v_seat.session_id;
   attendee_id := v_seat.id;
   session_id := v_seat.session_id;
@@ -11443,7 +11455,7 @@ begin
     (select p.timezone from public.practices p where p.id = p_invoice.practice_id), 'YYYY-MM-DD');
 end $$;
 comment on function private.seat_to_bill(public.invoices, uuid, uuid) is
-  'security definer: finds and locks the seat of a client at a session of the issuing practice, and refuses one that is billed.';
+  'security definer: finds and locks the seat of a client at a session of the issuing practice, and refuses one that is billed or was given up.';
 revoke execute on function private.seat_to_bill(public.invoices, uuid, uuid) from public, anon, authenticated, service_role;
 
 create or replace function private.check_kind(p_practice public.practices, p_kind text) returns void
@@ -11568,8 +11580,8 @@ create or replace function private.unbilled(p_coach_id uuid, p_from timestamptz,
     and s.status not in ('cancelled', 'rescheduled', 'no_show') and private.takes_a_place(a.role, a.status, a.cancelled_at)
     and a.billing_status = 'unbilled' and coalesce(a.price_cents, s.price_cents) is distinct from 0
     and not exists (select from public.invoice_line_items l where l.attendee_id = a.id and l.released_at is null)
-    -- Who missed it owes what the terms say for that, not the price.
-    and not exists (select from public.seat_outcomes o where o.attendee_id = a.id and o.kind = 'no_show' and o.undone_at is null)
+    -- Who gave it up or missed it owes what the terms say for that, not the price.
+    and not exists (select from public.seat_outcomes o where o.attendee_id = a.id and o.kind <> 'moved' and o.undone_at is null)
   union all
   select 'fee', o.attendee_id, o.id, a.coach_client_id, o.owed_cents, o.currency, o.created_at, s.title
   from public.seat_outcomes o join public.session_attendees a on a.id = o.attendee_id join public.sessions s on s.id = o.session_id
@@ -11613,6 +11625,11 @@ begin
   if coalesce(v_fee.owed_cents, 0) = 0 then
     perform private.fail(409, 'fee_not_owed', 'Nothing is owed for that: it was waived or undone, or never had a price.');
   end if;
+  if v_fee.kind <> 'moved' and (v_seat.billing_status <> 'unbilled'
+     or exists (select from public.invoice_line_items l where l.attendee_id = v_seat.id and l.released_at is null)) then
+    perform private.fail(409, 'seat_already_billed', 'The seat of that fee is on an invoice, or settled otherwise.',
+      'Take the line of the seat off the draft. Where it was paid, give back what is too much.');
+  end if;
   session_id := v_fee.session_id;
   amount_cents := v_fee.owed_cents;
   currency := v_fee.currency;
@@ -11624,7 +11641,7 @@ begin
   from public.sessions s, public.practices p where s.id = v_fee.session_id and p.id = p_invoice.practice_id;
 end $$;
 comment on function private.fee_to_bill(public.invoices, uuid) is
-  'security definer: finds and locks what is owed for a seat given up, moved late or missed, and refuses what is not the client''s or not owed.';
+  'security definer: finds and locks what is owed for a seat given up, moved late or missed, and refuses what is not the client''s, not owed, or of a seat that is billed.';
 revoke execute on function private.fee_to_bill(public.invoices, uuid) from public, anon, authenticated, service_role;
 
 -- schemas/40_billing/62_edit_draft.sql
@@ -11750,6 +11767,11 @@ begin
   if exists (select from public.invoice_line_items l join public.session_attendees a on a.id = l.attendee_id
              where l.invoice_id = p_invoice_id and a.billing_status <> 'unbilled') then
     perform private.fail(409, 'seat_already_billed', 'A seat on this draft was billed or settled otherwise.', 'Take its line off.');
+  end if;
+  if exists (select from public.invoice_line_items l join public.session_attendees a on a.id = l.attendee_id
+             where l.invoice_id = p_invoice_id and private.seat_given_up(a)) then
+    perform private.fail(409, 'seat_given_up', 'A seat on this draft was given up or missed, so its price is not owed.',
+      'Take its line off, and bill its fee if one is owed.');
   end if;
   if exists (select from public.invoice_line_items l join public.seat_outcomes o on o.id = l.outcome_id
              where l.invoice_id = p_invoice_id and coalesce(o.owed_cents, 0) = 0) then
@@ -12496,11 +12518,13 @@ begin
     -- Taken as paid by the coach meanwhile, or paid twice. A draft is the coach's to finish; the money waits as credit.
     return case when v_invoice.finalized_at is not null then v_invoice.id end;
   end if;
+  -- Given up meanwhile: the money waits as credit, for the fee or to go back.
+  if private.seat_given_up(p_seat) then return null; end if;
   perform private.return_credit(p_seat.id);
   return private.invoice_seat(p_seat.id);
 end $$;
 comment on function private.invoice_of_paid_seat(public.session_attendees) is
-  'security definer: the issued invoice of a seat that a card paid for, made where there is none; null where the coach has it on a draft.';
+  'security definer: the issued invoice of a seat that a card paid for, made where there is none; null where the coach has it on a draft, or it was given up.';
 revoke execute on function private.invoice_of_paid_seat(public.session_attendees) from public, anon, authenticated, service_role;
 
 create or replace function private.give_back_surplus(p_payment_id uuid, p_intent public.payment_intents) returns void
@@ -14783,9 +14807,14 @@ begin
   if not found then return; end if;
   perform private.move_credit(v_credit, 1, 'returned', p_attendee_id);
   perform private.set_seat_billing(p_attendee_id, 'unbilled');
+  -- Moving it has waited for whoever takes the sale back, so that is seen here.
+  if exists (select from public.invoice_line_items l join public.invoices i on i.id = l.invoice_id
+             where l.id = v_credit.invoice_line_id and i.status in ('canceled', 'refunded')) then
+    perform private.move_credit(v_credit, -1, 'withdrawn');
+  end if;
 end $$;
 comment on function private.return_credit(uuid) is
-  'security definer: credits are written by nobody. For a seat that is paid in money: the credit that it took at booking goes back.';
+  'security definer: credits are written by nobody. The credit that a seat took goes back, and is withdrawn at once where the sale was taken back.';
 revoke execute on function private.return_credit(uuid) from public, anon, authenticated, service_role;
 
 create or replace function private.sync_credit_of_seat() returns trigger
@@ -14931,6 +14960,11 @@ declare
   v_good boolean;
   v_withdrawn bigint;
 begin
+  -- Seats before credits, as whoever books or gives up takes them.
+  perform from public.session_attendees a
+  where a.id in (select e.attendee_id from public.credit_entries e join public.credits k on k.id = e.credit_id
+    join public.invoice_line_items l on l.id = k.invoice_line_id where l.invoice_id = new.id)
+  order by a.session_id, a.id for no key update;
   for v_credit in
     select k.* from public.credits k join public.invoice_line_items l on l.id = k.invoice_line_id
     where l.invoice_id = new.id order by k.id for no key update of k
@@ -14940,21 +14974,30 @@ begin
     if v_good and v_credit.granted_on is null then
       update public.credits set granted_on = now(), expires_at = now() + make_interval(days => valid_days) where id = v_credit.id;
       perform private.move_credit(v_credit, v_credit.sessions, 'granted');
-    elsif not v_good and v_credit.balance > 0 then
-      -- What was spent by then stays spent: sessions that took place are not taken back.
-      perform private.move_credit(v_credit, -v_credit.balance, 'withdrawn');
-    elsif v_good then
-      -- A refund that failed after all: what was withdrawn for it is back.
+    elsif not v_good then
+      -- Sessions that are still ahead are to be paid for as any; each credit that comes back for one is withdrawn with it. What was
+      -- spent on sessions that have begun, or on seats given up, stays spent.
+      perform private.return_credit(x.attendee_id) from (select e.attendee_id from public.credit_entries e
+        join public.session_attendees a on a.id = e.attendee_id join public.sessions s on s.id = a.session_id
+        where e.credit_id = v_credit.id and s.scheduled_at > now() and not private.seat_given_up(a)
+        group by e.attendee_id having sum(e.change) < 0 order by e.attendee_id) x;
+      if v_credit.balance > 0 then perform private.move_credit(v_credit, -v_credit.balance, 'withdrawn'); end if;
+    else
+      -- A refund that failed after all: what was withdrawn for it is back, and so are the seats that it pays for.
       select -sum(e.change) into v_withdrawn from public.credit_entries e
       where e.credit_id = v_credit.id and (e.reason = 'withdrawn' or (e.reason = 'returned' and e.attendee_id is null));
-      if v_withdrawn > 0 then perform private.move_credit(v_credit, v_withdrawn::integer, 'returned'); end if;
+      if v_withdrawn > 0 then
+        perform private.move_credit(v_credit, v_withdrawn::integer, 'returned');
+        perform private.sync_credit(a.id) from public.session_attendees a
+          where a.id in (select e.attendee_id from public.credit_entries e where e.credit_id = v_credit.id);
+      end if;
     end if;
     perform private.book_credit(v_credit.id);
   end loop;
   return null;
 end $$;
 comment on function private.sync_sold_credits() is
-  'security definer: credits are written by nobody. Trigger: a package is granted when its invoice is issued or paid, and what is left of it withdrawn when the sale is taken back.';
+  'security definer: credits are written by nobody. Trigger: a package is granted when its invoice is issued or paid, and what was not used of it withdrawn when the sale is taken back.';
 revoke execute on function private.sync_sold_credits() from public, anon, authenticated, service_role;
 drop trigger if exists invoices_grant_credits on public.invoices;
 create trigger invoices_grant_credits after update of status, finalized_at on public.invoices
@@ -15017,7 +15060,7 @@ begin
     perform private.fail(422, 'credits_out_of_range', 'Between 1 and 1000 sessions are moved at once, up or down.');
   end if;
   if v_credit.balance + p_change < 0 then
-    perform private.fail(409, 'credits_used_up', format('%s are left.', v_credit.balance));
+    perform private.fail(409, 'credits_used_up', format('At most %s can be taken off: no more is left.', v_credit.balance));
   end if;
   perform private.move_credit(v_credit, p_change, 'moved', null, left(p_reason, 500));
   return v_credit.balance + p_change;

@@ -78,6 +78,15 @@ comment on function private.put_line(public.invoices, jsonb) is
   'security definer: writes a line for API functions, after they have locked an invoice of the caller''s own.';
 revoke execute on function private.put_line(public.invoices, jsonb) from public, anon, authenticated, service_role;
 
+create or replace function private.seat_given_up(p_seat public.session_attendees) returns boolean
+  language sql stable security definer set search_path = '' as $$
+  select not private.takes_a_place(p_seat.role, p_seat.status, p_seat.cancelled_at)
+    or exists (select from public.seat_outcomes o where o.attendee_id = p_seat.id and o.kind <> 'moved' and o.undone_at is null)
+$$;
+comment on function private.seat_given_up(public.session_attendees) is
+  'security definer: outcomes have policies of their own. Whether a seat was given up or missed: it owes what its outcome says, and not its price.';
+revoke execute on function private.seat_given_up(public.session_attendees) from public, anon, authenticated, service_role;
+
 create or replace function private.seat_to_bill(p_invoice public.invoices, p_attendee_id uuid, p_session_id uuid,
   out attendee_id uuid, out session_id uuid, out price_cents integer, out currency text, out description text)
   language plpgsql security definer set search_path = '' as $$
@@ -100,6 +109,9 @@ begin
   if v_seat.billing_status <> 'unbilled' then
     perform private.fail(409, 'seat_already_billed', 'That seat is already billed or settled.');
   end if;
+  if private.seat_given_up(v_seat) then
+    perform private.fail(409, 'seat_given_up', 'That seat was given up or missed, so its price is not owed.', 'Bill its fee, if one is owed: outcome_id.');
+  end if;
   select * into v_session from public.sessions s where s.id = v_seat.session_id;
   attendee_id := v_seat.id;
   session_id := v_seat.session_id;
@@ -109,7 +121,7 @@ begin
     (select p.timezone from public.practices p where p.id = p_invoice.practice_id), 'YYYY-MM-DD');
 end $$;
 comment on function private.seat_to_bill(public.invoices, uuid, uuid) is
-  'security definer: finds and locks the seat of a client at a session of the issuing practice, and refuses one that is billed.';
+  'security definer: finds and locks the seat of a client at a session of the issuing practice, and refuses one that is billed or was given up.';
 revoke execute on function private.seat_to_bill(public.invoices, uuid, uuid) from public, anon, authenticated, service_role;
 
 create or replace function private.check_kind(p_practice public.practices, p_kind text) returns void

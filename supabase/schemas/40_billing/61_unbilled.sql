@@ -10,8 +10,8 @@ create or replace function private.unbilled(p_coach_id uuid, p_from timestamptz,
     and s.status not in ('cancelled', 'rescheduled', 'no_show') and private.takes_a_place(a.role, a.status, a.cancelled_at)
     and a.billing_status = 'unbilled' and coalesce(a.price_cents, s.price_cents) is distinct from 0
     and not exists (select from public.invoice_line_items l where l.attendee_id = a.id and l.released_at is null)
-    -- Who missed it owes what the terms say for that, not the price.
-    and not exists (select from public.seat_outcomes o where o.attendee_id = a.id and o.kind = 'no_show' and o.undone_at is null)
+    -- Who gave it up or missed it owes what the terms say for that, not the price.
+    and not exists (select from public.seat_outcomes o where o.attendee_id = a.id and o.kind <> 'moved' and o.undone_at is null)
   union all
   select 'fee', o.attendee_id, o.id, a.coach_client_id, o.owed_cents, o.currency, o.created_at, s.title
   from public.seat_outcomes o join public.session_attendees a on a.id = o.attendee_id join public.sessions s on s.id = o.session_id
@@ -55,6 +55,11 @@ begin
   if coalesce(v_fee.owed_cents, 0) = 0 then
     perform private.fail(409, 'fee_not_owed', 'Nothing is owed for that: it was waived or undone, or never had a price.');
   end if;
+  if v_fee.kind <> 'moved' and (v_seat.billing_status <> 'unbilled'
+     or exists (select from public.invoice_line_items l where l.attendee_id = v_seat.id and l.released_at is null)) then
+    perform private.fail(409, 'seat_already_billed', 'The seat of that fee is on an invoice, or settled otherwise.',
+      'Take the line of the seat off the draft. Where it was paid, give back what is too much.');
+  end if;
   session_id := v_fee.session_id;
   amount_cents := v_fee.owed_cents;
   currency := v_fee.currency;
@@ -66,5 +71,5 @@ begin
   from public.sessions s, public.practices p where s.id = v_fee.session_id and p.id = p_invoice.practice_id;
 end $$;
 comment on function private.fee_to_bill(public.invoices, uuid) is
-  'security definer: finds and locks what is owed for a seat given up, moved late or missed, and refuses what is not the client''s or not owed.';
+  'security definer: finds and locks what is owed for a seat given up, moved late or missed, and refuses what is not the client''s, not owed, or of a seat that is billed.';
 revoke execute on function private.fee_to_bill(public.invoices, uuid) from public, anon, authenticated, service_role;

@@ -66,6 +66,11 @@ begin
              where l.invoice_id = p_invoice_id and a.billing_status <> 'unbilled') then
     perform private.fail(409, 'seat_already_billed', 'A seat on this draft was billed or settled otherwise.', 'Take its line off.');
   end if;
+  if exists (select from public.invoice_line_items l join public.session_attendees a on a.id = l.attendee_id
+             where l.invoice_id = p_invoice_id and private.seat_given_up(a)) then
+    perform private.fail(409, 'seat_given_up', 'A seat on this draft was given up or missed, so its price is not owed.',
+      'Take its line off, and bill its fee if one is owed.');
+  end if;
   if exists (select from public.invoice_line_items l join public.seat_outcomes o on o.id = l.outcome_id
              where l.invoice_id = p_invoice_id and coalesce(o.owed_cents, 0) = 0) then
     perform private.fail(409, 'fee_not_owed', 'A fee on this draft was waived or undone.', 'Take its line off.');

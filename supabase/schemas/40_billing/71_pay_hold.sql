@@ -100,11 +100,13 @@ begin
     -- Taken as paid by the coach meanwhile, or paid twice. A draft is the coach's to finish; the money waits as credit.
     return case when v_invoice.finalized_at is not null then v_invoice.id end;
   end if;
+  -- Given up meanwhile: the money waits as credit, for the fee or to go back.
+  if private.seat_given_up(p_seat) then return null; end if;
   perform private.return_credit(p_seat.id);
   return private.invoice_seat(p_seat.id);
 end $$;
 comment on function private.invoice_of_paid_seat(public.session_attendees) is
-  'security definer: the issued invoice of a seat that a card paid for, made where there is none; null where the coach has it on a draft.';
+  'security definer: the issued invoice of a seat that a card paid for, made where there is none; null where the coach has it on a draft, or it was given up.';
 revoke execute on function private.invoice_of_paid_seat(public.session_attendees) from public, anon, authenticated, service_role;
 
 create or replace function private.give_back_surplus(p_payment_id uuid, p_intent public.payment_intents) returns void

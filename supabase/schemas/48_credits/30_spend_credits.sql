@@ -75,9 +75,14 @@ begin
   if not found then return; end if;
   perform private.move_credit(v_credit, 1, 'returned', p_attendee_id);
   perform private.set_seat_billing(p_attendee_id, 'unbilled');
+  -- Moving it has waited for whoever takes the sale back, so that is seen here.
+  if exists (select from public.invoice_line_items l join public.invoices i on i.id = l.invoice_id
+             where l.id = v_credit.invoice_line_id and i.status in ('canceled', 'refunded')) then
+    perform private.move_credit(v_credit, -1, 'withdrawn');
+  end if;
 end $$;
 comment on function private.return_credit(uuid) is
-  'security definer: credits are written by nobody. For a seat that is paid in money: the credit that it took at booking goes back.';
+  'security definer: credits are written by nobody. The credit that a seat took goes back, and is withdrawn at once where the sale was taken back.';
 revoke execute on function private.return_credit(uuid) from public, anon, authenticated, service_role;
 
 create or replace function private.sync_credit_of_seat() returns trigger

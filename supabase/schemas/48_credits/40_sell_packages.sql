@@ -35,6 +35,11 @@ declare
   v_good boolean;
   v_withdrawn bigint;
 begin
+  -- Seats before credits, as whoever books or gives up takes them.
+  perform from public.session_attendees a
+  where a.id in (select e.attendee_id from public.credit_entries e join public.credits k on k.id = e.credit_id
+    join public.invoice_line_items l on l.id = k.invoice_line_id where l.invoice_id = new.id)
+  order by a.session_id, a.id for no key update;
   for v_credit in
     select k.* from public.credits k join public.invoice_line_items l on l.id = k.invoice_line_id
     where l.invoice_id = new.id order by k.id for no key update of k
@@ -44,21 +49,30 @@ begin
     if v_good and v_credit.granted_on is null then
       update public.credits set granted_on = now(), expires_at = now() + make_interval(days => valid_days) where id = v_credit.id;
       perform private.move_credit(v_credit, v_credit.sessions, 'granted');
-    elsif not v_good and v_credit.balance > 0 then
-      -- What was spent by then stays spent: sessions that took place are not taken back.
-      perform private.move_credit(v_credit, -v_credit.balance, 'withdrawn');
-    elsif v_good then
-      -- A refund that failed after all: what was withdrawn for it is back.
+    elsif not v_good then
+      -- Sessions that are still ahead are to be paid for as any; each credit that comes back for one is withdrawn with it. What was
+      -- spent on sessions that have begun, or on seats given up, stays spent.
+      perform private.return_credit(x.attendee_id) from (select e.attendee_id from public.credit_entries e
+        join public.session_attendees a on a.id = e.attendee_id join public.sessions s on s.id = a.session_id
+        where e.credit_id = v_credit.id and s.scheduled_at > now() and not private.seat_given_up(a)
+        group by e.attendee_id having sum(e.change) < 0 order by e.attendee_id) x;
+      if v_credit.balance > 0 then perform private.move_credit(v_credit, -v_credit.balance, 'withdrawn'); end if;
+    else
+      -- A refund that failed after all: what was withdrawn for it is back, and so are the seats that it pays for.
       select -sum(e.change) into v_withdrawn from public.credit_entries e
       where e.credit_id = v_credit.id and (e.reason = 'withdrawn' or (e.reason = 'returned' and e.attendee_id is null));
-      if v_withdrawn > 0 then perform private.move_credit(v_credit, v_withdrawn::integer, 'returned'); end if;
+      if v_withdrawn > 0 then
+        perform private.move_credit(v_credit, v_withdrawn::integer, 'returned');
+        perform private.sync_credit(a.id) from public.session_attendees a
+          where a.id in (select e.attendee_id from public.credit_entries e where e.credit_id = v_credit.id);
+      end if;
     end if;
     perform private.book_credit(v_credit.id);
   end loop;
   return null;
 end $$;
 comment on function private.sync_sold_credits() is
-  'security definer: credits are written by nobody. Trigger: a package is granted when its invoice is issued or paid, and what is left of it withdrawn when the sale is taken back.';
+  'security definer: credits are written by nobody. Trigger: a package is granted when its invoice is issued or paid, and what was not used of it withdrawn when the sale is taken back.';
 revoke execute on function private.sync_sold_credits() from public, anon, authenticated, service_role;
 drop trigger if exists invoices_grant_credits on public.invoices;
 create trigger invoices_grant_credits after update of status, finalized_at on public.invoices
@@ -121,7 +135,7 @@ begin
     perform private.fail(422, 'credits_out_of_range', 'Between 1 and 1000 sessions are moved at once, up or down.');
   end if;
   if v_credit.balance + p_change < 0 then
-    perform private.fail(409, 'credits_used_up', format('%s are left.', v_credit.balance));
+    perform private.fail(409, 'credits_used_up', format('At most %s can be taken off: no more is left.', v_credit.balance));
   end if;
   perform private.move_credit(v_credit, p_change, 'moved', null, left(p_reason, 500));
   return v_credit.balance + p_change;

@@ -176,6 +176,21 @@ def test_paid_twice_by_two_intents_is_given_back_once(world: World, offer: UUID)
     assert differences(world) == []
 
 
+def test_money_for_a_time_that_was_given_up_meanwhile_waits_as_credit(world: World, offer: UUID) -> None:
+    held = hold(world, offer, at(4))
+    intent = begin(world, held)
+    with world.coaching() as conn:
+        conn.execute("select public.accept_request(%s)", [held])
+    session = one(world.owner, "select session_id as v from public.booking_requests where id = %s", held)
+    with world.paying() as conn:
+        conn.execute("select public.cancel_session(%s, 'ill')", [session])
+    assert world.outcome(intent, succeeded(PRICE)) == "applied"
+    payment = world.row("select status::text, allocated_cents from public.payments where intent_id = %s", intent)
+    assert payment == {"status": "paid", "allocated_cents": 0}
+    assert (state(world, held)["invoice"], state(world, held)["back"]) == (None, 0)
+    assert differences(world) == []
+
+
 def test_what_the_coach_took_as_paid_and_billed_is_not_paid_again(world: World, offer: UUID) -> None:
     held = hold(world, offer, at(4))
     intent = begin(world, held)

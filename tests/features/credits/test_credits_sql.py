@@ -44,16 +44,6 @@ def test_a_package_may_be_there_as_soon_as_it_is_issued(world: World) -> None:
     assert ledger(world, credit) == [(3, "granted")]
 
 
-def test_what_is_left_of_a_sale_that_is_taken_back_goes(world: World) -> None:
-    offer = template(world)
-    draft, credit = sell(world, package(world, offer, granted_at="issue"))
-    world.finalize(draft)
-    _, seat = book(world, offer)
-    act(world, world.coach, "select public.void_invoice(%s)::text as v", draft)
-    assert ledger(world, credit) == [(3, "granted"), (-1, "spent"), (-2, "withdrawn")]
-    assert world.seat_status(seat) == "paid"
-
-
 def test_a_draft_that_is_thrown_away_takes_its_empty_credits_along(world: World) -> None:
     draft, credit = sell(world, package(world, template(world)))
     act(world, world.coach, "select public.delete_draft_invoice(%s)::text as v", draft)
@@ -232,6 +222,13 @@ def test_credits_are_moved_by_hand_with_a_reason_and_never_below_zero(world: Wor
             act(world, who, move, credit, 1, "x")
         assert code_of(refused) == "not_found"
     assert ledger(world, credit) == [(2, "granted"), (3, "moved"), (-5, "moved")]
+
+
+@pytest.mark.parametrize("sessions", [1, 2])
+def test_what_is_left_is_said_of_one_and_of_many(world: World, sessions: int) -> None:
+    credit = give(world, template(world), sessions)
+    with pytest.raises(psycopg.Error, match=f"At most {sessions} can be taken off: no more is left."):
+        act(world, world.coach, "select public.move_credits(%s, -3, 'x') as v", credit)
 
 
 def test_the_ledger_is_append_only_for_the_owner_too(world: World) -> None:

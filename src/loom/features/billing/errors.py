@@ -9,6 +9,7 @@ ERROR_CODES: dict[str, str] = {
     "seat_without_price": "The seat has no price yet, and the line gives none.",
     "seat_of_other_client": "The seat belongs to another client than the invoice.",
     "seat_already_billed": "The seat is on another invoice, or settled otherwise.",
+    "seat_given_up": "The seat was given up or missed: its fee is owed, if any, and not its price.",
     "invoice_draft": "The invoice is still a draft.",
     "invoice_final": "The invoice is finalised; it and its lines never change.",
     "invoice_voided": "The invoice is void.",
