@@ -93,6 +93,19 @@ def test_what_is_no_event_is_refused_and_kept_nowhere(shop: Shop, body: bytes, s
     assert shop.handled() == []
 
 
+@pytest.mark.parametrize("odd", ["\0", float("nan")], ids=["NUL", "NaN"])
+def test_a_signed_event_that_can_not_be_kept_is_refused_and_told_of_in_the_log(
+    shop: Shop, odd: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = forged("pi_x", description=odd)
+    said = post(shop, known_path(shop), body, sign(shop.secret, body, int(time.time())))
+    assert said[0] == 422
+    assert shop.handled() == []
+    told = capsys.readouterr().out
+    assert "event not kept" in told
+    assert json.loads(body)["id"] in told
+
+
 def test_a_sum_that_differs_is_an_alert_and_no_payment(shop: Shop) -> None:
     invoice = shop.invoice()
     intent = shop.intent(invoice)["id"]

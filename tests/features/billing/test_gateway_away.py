@@ -211,7 +211,7 @@ def handled(till: Till, event: UUID) -> tuple[str, int, str | None]:
 
 
 def test_a_row_that_fails_unforeseen_keeps_no_other_waiting(
-    world: World, sandbox: Sandbox, settings: Settings, api_url: str
+    world: World, sandbox: Sandbox, settings: Settings, api_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     till = Till(world, sandbox, settings, api_url, keys=True)
     paid = Operation(till, "refund")
@@ -238,6 +238,9 @@ def test_a_row_that_fails_unforeseen_keeps_no_other_waiting(
     for table, row in (("payment_intents", intent), ("payment_method_setups", setup)):
         seen = world.row(f"select check_attempts, last_error_message from public.{table} where id = %s", row)
         assert seen == {"check_attempts": 1, "last_error_message": "unexpected: UnicodeEncodeError"}, table
+    logged = capsys.readouterr().out
+    assert "service.py:" in logged
+    assert "sk_test_" not in logged
 
 
 def test_an_event_that_can_not_be_handled_is_left_to_people_in_the_end(

@@ -310,6 +310,24 @@ def test_events_that_were_missed_are_swept_in_once(shop: Shop, api_url: str) -> 
     until(lambda: shop.handled() == ["handled"] * 3, "each missed event is handled")
 
 
+def test_an_event_that_can_not_be_kept_keeps_no_other_from_being_swept_in(
+    shop: Shop, api_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.at_gateway("POST", "/sandbox/knobs", {"delivery": "never"})
+    wish = {"amount": 100, "currency": "ils", "metadata": {"note": "\0"}}
+    assert shop.at_gateway("POST", "/v1/payment_intents", wish)["http_status"] == 200
+    shop.paid()
+
+    async def sweep() -> int:
+        async with await Database.open(api_url) as database:
+            reconciler = Reconciler(database, shop.live.settings)
+            return await reconciler.sweep(UUID(shop.account["id"]), NOW - timedelta(hours=1))
+
+    assert asyncio.run(sweep()) == 4
+    until(lambda: shop.handled() == ["handled"] * 3, "each event that can be kept is handled")
+    assert "event not kept" in capsys.readouterr().out
+
+
 def test_a_second_approved_charge_for_one_payment_is_found_and_not_booked_as_another(
     live: Live, world: World, api_url: str
 ) -> None:

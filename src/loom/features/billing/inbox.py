@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -158,9 +160,14 @@ class Inbox:
 
 
 def described(exc: Exception) -> dict[str, Any]:
-    """What a log is told of a failure that stops nothing; of one that nobody foresaw, where it came from too."""
-    foreseen = isinstance(exc, (AppError, ProviderError))
-    return {"problem": _problem(exc)} | ({} if foreseen else {"exc_info": exc})
+    """What a log is told of a failure that stops nothing; of one that nobody foresaw, where it came from too.
+
+    Places alone: the values at them may be keys.
+    """
+    if isinstance(exc, (AppError, ProviderError)):
+        return {"problem": _problem(exc)}
+    places = [f"{Path(at.filename).name}:{at.lineno}" for at in traceback.extract_tb(exc.__traceback__)]
+    return {"problem": _problem(exc), "places": " ".join(places[-20:])}
 
 
 def _is_clear(exc: Exception) -> bool:

@@ -6,18 +6,21 @@ import json
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import structlog
 from pydantic import BaseModel
 
 from loom.core.clock import now
+from loom.core.errors import AppError
 from loom.core.settings import Settings
 from loom.db.database import Database
 from loom.features.billing import gateway_queries as gateways
 from loom.features.billing.gateway_queries import SQL, Call
 from loom.features.billing.gateway_schemas import Reconciliation
-from loom.features.billing.inbox import Inbox
+from loom.features.billing.inbox import Inbox, described
 from loom.features.billing.service import HEARING, SENDING
 from loom.providers.payments import Hint, Movement, open_gateway
 
+_log = structlog.get_logger(__name__)
 LOOK_BACK = timedelta(days=3)
 """How far a nightly run looks: a delivery that failed for a night is seen by the next."""
 
@@ -59,7 +62,13 @@ class Reconciler:
         async with open_gateway(account.credentials, self._settings) as gateway:
             events = [event async for event in gateway.list_hints(since)]
         for event in reversed(events):
-            await self._db.run(HEARING, lambda tx, event=event: gateways.receive(tx, account_id, event))
+            try:
+                await self._db.run(HEARING, lambda tx, event=event: gateways.receive(tx, account_id, event))
+            except AppError as exc:
+                # Such as a text that can't be stored: it keeps no other event, and no comparison, from being done.
+                _log.warning(
+                    "event not kept", account_id=str(account_id), event_id=event.event_id[:100], **described(exc)
+                )
         return len(events)
 
     async def _listed(self, account: Call, since: datetime, until: datetime) -> list[Movement]:

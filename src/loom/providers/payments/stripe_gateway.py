@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 import httpx
 import stripe
+import structlog
 
 from loom.core.clock import now
 from loom.providers.errors import RetryableError
@@ -34,9 +35,12 @@ from loom.providers.payments.protocol import (
 )
 from loom.providers.payments.signatures import SIGNATURE_HEADER, verify
 
+_log = structlog.get_logger(__name__)
 API_VERSION = "2026-10-28.endive"
 """Pinned: what answers look like must not change by what the account was once set to."""
 _PAGE_LIFE = timedelta(hours=23)
+_NO_EVENT = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What reading something fails with that is no event of Stripe's."""
 _UNEXPECTED = "payment_intent_unexpected_state"
 # Named so that the SDK reads them as Loom starts: it would at the first answer, and everybody waits meanwhile.
 _ANSWERS = (
@@ -269,7 +273,13 @@ class StripeGateway:
         """See PaymentGateway."""
         wish: Any = {"created": {"gte": int(since.timestamp())}, "limit": 100}
         async for said in _pages(lambda page: self._api.events.list_async(_merged(wish, page))):
-            yield mapping.event(said)
+            try:
+                event = mapping.event(said)
+            except _NO_EVENT as exc:
+                # One that can't be read keeps nobody from the others.
+                _log.warning("event can't be read", event_id=str(said.get("id"))[:100], problem=type(exc).__name__)
+                continue
+            yield event
 
     async def register_webhook(self, url: str) -> str | None:
         """See PaymentGateway."""
@@ -289,7 +299,7 @@ class StripeWebhooks:
         verify(headers.get(SIGNATURE_HEADER), body, secrets, now.timestamp())
         try:
             return mapping.event(json.loads(body))
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as exc:
+        except _NO_EVENT as exc:
             raise WebhookRefusedError("The event can't be read.", reason="malformed") from exc
 
     def stored(self, payload: dict[str, Any]) -> GatewayEvent:

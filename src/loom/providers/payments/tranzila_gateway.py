@@ -63,8 +63,9 @@ class TranzilaGateway:
         del key
         if payer.method_id is None:
             raise GatewayRefusedError("Cards are given on Tranzila's own page.", reason="page_needed")
+        kind = "debit" if order.capture == "automatic" else "verify"
         asked = self._asked(order.amount_cents, order.currency, order.reference) | {
-            "txn_type": "debit" if order.capture == "automatic" else "verify",
+            "txn_type": kind,
             "card_number": payer.method_id,
             "expire_month": payer.exp_month,
             "expire_year": payer.exp_year,
@@ -72,7 +73,7 @@ class TranzilaGateway:
         }
         if order.capture == "manual":
             asked["verify_mode"] = 5
-        return self._answered(order, await self._calls.create(asked), asked["txn_type"])
+        return self._answered(order, await self._calls.create(asked), kind)
 
     async def capture(self, order: Order, amount_cents: int | None, key: str) -> IntentSnapshot:
         """See PaymentGateway."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import structlog
 from fastapi import APIRouter, Path
 from starlette.requests import Request
 
@@ -16,6 +17,7 @@ from loom.features.billing.schemas import Received
 from loom.http import AppServices, problems
 from loom.providers.payments import WebhookRefusedError, vault_of, webhook_reader
 
+_log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
 LISTENING = Actor.service("find whose webhook address this is, and keep a signed event")
@@ -44,5 +46,10 @@ async def receive_webhook(
         event = reader.read(request.headers, request.query_params, body, secrets, now())
     except WebhookRefusedError as refused:
         raise AppError(refused.reason, 400, str(refused)) from refused
-    await app.database.run(LISTENING, lambda tx: gateway_queries.receive(tx, account.id, event))
+    try:
+        await app.database.run(LISTENING, lambda tx: gateway_queries.receive(tx, account.id, event))
+    except AppError as exc:
+        # Signed, and not kept all the same: whoever looks for it finds it here.
+        _log.warning("event not kept", account_id=str(account.id), event_id=event.event_id[:100], problem=exc.code)
+        raise
     return Received(received=True)

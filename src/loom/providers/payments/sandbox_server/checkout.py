@@ -40,6 +40,7 @@ class Checkout:
             raise Refusal(400, "url_invalid", "Not a valid URL.", param="success_url")
         session_id = new_id("cs_test")
         amount, currency, name = self._sum(body) if mode == "payment" else (None, body.get("currency"), None)
+        expires_at, ahead = self._expiry(body)
         session: Object = {
             "id": session_id, "object": "checkout.session", "created": self._desk.now(), "livemode": False,
             "mode": mode, "status": "open", "payment_status": "unpaid" if mode == "payment" else "no_payment_required",
@@ -48,20 +49,23 @@ class Checkout:
             "client_reference_id": body.get("client_reference_id"), "metadata": metadata_of(body),
             "payment_intent": None, "setup_intent": None, "url": f"{self._desk.base_url}/checkout/{session_id}",
             "success_url": body["success_url"], "cancel_url": body.get("cancel_url"),
-            "expires_at": self._expiry(body), "_name": name, "_error": None,
+            "expires_at": expires_at, "_until": expires_at + ahead, "_name": name, "_error": None,
             "_intent": part_of(body, "payment_intent_data"), "_setup": part_of(body, "setup_intent_data"),
         }  # fmt: skip
         return self._desk.keep(session)
 
-    def _expiry(self, body: Object) -> int:
+    def _expiry(self, body: Object) -> tuple[int, int]:
+        """When it is over, by the clock of whoever opens it, and what ours is ahead of that."""
+        ahead = int(self._desk.store.ahead)
+        now = self._desk.now() - ahead
         if "expires_at" not in body:
-            return self._desk.now() + _LIFE_SECONDS
+            return now + _LIFE_SECONDS, ahead
         wanted = whole(body["expires_at"], "expires_at")
-        if not _LEAST_LIFE_SECONDS <= wanted - self._desk.now() + 60 <= _LIFE_SECONDS + 120:
+        if not _LEAST_LIFE_SECONDS <= wanted - now + 60 <= _LIFE_SECONDS + 120:
             raise Refusal(
                 400, "parameter_invalid_integer", "expires_at is 30 minutes to 24 hours away.", param="expires_at"
             )
-        return wanted
+        return wanted, ahead
 
     def _sum(self, body: Object) -> tuple[int, str, str]:
         items = body.get("line_items")
@@ -75,7 +79,7 @@ class Checkout:
     def get(self, session_id: str) -> Object:
         """The session, expired if its time is over."""
         session = self._desk.found("checkout.session", session_id)
-        if session["status"] == "open" and session["expires_at"] <= self._desk.now():
+        if session["status"] == "open" and session["_until"] <= self._desk.now():
             return self._desk.keep(session | {"status": "expired", "url": None}, "checkout.session.expired")
         return session
 

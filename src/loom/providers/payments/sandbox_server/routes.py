@@ -13,6 +13,7 @@ from loom.providers.payments.sandbox_server.intents import Intents
 from loom.providers.payments.sandbox_server.methods import Methods
 from loom.providers.payments.sandbox_server.refunds import Refunds
 from loom.providers.payments.sandbox_server.store import Object, new_id
+from loom.providers.payments.sandbox_server.wishes import ClockWish, Knobs, understood
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,13 @@ def _list_events(call: Call) -> Object:
     return {"object": "list", "data": page, "has_more": len(newest_first) > limit, "url": "/v1/events"}
 
 
+def _get_event(call: Call) -> Object:
+    for event in call.desk.store.events(call.desk.account):
+        if event["id"] == call.id:
+            return event
+    raise Refusal(404, "resource_missing", f"No such event: '{call.id}'", param="id")
+
+
 def _deliver(call: Call) -> Object:
     return {"released": call.desk.store.release(call.desk.account, backwards=bool(call.body.get("backwards")))}
 
@@ -141,13 +149,20 @@ def _send_again(call: Call) -> Object:
 
 def _set_knobs(call: Call) -> Object:
     """How the account, or without a key everybody, behaves from now on. The guide to cards has all of them."""
-    call.desk.store.set_knobs(call.desk.account, call.body)
-    return call.body
+    knobs = understood(Knobs, call.body).model_dump(exclude_unset=True)
+    call.desk.store.set_knobs(call.desk.account, knobs)
+    return knobs
 
 
 def _advance(call: Call) -> Object:
-    now = call.desk.store.advance(float(call.body.get("seconds", 0)))
-    call.intents.expire_holds()
+    """There is one clock, whoever puts it forward."""
+    store = call.desk.store
+    try:
+        now = store.advance(understood(ClockWish, call.body).seconds)
+    except ValueError as exc:
+        raise Refusal(422, "parameter_invalid", f"seconds: {exc}") from exc
+    for account in store.accounts():
+        Intents(Desk(store, account, call.desk.base_url)).expire_holds()
     return {"now": now}
 
 
@@ -190,6 +205,7 @@ _STRIPE: dict[tuple[str, ...], Route] = {
     ("GET", "webhook_endpoints", "*"): lambda call: _without_secret(call.desk.found("webhook_endpoint", call.id)),
     ("DELETE", "webhook_endpoints", "*"): _delete_endpoint,
     ("GET", "events"): _list_events,
+    ("GET", "events", "*"): _get_event,
 }
 # What no real gateway lets its customers do.
 _SANDBOX: dict[tuple[str, ...], Route] = {

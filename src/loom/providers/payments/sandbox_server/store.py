@@ -31,6 +31,8 @@ create table if not exists clock (ahead real not null);
 insert into clock select 0 where not exists (select 1 from clock);
 """
 KEY_LIFE_SECONDS = 86_400
+FARTHEST_SECONDS = 315_360_000
+"""Ten years: how far the clock may be from the machine's, either way."""
 EVERYBODY = ""
 """Whose knobs hold for every account that has not been told otherwise."""
 
@@ -65,8 +67,15 @@ class Store:
         """The sandbox's own time: the machine's, and what it was put forward by."""
         return time.time() + self._ahead
 
+    @property
+    def ahead(self) -> float:
+        """What the clock was put forward by."""
+        return self._ahead
+
     def advance(self, seconds: float) -> float:
-        """Puts the clock forward; what waits for a time comes due. The new time."""
+        """Puts the clock forward; what waits for a time comes due. The new time, or ValueError for one too far away."""
+        if abs(self._ahead + seconds) > FARTHEST_SECONDS:
+            raise ValueError(f"the clock is never more than {FARTHEST_SECONDS} seconds from the machine's")
         self._ahead += seconds
         self._db.execute("update clock set ahead = ?", [self._ahead])
         return self.now()
@@ -78,6 +87,11 @@ class Store:
         account = "acct_" + hashlib.sha256(api_key.encode()).hexdigest()[:20]
         self._db.execute("insert into accounts (id, api_key) values (?, ?) on conflict do nothing", [account, api_key])
         return account
+
+    def accounts(self) -> list[str]:
+        """Every account that was ever used."""
+        rows = self._db.execute("select id from accounts where id <> ? order by id", [EVERYBODY])
+        return [row["id"] for row in rows]
 
     def knobs(self, account: str) -> Object:
         """How the account behaves: as it was told, in all else as everybody was."""
