@@ -61,6 +61,7 @@ select
   pg_get_userbyid(c.relowner)::text as owner,
   coalesce(c.relowner = 0 or pg_has_role(current_user, c.relowner, 'member'), false) as ours,
   greatest(c.reltuples, 0)::bigint as estimated_rows,
+  coalesce(c.reltuples < 0, false) as never_counted,
   coalesce(pg_table_size(c.oid), 0) as bytes
 from unnest(%(tables)s::text[]) with ordinality as w (name, place)
 left join pg_class as c on c.oid = to_regclass(format('public.%%I', w.name))
@@ -248,7 +249,7 @@ from (
 having count(*) > 0
 
 -- name: stop_unknown_currencies
-select quote_literal(p.currency) as what, count(*) as rows, (array_agg(p.id::text order by p.id))[:20] as ids
+select p.currency as original, quote_literal(p.currency) as what, count(*) as rows, (array_agg(p.id::text order by p.id))[:20] as ids
 from public.payments as p
 where coalesce(%(decided_currencies)s::jsonb ->> p.currency, upper(btrim(p.currency))) <> all (%(currencies)s::text[])
 group by p.currency
