@@ -21,6 +21,7 @@ from loom.db.adoption.shape import (
     missing_key_indexes,
     replaced_functions,
     status_query,
+    time_zone_query,
 )
 from loom.db.adoption.stops import Question, questions_of_data, questions_of_shape
 from loom.db.migrate import NewerDatabase, platform_missing, status
@@ -218,7 +219,7 @@ def _changes(reader: Reader, statuses: list[DictRow], decisions: Decisions) -> l
     ]
     params = {
         "currencies": currency_codes(),
-        "zones": [row["name"] for row in reader.ask("zones")],
+        "zones": Jsonb(reader.run(cast("LiteralString", time_zone_query()))),
         "statuses": Jsonb([{"original": row["original"], "status": row["status"]} for row in statuses]),
         "decided_currencies": Jsonb(decisions.currencies),
     }
