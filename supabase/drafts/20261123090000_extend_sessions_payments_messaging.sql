@@ -78,11 +78,28 @@ $$;
 
 -- identity and practice
 
+insert into private.adoption_decisions (kind, key, value)
+select 'time_zone', z.original, z.becomes
+from (
+-- @include time_zones
+) as z
+on conflict (kind, key) do nothing;
+
 -- @step users_timezone
 -- @step notification_preferences_timezone
-update public.coach_availability as a set timezone = 'UTC'
-where a.timezone in (
-  select known.timezone from (select distinct b.timezone from public.coach_availability as b) as known where not private.is_time_zone(known.timezone));
+with odd as (
+  select a.id, a.timezone
+  from public.coach_availability as a
+  where a.timezone in (
+    select known.timezone from (select distinct b.timezone from public.coach_availability as b) as known where not private.is_time_zone(known.timezone))
+), remembered as (
+  insert into private.adoption_decisions (kind, key, value)
+  select 'coach_availability.timezone', o.id::text, o.timezone from odd as o
+  on conflict (kind, key) do nothing
+)
+update public.coach_availability as a
+set timezone = coalesce((select d.value from private.adoption_decisions as d where d.kind = 'time_zone' and d.key = o.timezone), 'UTC')
+from odd as o where o.id = a.id;
 
 -- scheduling
 

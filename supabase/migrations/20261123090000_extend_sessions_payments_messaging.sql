@@ -351,7 +351,7 @@ create table if not exists private.adoption_decisions (
 comment on table private.adoption_decisions is
   'What a person decided about old data when Loom took over their database, and values that had to be replaced. Read by migrations.';
 comment on column private.adoption_decisions.kind is
-  'Decided: payments.status and payments.currency, what an unknown one means; coach.currency, from a profile somebody touched. Remembered: users.timezone, the unknown zone a profile had; payments.session, what a payment names without a session of the payer''s; sessions.unbilled, why; sessions.overlap, until when the coach was taken. step, online: how far an adoption in small steps has come.';
+  'Decided: payments.status and payments.currency, what an unknown one means; coach.currency, from a profile somebody touched. Remembered: users.timezone, notification_preferences.timezone and coach_availability.timezone, the zone a row had that is no IANA name, and time_zone, what such a one became; payments.session, what a payment names without a session of the payer''s; sessions.unbilled, why; sessions.overlap, until when the coach was taken. step, online: how far an adoption in small steps has come.';
 
 revoke all on private.adoption_decisions from public, anon, authenticated, service_role;
 grant select on private.adoption_decisions to service_role;
@@ -623,11 +623,46 @@ $$;
 
 -- identity and practice
 
+insert into private.adoption_decisions (kind, key, value)
+select 'time_zone', z.original, z.becomes
+from (
+-- Each text that is no IANA name of a zone as Loom takes it, and the zone that it becomes: the same name in other letters, the zone
+-- that an old short name stands for, else UTC.
+select odd.original, coalesce(known.name, 'UTC') as becomes
+from (
+  select u.timezone as original from public.users as u
+  union
+  select p.timezone from public.notification_preferences as p
+  union
+  select a.timezone from public.coach_availability as a
+) as odd
+left join (
+  values
+    ('cet', 'Europe/Brussels'), ('cst6cdt', 'America/Chicago'), ('cuba', 'America/Havana'), ('eet', 'Europe/Athens'),
+    ('egypt', 'Africa/Cairo'), ('eire', 'Europe/Dublin'), ('est', 'America/Panama'), ('est5edt', 'America/New_York'),
+    ('gb', 'Europe/London'), ('gb-eire', 'Europe/London'), ('hongkong', 'Asia/Hong_Kong'), ('hst', 'Pacific/Honolulu'),
+    ('iceland', 'Atlantic/Reykjavik'), ('iran', 'Asia/Tehran'), ('israel', 'Asia/Jerusalem'), ('jamaica', 'America/Jamaica'),
+    ('japan', 'Asia/Tokyo'), ('kwajalein', 'Pacific/Kwajalein'), ('libya', 'Africa/Tripoli'), ('met', 'Europe/Brussels'),
+    ('mst', 'America/Phoenix'), ('mst7mdt', 'America/Denver'), ('navajo', 'America/Denver'), ('nz', 'Pacific/Auckland'),
+    ('nz-chat', 'Pacific/Chatham'), ('poland', 'Europe/Warsaw'), ('portugal', 'Europe/Lisbon'), ('prc', 'Asia/Shanghai'),
+    ('pst8pdt', 'America/Los_Angeles'), ('roc', 'Asia/Taipei'), ('rok', 'Asia/Seoul'), ('singapore', 'Asia/Singapore'),
+    ('turkey', 'Europe/Istanbul'), ('w-su', 'Europe/Moscow'), ('wet', 'Europe/Lisbon')
+) as link (short, name) on link.short = lower(btrim(odd.original))
+left join (
+  select lower(n.name) as lowered, min(n.name) as name from pg_timezone_names as n
+  where n.name ~ '^(UTC|GMT|Etc/GMT([+-][0-9]{1,2})?|[A-Z][A-Za-z_]+(/[A-Z][A-Za-z_+-]*){1,2})$'
+  group by lower(n.name)
+) as known on known.lowered = lower(coalesce(link.name, btrim(odd.original)))
+where odd.original is not null
+  and (known.name is null or odd.original !~ '^(UTC|GMT|Etc/GMT([+-][0-9]{1,2})?|[A-Z][A-Za-z_]+(/[A-Z][A-Za-z_+-]*){1,2})$')
+) as z
+on conflict (kind, key) do nothing;
+
 do $$
 begin
   if not exists (select from private.adoption_decisions where kind = 'step' and key = 'users_timezone') then
-    -- A zone that is no IANA name would hold up every later change of the row; it becomes the default, and is kept for a person
-    -- to look at.
+    -- A zone that is no IANA name would hold up every later change of the row; it becomes the one that was found for it, and what
+    -- stood there is kept for a person to look at.
     with odd as (
       select u.id, u.timezone from public.users as u
       where not private.is_time_zone(coalesce(u.timezone, 'UTC')) and /*within u.id*/ true
@@ -636,21 +671,42 @@ begin
       select 'users.timezone', o.id::text, o.timezone from odd as o
       on conflict (kind, key) do nothing
     )
-    update public.users as u set timezone = 'UTC' from odd as o where o.id = u.id;
+    update public.users as u
+    set timezone = coalesce((select d.value from private.adoption_decisions as d where d.kind = 'time_zone' and d.key = o.timezone), 'UTC')
+    from odd as o where o.id = u.id;
   end if;
 end;
 $$;
 do $$
 begin
   if not exists (select from private.adoption_decisions where kind = 'step' and key = 'notification_preferences_timezone') then
-    update public.notification_preferences as p set timezone = 'UTC'
-    where not private.is_time_zone(coalesce(p.timezone, 'UTC')) and /*within p.id*/ true;
+    with odd as (
+      select p.id, p.timezone from public.notification_preferences as p
+      where not private.is_time_zone(coalesce(p.timezone, 'UTC')) and /*within p.id*/ true
+    ), remembered as (
+      insert into private.adoption_decisions (kind, key, value)
+      select 'notification_preferences.timezone', o.id::text, o.timezone from odd as o
+      on conflict (kind, key) do nothing
+    )
+    update public.notification_preferences as p
+    set timezone = coalesce((select d.value from private.adoption_decisions as d where d.kind = 'time_zone' and d.key = o.timezone), 'UTC')
+    from odd as o where o.id = p.id;
   end if;
 end;
 $$;
-update public.coach_availability as a set timezone = 'UTC'
-where a.timezone in (
-  select known.timezone from (select distinct b.timezone from public.coach_availability as b) as known where not private.is_time_zone(known.timezone));
+with odd as (
+  select a.id, a.timezone
+  from public.coach_availability as a
+  where a.timezone in (
+    select known.timezone from (select distinct b.timezone from public.coach_availability as b) as known where not private.is_time_zone(known.timezone))
+), remembered as (
+  insert into private.adoption_decisions (kind, key, value)
+  select 'coach_availability.timezone', o.id::text, o.timezone from odd as o
+  on conflict (kind, key) do nothing
+)
+update public.coach_availability as a
+set timezone = coalesce((select d.value from private.adoption_decisions as d where d.kind = 'time_zone' and d.key = o.timezone), 'UTC')
+from odd as o where o.id = a.id;
 
 -- scheduling
 
@@ -2418,7 +2474,7 @@ create table if not exists private.adoption_decisions (
 comment on table private.adoption_decisions is
   'What a person decided about old data when Loom took over their database, and values that had to be replaced. Read by migrations.';
 comment on column private.adoption_decisions.kind is
-  'Decided: payments.status and payments.currency, what an unknown one means; coach.currency, from a profile somebody touched. Remembered: users.timezone, the unknown zone a profile had; payments.session, what a payment names without a session of the payer''s; sessions.unbilled, why; sessions.overlap, until when the coach was taken. step, online: how far an adoption in small steps has come.';
+  'Decided: payments.status and payments.currency, what an unknown one means; coach.currency, from a profile somebody touched. Remembered: users.timezone, notification_preferences.timezone and coach_availability.timezone, the zone a row had that is no IANA name, and time_zone, what such a one became; payments.session, what a payment names without a session of the payer''s; sessions.unbilled, why; sessions.overlap, until when the coach was taken. step, online: how far an adoption in small steps has come.';
 
 revoke all on private.adoption_decisions from public, anon, authenticated, service_role;
 grant select on private.adoption_decisions to service_role;

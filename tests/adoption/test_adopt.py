@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import threading
 from collections.abc import Iterator
 from typing import Any, LiteralString, cast
@@ -195,6 +197,18 @@ def test_open_questions_change_nothing_and_answers_let_it_through(stopped: str) 
         assert row[0] > 0
 
 
+def test_an_answer_can_be_pasted_into_a_shell(dirty: str) -> None:
+    with connect(dirty) as conn:
+        conn.execute("update public.payments set status = 'it''s \"odd\" $HOME', currency = 'l''€' where id = (%s)", [
+            conn.execute("select id from public.payments limit 1").fetchone()[0]  # type: ignore[index]
+        ])  # fmt: skip
+    words = [shlex.split(question.answer.partition(" (or")[0]) for question in plan_of(dirty).questions]
+    assert sorted(words) == [
+        ["--map-currency", "l'€=ILS"],
+        ["--map-status", 'it\'s "odd" $HOME=pending|paid|failed|canceled|refunded'],
+    ]
+
+
 def test_an_answer_that_makes_no_sense_is_refused_before_anything_happens(stopped: str) -> None:
     for option, told in (
         (["--map-status", "chargeback=lost"], "there is no status lost"),
@@ -204,6 +218,57 @@ def test_an_answer_that_makes_no_sense_is_refused_before_anything_happens(stoppe
         refused = loom("db", "adopt", "--apply", *option, "--database-url", stopped)
         assert refused.returncode == ExitCode.FAILED
         assert told in refused.stderr
+
+
+STRENGTH = ("SHARE", "SHARE ROW EXCLUSIVE", "EXCLUSIVE", "ACCESS EXCLUSIVE")
+
+
+def test_the_plan_names_every_lock_that_makes_somebody_wait(dirty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from loom.db.adoption import apply
+
+    held: dict[str, str] = {}
+
+    def look(conn: psycopg.Connection[Any], *arguments: Any) -> Any:
+        rows = conn.execute(
+            "select replace(c.oid::regclass::text, 'public.', ''), l.mode from pg_locks as l"
+            " join pg_class as c on c.oid = l.relation and c.relkind = 'r'"
+            " join pg_namespace as n on n.oid = c.relnamespace"
+            " where l.pid = pg_backend_pid() and n.nspname in ('public', 'auth')"
+        ).fetchall()
+        for table, mode in rows:
+            words = re.sub("(?<!^)([A-Z])", r" \1", mode.removesuffix("Lock")).upper()
+            if words in STRENGTH and STRENGTH.index(words) >= STRENGTH.index(held.get(table, "SHARE")):
+                held[table] = words
+        return count(conn, *arguments)
+
+    count = apply.count
+    plan = plan_of(dirty)
+    there = {table for kind, name in facts_of(dirty) if kind == "relation" for table in [name.removeprefix("public.")]}
+    monkeypatch.setattr(apply, "count", look)
+    apply_plan(dirty, NONE)
+    said = {lock.table: lock.lock for lock in plan.locks}
+    wrong = {
+        table: (lock, said.get(table))
+        for table, lock in held.items()
+        if (table in there or table.startswith("auth."))
+        and (table not in said or STRENGTH.index(said[table]) < STRENGTH.index(lock))
+    }
+    assert wrong == {}
+    assert {"auth.users", "file_uploads", "session_ratings", "message_analytics_daily"} <= set(said)
+
+
+def test_rows_that_the_planner_never_counted_are_counted(cluster: Cluster, cases: Cases) -> None:
+    with cases.copy("dirty") as name:
+        with psycopg.connect(cluster.url(name, "postgres"), autocommit=True) as conn:
+            conn.execute("update pg_class set reltuples = -1 where relnamespace = 'public'::regnamespace")
+        plan = plan_of(cluster.url(name))
+    assert next(table.rows for table in plan.tables if table.name == "payments") == 300
+    assert next(lock.rows for lock in plan.locks if lock.table == "payments") == 300
+
+
+def facts_of(url: str) -> list[tuple[str, str]]:
+    with connect(url) as conn:
+        return list(read_facts(conn))
 
 
 def test_the_plan_is_there_for_programs(dirty: str) -> None:

@@ -22,7 +22,7 @@ from loom.db.migrate import connect
 from tests.adoption.cases import Cases
 from tests.adoption.fuse import at, cut_off
 from tests.adoption.test_adopt import everything
-from tests.cli.running import ROOT, environment
+from tests.cli.running import ROOT, environment, loom
 from tests.support.cluster import Cluster
 from tests.support.waiting import until
 
@@ -158,6 +158,23 @@ def test_what_was_to_be_validated_when_it_was_killed_is_validated_the_next_time(
             "update pg_index set indisvalid = false where indexrelid = 'public.payments_session_idx'::regclass"
         )
     apply_plan(url, NONE, online=online)
+    with connect(url) as conn:
+        assert check(conn) == []
+
+
+@pytest.mark.parametrize("online", [False, True])
+def test_killed_while_it_installs_the_queue_it_says_so_and_goes_on_from_there(
+    cluster: Cluster, small: str, online: bool
+) -> None:
+    url = cluster.url(small)
+    told = cut_off(url, at("set_config('search_path', 'jobs', true)"), online=online)
+    assert "The database is adopted, but its job queue is missing: run it again" in (told or "")
+    plan = loom("db", "adopt", "--plan", "--database-url", url)
+    assert (plan.returncode, "its job queue is missing" in plan.stdout) == (ExitCode.OK, True)
+    with connect(url) as conn:
+        assert [(finding.what, finding.where) for finding in check(conn)] == [("schema", "jobs")]
+    again = loom("db", "adopt", "--apply", "--database-url", url)
+    assert (again.returncode, "the job queue was missing" in again.stdout) == (ExitCode.OK, True), again.stderr
     with connect(url) as conn:
         assert check(conn) == []
 

@@ -69,6 +69,44 @@ def test_a_database_of_something_else(cluster: Cluster) -> None:
         cluster.drop(name)
 
 
+def test_one_with_a_few_tables_of_those_names(cluster: Cluster) -> None:
+    """Also for a login that could not bring what such a database lacks."""
+    name = cluster.create()
+    try:
+        with psycopg.connect(cluster.url(name, "postgres"), autocommit=True) as conn:
+            conn.execute("create schema if not exists public authorization pg_database_owner")
+            conn.execute("grant all on schema public to loom_owner")
+        with connect(cluster.url(name)) as conn:
+            conn.execute("create table public.users (id integer); create table public.payments (id integer)")
+        refused(cluster.url(name), ExitCode.NOT_LOOM, "not a database that Loom grew from")
+    finally:
+        cluster.drop(name)
+
+
+def test_a_session_that_only_reads_can_plan(small: str) -> None:
+    url = make_conninfo(small, options="-c default_transaction_read_only=on")
+    before = everything(small)
+    assert adopt(url, "--plan")[0] == ExitCode.OK
+    code, text = adopt(url, "--apply")
+    assert (code, "this session only reads" in text) == (ExitCode.FAILED, True), text
+    assert everything(small) == before
+
+
+def test_a_login_that_may_not_look_at_an_adopted_one(cluster: Cluster) -> None:
+    name = cluster.create(cluster.template())
+    with psycopg.connect(cluster.superuser, autocommit=True) as conn:
+        conn.execute("create role stranger login nosuperuser password 'stranger'")
+        try:
+            url = make_conninfo(cluster.superuser, dbname=name, user="stranger", password="stranger")
+            for command in (["adopt", "--plan"], ["adopt", "--apply"], ["check"], ["status"]):
+                done = loom("db", *command, "--database-url", url)
+                assert (done.returncode, "Traceback" in done.stderr) == (ExitCode.NO_RIGHTS, False), done.stderr
+                assert "sign in as the owner of the tables" in done.stderr
+        finally:
+            cluster.drop(name)
+            conn.execute("drop role stranger")
+
+
 def test_a_login_that_may_not(cluster: Cluster, cases: Cases) -> None:
     with cases.copy("small") as name, psycopg.connect(cluster.superuser, autocommit=True) as conn:
         conn.execute("create role visitor login nosuperuser password 'visitor'")

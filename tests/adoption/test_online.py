@@ -14,7 +14,7 @@ from loom.db.adoption.apply import Interrupted, apply_plan
 from loom.db.adoption.decisions import Decisions
 from loom.db.adoption.standby import build_constraints
 from loom.db.check import check
-from loom.db.migrate import connect
+from loom.db.migrate import connect, migrate
 from loom.db.statements import split_statements
 from tests.adoption.cases import Cases
 from tests.adoption.old_database import extend
@@ -113,6 +113,7 @@ def test_small_steps_that_another_tool_ends(cluster: Cluster, cases: Cases) -> N
         talks_go_on(cluster.url(name))
         with psycopg.connect(cluster.url(name), autocommit=True) as conn:
             extend(conn)
+        migrate(cluster.url(name))  # for the job queue, which is no migration
         with connect(cluster.url(name)) as conn:
             assert check(conn) == []
         assert talk_of(cluster.url(name)) == talk_of(cluster.url(whole))

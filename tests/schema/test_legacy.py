@@ -241,9 +241,9 @@ def test_coaches_have_practices_and_clients_and_everybody_has_preferences(adopte
     assert one(adopted, "select count(*) from public.notification_preferences") == 6
 
 
-def test_zones_that_do_not_exist_become_the_default_and_are_remembered(adopted: Conn) -> None:
+def test_zones_that_are_no_names_become_what_they_stand_for_and_are_remembered(adopted: Conn) -> None:
     zones = adopted.execute("select id::text, timezone from public.users where id = any (%s)", [[OMER, GAL]]).fetchall()
-    assert {z["timezone"] for z in zones} == {"UTC"}
+    assert {z["id"]: z["timezone"] for z in zones} == {OMER: "UTC", GAL: "America/Panama"}
     kept = adopted.execute("select key, value from private.adoption_decisions where kind = 'users.timezone'").fetchall()
     assert {(k["key"], k["value"]) for k in kept} == {(OMER, "Mars/Olympus"), (GAL, "EST")}
 

@@ -17,7 +17,7 @@ from loom.core.errors import ExitCode
 from loom.db.adoption.apply import OpenQuestions, Proof, apply_plan
 from loom.db.adoption.decisions import merged, parse_decisions, stored_decisions
 from loom.db.adoption.plan import Plan, read_plan
-from loom.db.migrate import connect
+from loom.db.migrate import connect, saying_rights
 
 # Into a file or a pipe nothing is folded.
 _console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 400)
@@ -63,7 +63,7 @@ def adopt(
     if plan == apply or (online and not apply):
         raise typer.BadParameter("say either --plan or --apply (with --online for large tables)")
     given = parse_decisions(map_status or [], map_currency or [], rename_table or [], drop_empty=drop_empty_tables)
-    with open_target(load_settings(data_dir=data_dir, database_url=database_url)) as target:
+    with open_target(load_settings(data_dir=data_dir, database_url=database_url)) as target, saying_rights():
         with connect(target.admin_url) as conn:
             decisions = merged(stored_decisions(conn), given)
             found = read_plan(conn, decisions) if plan else None
@@ -89,7 +89,11 @@ def _show(plan: Plan, *, as_json: bool) -> None:
         typer.echo(json.dumps(asdict(plan) | {"exit_code": int(plan.exit_code)}, ensure_ascii=False, indent=2))
         return
     if plan.adopted:
-        _console.print("This database is adopted already: nothing is to be done.")
+        _console.print(
+            "This database is adopted already: nothing is to be done."
+            if plan.has_queue
+            else "This database is adopted already, but its job queue is missing: loom db adopt --apply brings it."
+        )
         return
     server = plan.server
     _console.print(f"PostgreSQL {server.version}, signed in as {server.login}; the tables belong to {server.owner}.")

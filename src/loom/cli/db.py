@@ -21,7 +21,7 @@ from loom.db import tools
 from loom.db.adoption.files import add_migrations
 from loom.db.catalogue import write_catalogue
 from loom.db.check import check as run_check
-from loom.db.migrate import NewerDatabase, connect
+from loom.db.migrate import NewerDatabase, connect, saying_rights
 from loom.db.migrate import migrate as run_migrations
 from loom.db.migrate import status as read_status
 from loom.db.schema_files import write_draft
@@ -42,7 +42,7 @@ def migrate(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
 def status(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """Show which migrations the database has. Exits 1 when it is not at this version."""
     settings = load_settings(data_dir=data_dir, database_url=database_url)
-    with open_target(settings) as target, connect(target.admin_url) as conn:
+    with open_target(settings) as target, saying_rights(), connect(target.admin_url) as conn:
         state = read_status(conn)
     table = Table("version", "name", "state", box=None)
     for migration in state.applied:
@@ -67,9 +67,9 @@ def check(
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Say whether the database is as Loom expects. Exits 0 when it is, 10 when anything is found."""
+    """Say whether the database is as Loom expects. Exits 0 when it is, 10 when anything is found, 4 without rights."""
     settings = load_settings(data_dir=data_dir, database_url=database_url)
-    with open_target(settings) as target, connect(target.admin_url) as conn:
+    with open_target(settings) as target, saying_rights(), connect(target.admin_url) as conn:
         state = read_status(conn)
         if state.newer is not None:
             raise NewerDatabase(state.newer)

@@ -9,6 +9,7 @@ from typing import Any, LiteralString
 from psycopg import Connection, sql
 
 from loom.db.catalogue import Facts, expected_facts, read_facts
+from loom.db.queue_schema import has_queue
 from loom.db.sql import parse_queries
 
 INVARIANTS = parse_queries(
@@ -60,9 +61,15 @@ def check(conn: Connection[Any]) -> list[Finding]:
 
 def look(conn: Connection[Any]) -> list[Finding]:
     """The same in the caller's transaction."""
-    drift = compare(expected_facts(), read_facts(conn))
+    drift = [*compare(expected_facts(), read_facts(conn)), *_queue(conn)]
     # Rows of tables that are not as expected cannot be asked.
     return drift or [*_invariants(conn), *_orphans(conn)]
+
+
+def _queue(conn: Connection[Any]) -> list[Finding]:
+    if has_queue(conn):
+        return []
+    return [Finding("catalogue", "schema", "jobs", "missing", "the job queue: loom db migrate brings it")]
 
 
 def compare(expected: Facts, there: Facts) -> list[Finding]:

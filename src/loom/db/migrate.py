@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import LiteralString, cast
@@ -46,6 +47,24 @@ class Unreachable(OperatorError):
     """There is no connection to be had."""
 
     exit_code = ExitCode.UNREACHABLE
+
+
+class NoRights(OperatorError):
+    """The login may not do what was asked."""
+
+    exit_code = ExitCode.NO_RIGHTS
+
+
+@contextmanager
+def saying_rights() -> Generator[None]:
+    """A refusal of PostgreSQL's becomes NoRights."""
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as exc:
+        raise NoRights(
+            f"The login may not do this ({exc.diag.message_primary}): sign in as the owner of the tables of schemas"
+            " public and private, or as a member of that role."
+        ) from exc
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +142,11 @@ def migrate(
             conn.execute("reset all")  # what an earlier file set for its session, as the Supabase CLI does
             with conn.transaction():
                 apply_migration(conn, migration)
-        install_queue(conn)
+        try:
+            install_queue(conn)
+        except psycopg.OperationalError as exc:
+            reason = str(exc).strip().splitlines()[0]
+            raise OperatorError(f"The job queue could not be installed ({reason}): run this again.") from exc
         return state.pending
 
 

@@ -22,15 +22,29 @@ def _parse(text: str) -> tuple[int, int, int]:
     return int(match[1]), int(match[2]), int(match[3] or 0)
 
 
-def install_queue(conn: Connection[tuple[object, ...]]) -> None:
-    """Brings schema `jobs` to the installed procrastinate; the schema's comment says which version it is."""
-    wanted = version("procrastinate")
+def has_queue(conn: Connection[tuple[object, ...]]) -> bool:
+    """Whether the job queue is there, of whatever version."""
+    return _installed(conn)[0]
+
+
+def _installed(conn: Connection[tuple[object, ...]]) -> tuple[bool, str]:
+    # Not by to_regclass, which fails where the schema is closed to whoever asks.
     row = conn.execute(
-        "select to_regclass('jobs.procrastinate_jobs') is not null,"
-        " obj_description(to_regnamespace('jobs'), 'pg_namespace')"
+        "select exists (select from pg_class as c join pg_namespace as n on n.oid = c.relnamespace"
+        " where n.nspname = 'jobs' and c.relname = 'procrastinate_jobs'),"
+        " obj_description((select oid from pg_namespace where nspname = 'jobs'), 'pg_namespace')"
     ).fetchone()
     assert row is not None  # noqa: S101 - a select without from has one row
-    installed, comment = bool(row[0]), str(row[1] or "")
+    return bool(row[0]), str(row[1] or "")
+
+
+def install_queue(conn: Connection[tuple[object, ...]]) -> None:
+    """Brings schema `jobs` to the installed procrastinate; the schema's comment says which version it is.
+
+    psycopg.OperationalError when the connection ends or a lock is not to be had; nothing of it is there then.
+    """
+    wanted = version("procrastinate")
+    installed, comment = _installed(conn)
     if installed and _parse(comment) >= _parse(wanted):
         return
     scripts = _upgrades(_parse(comment), _parse(wanted)) if installed else [_read("schema.sql")]
@@ -42,6 +56,8 @@ def install_queue(conn: Connection[tuple[object, ...]]) -> None:
                 conn.execute(cast("LiteralString", script))
             conn.execute(cast("LiteralString", _GRANTS))
             conn.execute(cast("LiteralString", f"comment on schema jobs is 'Job queue: procrastinate {wanted}'"))
+    except psycopg.OperationalError:
+        raise
     except psycopg.Error as exc:
         raise OperatorError(f"The job queue could not be installed: {exc}") from exc
 

@@ -19,7 +19,7 @@ from loom.db.adoption.shape import base_tables, loom_columns
 from loom.db.adoption.short import short_migration
 from loom.db.adoption.stops import REVIEW_TABLES
 from loom.db.migrate import apply_migration, become_migrator, connect, lock_migrations, status
-from loom.db.queue_schema import install_queue
+from loom.db.queue_schema import has_queue, install_queue
 
 # Everybody gets a row of preferences; no other table of the older application gets rows.
 _MAY_GROW = frozenset({"notification_preferences"})
@@ -71,22 +71,35 @@ def apply_plan(
             lock_migrations(conn)
             plan = read_plan(conn, decisions)
             if plan.adopted:
+                if not plan.has_queue:
+                    report("the job queue was missing")
+                    become_migrator(conn)
                 install_queue(conn)
                 return None
             if plan.exit_code is not ExitCode.OK:
                 raise OpenQuestions(plan)
+            _require_writing(conn)
             proof = (
                 _online(conn, plan, decisions, report)
                 if online
                 else _whole(conn, plan, decisions, lock_timeout, report)
             )
+            install_queue(conn)
         except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
             raise Interrupted(_what_is_left(conninfo, str(exc).strip().splitlines()[0], online)) from exc
         except SystemExit as exc:  # a signal
             conn.close()
             raise Interrupted(_what_is_left(conninfo, f"signal {cast('int', exc.code) - 128}", online)) from exc
-        install_queue(conn)
     return proof
+
+
+def _require_writing(conn: Connection[Any]) -> None:
+    row = conn.execute("select current_setting('transaction_read_only')").fetchone()
+    if row and row[0] == "on":
+        raise OperatorError(
+            "Nothing was changed: this session only reads. Let it write (default_transaction_read_only = off, and no"
+            " standby server), then run this again."
+        )
 
 
 def _whole(
@@ -148,9 +161,11 @@ def _adopt(
 def _what_is_left(conninfo: str, reason: str, online: bool) -> str:
     try:
         with connect(conninfo) as conn:
-            done = not status(conn).pending
+            done, whole = not status(conn).pending, has_queue(conn)
     except (OperatorError, psycopg.Error):
         return f"Interrupted ({reason}). The database cannot be asked now: run this again, which says how it stands."
+    if done and not whole:
+        return f"Interrupted ({reason}). The database is adopted, but its job queue is missing: run it again."
     if done:
         return f"Interrupted ({reason}) after everything was done: the database is adopted."
     if online:

@@ -39,13 +39,13 @@ class Lock:
     seconds: float
 
 
-def measure_locks(conn: Connection[Any], rows: dict[str, int]) -> list[Lock]:
-    """One entry a table, the largest first. Writes into temporary tables only, and takes them back."""
+def measure_locks(conn: Connection[Any], rows: dict[str, int], beside: list[Lock]) -> list[Lock]:
+    """One entry a table, the largest first, with those that are given. Writes into temporary tables only."""
     found = [
         Lock(table, "ACCESS EXCLUSIVE", count, round(count * _WRITES.get(table, 0.1) / _rate(conn, table), 1))
         for table, count in rows.items()
     ]
-    return sorted(found, key=lambda lock: (-lock.seconds, lock.table))
+    return sorted([*found, *beside], key=lambda lock: (-lock.seconds, lock.table))
 
 
 def _rate(conn: Connection[Any], table: str) -> float:
@@ -66,6 +66,11 @@ def _rate(conn: Connection[Any], table: str) -> float:
                 )
             ).rowcount
             spent = time.perf_counter() - began
-    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
+    except (
+        psycopg.errors.InsufficientPrivilege,
+        psycopg.errors.QueryCanceled,
+        psycopg.errors.LockNotAvailable,
+        psycopg.errors.ReadOnlySqlTransaction,
+    ):
         return 10_000.0
     return max(written, 100) / max(spent, 0.001) / _LOGGED

@@ -133,6 +133,22 @@ from found as f join pg_policy as p on p.polrelid = f.oid
 where f.cured and f.name in ('file_uploads', 'file_shares', 'session_files')
 order by 2, 3
 
+-- name: locks_beside
+-- Tables that are not taken over and have to wait all the same. Their indexes of foreign keys are asked for elsewhere.
+select c.relname::text as name, 'ACCESS EXCLUSIVE' as lock, greatest(c.reltuples, 0)::bigint as rows
+from pg_class as c
+where c.relnamespace = 'public'::regnamespace and c.relname = any (%(beside)s::text[]) and c.relkind = 'r'
+  and pg_has_role(current_user, c.relowner, 'member')
+  and (
+    c.relname in ('file_uploads', 'file_shares', 'session_files', 'session_requests') or not c.relrowsecurity
+    or exists (
+      select from pg_policy as p
+      where p.polrelid = c.oid and p.polpermissive and p.polcmd <> 'r' and coalesce(pg_get_expr(p.polqual, p.polrelid), 'true') = 'true'
+        and coalesce(pg_get_expr(p.polwithcheck, p.polrelid), 'true') = 'true'))
+union all
+select 'auth.users', 'SHARE ROW EXCLUSIVE', greatest(c.reltuples, 0)::bigint
+from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where n.nspname = 'auth' and c.relname = 'users'
+
 -- name: views_on_payment_status
 select distinct r.ev_class::regclass::text as name
 from pg_depend as d

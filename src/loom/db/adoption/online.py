@@ -194,6 +194,13 @@ def _walk_values(conn: Conn, report: Report) -> None:
 
 
 def _walk_people(conn: Conn, report: Report) -> None:
+    zones = sql.SQL(cast("LiteralString", include("time_zones")))
+    conn.execute(
+        sql.SQL(
+            "insert into private.adoption_decisions (kind, key, value) select 'time_zone', z.original, z.becomes"
+            " from ({}) as z on conflict (kind, key) do nothing"
+        ).format(zones)
+    )
     _walk_step(conn, "users_timezone", report)
     _walk_step(conn, "notification_preferences_timezone", report)
     _walk_step(conn, "notification_preferences", report)

@@ -18,11 +18,14 @@ from loom.db.adoption.shape import (
     beside_tables,
     calling_functions,
     currency_codes,
+    missing_key_indexes,
     replaced_functions,
     status_query,
+    time_zone_query,
 )
 from loom.db.adoption.stops import Question, questions_of_data, questions_of_shape
 from loom.db.migrate import NewerDatabase, platform_missing, status
+from loom.db.queue_schema import has_queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +83,11 @@ class Plan:
     locks: list[Lock] = field(default_factory=list[Lock])
     replaced: list[Named] = field(default_factory=list[Named])
     seen: list[Named] = field(default_factory=list[Named])
+    has_queue: bool = False
 
     @property
     def adopted(self) -> bool:
-        """Nothing is left to do."""
+        """Nothing is left to do, but for the job queue where there is none."""
         return not self.pending
 
     @property
@@ -91,13 +95,18 @@ class Plan:
         """What a command that only plans ends with."""
         if self.adopted:
             return ExitCode.OK
+        if not _grew_from(self.tables):
+            return ExitCode.NOT_LOOM
         if self.server.missing_rights:
             return ExitCode.NO_RIGHTS
         if any(question.code == "half_adopted" for question in self.questions):
             return ExitCode.HALF_ADOPTED
-        if not any(table.present for table in self.tables):
-            return ExitCode.NOT_LOOM
         return ExitCode.OPEN_QUESTIONS if self.questions else ExitCode.OK
+
+
+def _grew_from(tables: list[Table]) -> bool:
+    """Users, payments and the like are found in many a database: most of the tables must be there."""
+    return sum(table.present for table in tables) * 2 > len(tables)
 
 
 def read_plan(conn: Connection[Any], decisions: Decisions) -> Plan:
@@ -106,7 +115,8 @@ def read_plan(conn: Connection[Any], decisions: Decisions) -> Plan:
     if state.newer is not None:
         raise NewerDatabase(state.newer)
     pending = [f"{migration.version}_{migration.name}" for migration in state.pending]
-    locks = measure_locks(conn, _sizes(conn)) if pending else []
+    sizes, beside = _sizes(conn) if pending else ({}, [])
+    locks = measure_locks(conn, sizes, beside)
     with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
         cursor.execute("set transaction isolation level repeatable read, read only")
         # A plan that is asked for on a busy server gives way to those who work there.
@@ -115,11 +125,16 @@ def read_plan(conn: Connection[Any], decisions: Decisions) -> Plan:
         reader = Reader(cursor.connection)
         server = _server(conn, reader, state.foreign)
         tables = [
-            Table(row["name"], row["present"] and row["kind"] == "table", row["estimated_rows"], row["bytes"])
+            Table(
+                row["name"],
+                row["present"] and row["kind"] == "table",
+                sizes.get(row["name"], row["estimated_rows"]),
+                row["bytes"],
+            )
             for row in reader.ask("base_tables", tables=base_tables())
         ]
-        if not pending or server.missing_rights or not any(table.present for table in tables):
-            return Plan(server, tables, pending)
+        if not pending or server.missing_rights or not _grew_from(tables):
+            return Plan(server, tables, pending, has_queue=has_queue(conn))
         replaced, seen = _replaced(reader)
         shape = questions_of_shape(reader, decisions)
         if shape or not all(table.present for table in tables):
@@ -149,10 +164,25 @@ def act_as_owner(conn: Connection[Any]) -> None:
         conn.execute(sql.SQL("set local role {}").format(sql.Identifier(row[0])))
 
 
-def _sizes(conn: Connection[Any]) -> dict[str, int]:
-    with conn.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(SQL["base_tables"], {"tables": base_tables()}).fetchall()
-    return {row["name"]: row["estimated_rows"] for row in rows if row["kind"] == "table" and row["ours"]}
+def _sizes(conn: Connection[Any]) -> tuple[dict[str, int], list[Lock]]:
+    """Rows of the tables that are taken over, and the locks on others.
+
+    Rows are estimated by the planner, or counted where it never looked, as in a copy that was just restored.
+    """
+    with conn.transaction():
+        act_as_owner(conn)
+        reader = Reader(conn)
+        sizes: dict[str, int] = {}
+        for row in reader.ask("base_tables", tables=base_tables()):
+            if row["kind"] == "table" and row["ours"]:
+                sizes[row["name"]] = row["estimated_rows"]
+                if row["never_counted"]:
+                    query = sql.SQL("select count(*) as rows from public.{}").format(sql.Identifier(row["name"]))
+                    sizes[row["name"]] = reader.run(query)[0]["rows"]
+        beside = {row["name"]: row for row in reader.ask("locks_beside", beside=beside_tables())}
+        for row in reader.run(cast("LiteralString", missing_key_indexes()), tables=beside_tables()):
+            beside.setdefault(row["relname"], {"name": row["relname"], "lock": "SHARE", "rows": 0})
+    return sizes, [Lock(row["name"], row["lock"], row["rows"], 0.0) for row in beside.values()]
 
 
 def _server(conn: Connection[Any], reader: Reader, foreign: list[str]) -> Server:
@@ -189,7 +219,7 @@ def _changes(reader: Reader, statuses: list[DictRow], decisions: Decisions) -> l
     ]
     params = {
         "currencies": currency_codes(),
-        "zones": [row["name"] for row in reader.ask("zones")],
+        "zones": Jsonb(reader.run(cast("LiteralString", time_zone_query()))),
         "statuses": Jsonb([{"original": row["original"], "status": row["status"]} for row in statuses]),
         "decided_currencies": Jsonb(decisions.currencies),
     }

@@ -61,6 +61,8 @@ select
   pg_get_userbyid(c.relowner)::text as owner,
   coalesce(c.relowner = 0 or pg_has_role(current_user, c.relowner, 'member'), false) as ours,
   greatest(c.reltuples, 0)::bigint as estimated_rows,
+  coalesce(c.reltuples < 0, false) as never_counted,
+  coalesce(c.relforcerowsecurity, false) as forced,
   coalesce(pg_table_size(c.oid), 0) as bytes
 from unnest(%(tables)s::text[]) with ordinality as w (name, place)
 left join pg_class as c on c.oid = to_regclass(format('public.%%I', w.name))
@@ -152,7 +154,7 @@ where a.metadata is null or jsonb_typeof(a.metadata) <> 'object'
 group by jsonb_typeof(a.metadata)
 
 -- name: change_zones
-select z.what, quote_literal(z.timezone) as before, 'UTC' as after, count(*) as rows
+select z.what, quote_literal(z.timezone) as before, m.becomes as after, count(*) as rows
 from (
   select 'users.timezone' as what, u.timezone from public.users as u
   union all
@@ -160,8 +162,8 @@ from (
   union all
   select 'coach_availability.timezone', a.timezone from public.coach_availability as a
 ) as z
-where z.timezone <> all (%(zones)s::text[])
-group by z.what, z.timezone
+join jsonb_to_recordset(%(zones)s::jsonb) as m (original text, becomes text) on m.original = z.timezone
+group by z.what, z.timezone, m.becomes
 
 -- name: change_links
 with linked as (
@@ -221,11 +223,15 @@ having count(*) > 0
 -- name: kept_past_overlaps
 select 'sessions' as what, 'past sessions of one coach that overlap: kept and marked' as why, count(*) as rows
 from (
-  select s.scheduled_at, max(s.scheduled_at + make_interval(mins => s.duration_minutes)) over (
+  select s.scheduled_at, max(s.ends_at) over (
     partition by s.coach_id order by s.scheduled_at, s.id rows between unbounded preceding and 1 preceding) as busy_until
-  from public.sessions as s
-  where s.status not in ('cancelled', 'rescheduled')
-    and s.scheduled_at + make_interval(mins => s.duration_minutes) <= now()
+  from (
+    -- What stands at the end of time has no end, and is asked about.
+    select t.id, t.coach_id, t.status, t.scheduled_at,
+      greatest(least(t.scheduled_at, '290000-01-01'), '4000-01-01 BC') + make_interval(mins => t.duration_minutes) as ends_at
+    from public.sessions as t
+  ) as s
+  where s.status not in ('cancelled', 'rescheduled') and s.ends_at <= now()
 ) as o
 where o.scheduled_at < o.busy_until
 having count(*) > 0
@@ -248,10 +254,17 @@ from (
 having count(*) > 0
 
 -- name: stop_unknown_currencies
-select quote_literal(p.currency) as what, count(*) as rows, (array_agg(p.id::text order by p.id))[:20] as ids
+select p.currency as original, quote_literal(p.currency) as what, count(*) as rows, (array_agg(p.id::text order by p.id))[:20] as ids
 from public.payments as p
 where coalesce(%(decided_currencies)s::jsonb ->> p.currency, upper(btrim(p.currency))) <> all (%(currencies)s::text[])
 group by p.currency
+
+-- name: stop_impossible_times
+select s.scheduled_at::text as what, count(*) as rows, (array_agg(s.id::text order by s.id))[:20] as ids
+from public.sessions as s
+where s.scheduled_at in ('infinity', '-infinity') or s.scheduled_at >= '290000-01-01'
+group by s.scheduled_at
+order by s.scheduled_at
 
 -- name: stop_doubled_addresses
 select lower(u.email) as what, count(*) as rows, (array_agg(u.id::text order by u.id))[:20] as ids
@@ -267,17 +280,20 @@ group by m.user_id
 having count(*) > 1
 
 -- name: stop_overlaps_ahead
+with lasting as (
+  select t.id, t.coach_id, t.title, t.status, t.scheduled_at,
+    greatest(least(t.scheduled_at, '290000-01-01'), '4000-01-01 BC') + make_interval(mins => t.duration_minutes) as ends_at
+  from public.sessions as t
+)
 select
   format('"%%s" at %%s and "%%s" at %%s', a.title, a.scheduled_at, b.title, b.scheduled_at) as what, 2 as rows,
   array[a.id::text, b.id::text] as ids
-from public.sessions as a
-join public.sessions as b
+from lasting as a
+join lasting as b
   on b.coach_id = a.coach_id and b.id > a.id
-  and tstzrange(a.scheduled_at, a.scheduled_at + make_interval(mins => a.duration_minutes))
-    && tstzrange(b.scheduled_at, b.scheduled_at + make_interval(mins => b.duration_minutes))
+  and tstzrange(a.scheduled_at, a.ends_at) && tstzrange(b.scheduled_at, b.ends_at)
 where a.status in ('scheduled', 'in_progress') and b.status in ('scheduled', 'in_progress')
-  and a.scheduled_at + make_interval(mins => a.duration_minutes) > now()
-  and b.scheduled_at + make_interval(mins => b.duration_minutes) > now()
+  and a.ends_at > now() and b.ends_at > now()
 order by a.scheduled_at, a.id
 limit 100
 
@@ -286,7 +302,3 @@ select count(*)::int as rows, coalesce((array_agg(r.id::text order by r.id))[:20
 
 -- name: broken_unique
 (@columns) in (select @columns from public.@table group by @columns having count(*) > 1)
-
--- name: zones
-select n.name from pg_timezone_names as n
-where n.name ~ '^(UTC|GMT|Etc/GMT([+-][0-9]{1,2})?|[A-Z][A-Za-z_]+(/[A-Z][A-Za-z_+-]*){1,2})$'

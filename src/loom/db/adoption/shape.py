@@ -73,6 +73,11 @@ def status_query() -> str:
     )
 
 
+def time_zone_query() -> str:
+    """What becomes of texts that are no names of zones; it takes no parameters."""
+    return _read("drafts", "time_zones.sql").replace("%", "%%")
+
+
 def currency_codes() -> list[str]:
     """What the database will take for a currency."""
     text = (supabase_dir() / "schemas" / "00_foundation" / "50_checks.sql").read_text("utf-8")

@@ -56,7 +56,7 @@ def questions_of_data(reader: Reader, statuses: list[DictRow], decisions: Decisi
         Question(
             "unknown_status",
             f"payments.status {row['original']!r}",
-            f"--map-status '{row['original']}={'|'.join(STATUSES)}'",
+            f"--map-status {_quoted(row['original'] + '=' + '|'.join(STATUSES))}",
             row["times"],
         )
         for row in statuses
@@ -67,7 +67,7 @@ def questions_of_data(reader: Reader, statuses: list[DictRow], decisions: Decisi
         Question(
             "unknown_currency",
             f"payments.currency {row['what']} is no currency",
-            f"--map-currency {row['what'][:-1]}=ILS' (or another ISO 4217 code)",
+            f"--map-currency {_quoted(row['original'] + '=ILS')} (or another ISO 4217 code)",
             row["rows"],
             row["ids"],
         )
@@ -99,6 +99,11 @@ def questions_of_data(reader: Reader, statuses: list[DictRow], decisions: Decisi
         answer = f"{first}: alter table public.{rule.table} {rule.statement}"
         found.append(Question("missing_rule", f"{rule.table} has lost {rule.what}", answer, rows, ids))
     return found
+
+
+def _quoted(text: str) -> str:
+    """One word for a shell, always in quotes."""
+    return "'" + text.replace("'", "'\"'\"'") + "'"
 
 
 def _base_columns(reader: Reader) -> list[Question]:
