@@ -73,13 +73,17 @@ class Payer:
 
 @dataclass(frozen=True, slots=True)
 class PageWish:
-    """A hosted page to be opened: where people come back to, and where the gateway tells of what they did."""
+    """A hosted page to be opened: where people come back to, and where the gateway tells of what they did.
+
+    `expires_at` is when the page is to end, where the gateway lets it be said. Under one key all of it stays the same.
+    """
 
     success_url: str
     cancel_url: str
     notify_url: str
     locale: str
     description: str
+    expires_at: datetime
     customer_id: str | None = None
 
 

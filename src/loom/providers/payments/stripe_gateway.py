@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 import httpx
 import stripe
 
-from loom.core.clock import now
 from loom.providers.errors import RetryableError
 from loom.providers.payments import stripe_mapping as mapping
 from loom.providers.payments.protocol import (
@@ -36,7 +35,6 @@ from loom.providers.payments.signatures import SIGNATURE_HEADER, verify
 
 API_VERSION = "2026-10-28.endive"
 """Pinned: what answers look like must not change by what the account was once set to."""
-_PAGE_LIFE = timedelta(hours=23)
 _UNEXPECTED = "payment_intent_unexpected_state"
 # Named so that the SDK reads them as Loom starts: it would at the first answer, and everybody waits meanwhile.
 _ANSWERS = (
@@ -101,7 +99,12 @@ class StripeGateway:
         """See PaymentGateway."""
         if order.provider_checkout_id is not None:
             session_id = order.provider_checkout_id
-            await _sent(lambda: self._api.checkout.sessions.expire_async(session_id, {}, _with(f"{key}:page")))
+            try:
+                await _sent(lambda: self._api.checkout.sessions.expire_async(session_id, {}, _with(f"{key}:page")))
+            except GatewayRefusedError:
+                # Its time may be over already; whoever paid on it has done so before.
+                if (await _read(lambda: self._api.checkout.sessions.retrieve_async(session_id)))["status"] != "expired":
+                    raise
             if order.provider_intent_id is None:
                 found = await self.look_up_intent(order)
                 if found is not None and found.provider_intent_id is None:
@@ -167,7 +170,7 @@ class StripeGateway:
             "cancel_url": wish.cancel_url,
             "locale": wish.locale,
             "payment_method_types": ["card"],
-            "expires_at": int((now() + _PAGE_LIFE).timestamp()),
+            "expires_at": int(wish.expires_at.timestamp()),
             **more,
         }
         if wish.customer_id is not None:
