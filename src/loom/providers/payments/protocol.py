@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from loom.providers.errors import PermanentError, RetryableError
+from loom.providers.payments.card_numbers import masked
 
 IntentStatus = Literal["requires_payment_method", "requires_confirmation", "processing", "succeeded", "canceled"]
 RefundStatus = Literal["pending", "processing", "succeeded", "failed"]
@@ -35,7 +36,13 @@ CREDENTIALS_REFUSED = "credentials_refused"
 
 
 class GatewayRefusedError(PermanentError):
-    """The gateway took the call and said no; nothing moved. `reason` is the gateway's own short code."""
+    """The gateway took the call and said no; nothing moved. `reason` is the gateway's own short code.
+
+    Its text is the gateway's own, less the numbers of cards that it repeats.
+    """
+
+    def __init__(self, detail: str, *, reason: str = "refused") -> None:
+        super().__init__(masked(detail), reason=reason)
 
 
 class WebhookRefusedError(PermanentError):

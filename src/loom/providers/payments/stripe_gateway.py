@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -41,6 +42,9 @@ _ANSWERS = (
     stripe.PaymentIntent, stripe.Charge, stripe.Refund, stripe.SetupIntent, stripe.PaymentMethod, stripe.Customer,
     stripe.Event, stripe.WebhookEndpoint, stripe.checkout.Session,
 )  # fmt: skip
+
+# What the gateway says of a mistake stands in the SDK's own lines as it came, numbers of cards too.
+logging.getLogger("stripe").setLevel(logging.WARNING)
 
 T = TypeVar("T")
 
