@@ -321,7 +321,12 @@ class PaymentGateway(Protocol):
 
 
 class WebhookReader(Protocol):
-    """Believes or refuses what came to the address of webhooks."""
+    """Believes or refuses what came to the address of webhooks.
+
+    `signed`: each body proves itself. Where not, whoever knows an address may send to it what he likes.
+    """
+
+    signed: bool
 
     def read(
         self, headers: Mapping[str, str], query: Mapping[str, str], body: bytes, secrets: list[str], now: datetime

@@ -288,6 +288,8 @@ class StripeGateway:
 class StripeWebhooks:
     """Reads what Stripe, or the sandbox in its dialect, sends."""
 
+    signed = True
+
     def read(
         self, headers: Mapping[str, str], query: Mapping[str, str], body: bytes, secrets: list[str], now: datetime
     ) -> GatewayEvent:
