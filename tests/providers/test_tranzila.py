@@ -211,13 +211,13 @@ class Till:
         return asyncio.run(run())
 
     def page(self, order: Order, locale: str = "he") -> str:
-        wish = PageWish("http://127.0.0.1/ok", "http://127.0.0.1/no", "", locale, "Invoice 7")
+        wish = PageWish("http://127.0.0.1/ok", "http://127.0.0.1/no", "", locale, "Invoice 7", now())
         return self.ask(lambda gateway: gateway.open_page(order, wish, "k")).url
 
     def token(self, number: str = "4242424242424242") -> str:
         """A card kept by way of the page that only checks it."""
         order = SetupOrder(str(uuid4()), "owner", "ILS")
-        wish = PageWish("http://127.0.0.1/ok", "http://127.0.0.1/no", "", "en", "Card")
+        wish = PageWish("http://127.0.0.1/ok", "http://127.0.0.1/no", "", "en", "Card", now())
         url = self.ask(lambda gateway: gateway.open_setup_page(order, wish, "k")).url
         assert httpx.post(url, data={"number": number}).status_code == 303
         said = self.ask(lambda gateway: gateway.look_up_setup(order))

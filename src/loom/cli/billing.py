@@ -92,14 +92,17 @@ def reconcile(
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Compare the books with each gateway's own list. Ends with 1 where they differ."""
+    """Compare the books with each gateway's own list. Ends with 1 where they differ, 2 where one could not be asked."""
     from loom.cli.compose import register_errors
+    from loom.core.errors import AppError
     from loom.features.billing.reconciliation import Reconciler, days_before
+    from loom.providers.errors import ProviderError
     from loom.web.app import open_database
 
     settings = load_settings(data_dir=data_dir, database_url=database_url)
     register_errors()
     runs: list[Reconciliation] = []
+    failed: list[str] = []
 
     async def work(url: str) -> None:
         since, until = days_before(days)
@@ -107,13 +110,20 @@ def reconcile(
             await _require_account(database, account)
             reconciler = Reconciler(database, settings)
             accounts = [account] if account else await reconciler.accounts()
-            runs.extend([await reconciler.run(one, since, until, mend=mend) for one in accounts])
+            for one in accounts:
+                try:
+                    runs.append(await reconciler.run(one, since, until, mend=mend))
+                except (ProviderError, AppError) as problem:
+                    # One that can't be asked now keeps nobody else from being compared.
+                    failed.append(f"{one}: not compared. {problem}")
 
     with open_target(settings) as target:
         require_version(target)
         asyncio.run(work(target.app_url))
     _report(runs, form)
-    raise typer.Exit(1 if any(run.findings for run in runs) else 0)
+    for line in failed:
+        typer.echo(line, err=True)
+    raise typer.Exit(2 if failed else 1 if any(run.findings for run in runs) else 0)
 
 
 class Which(StrEnum):

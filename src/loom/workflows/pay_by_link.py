@@ -5,6 +5,7 @@ The token is what allows it, and the database redeems it in the statement that a
 
 from __future__ import annotations
 
+from loom.core.errors import Conflict
 from loom.core.settings import Settings
 from loom.db.actor import Actor
 from loom.db.database import Database
@@ -25,11 +26,20 @@ async def open_card_page(database: Database, settings: Settings, token: str, lan
 
     Raises 409 `invoice_not_open` where nothing is open, 409 `payment_in_progress` while money may be moving.
     """
+    try:
+        return await _card_page(database, settings, token, language)
+    except Conflict as over:
+        if over.code != "intent_closed":
+            raise
+        # The page from before is over. Where it was paid nothing is open, else there is a new one.
+        return await _card_page(database, settings, token, language)
+
+
+async def _card_page(database: Database, settings: Settings, token: str, language: Language) -> str:
     intent_id = await database.run(PAYING, lambda tx: queries.begin_payment_by_link(tx, token))
-    back = pay_address(settings, token)
-    page = await Billing(database, settings).open_page(
-        intent_id, success_url=f"{back}/back", cancel_url=back, locale=language
-    )
+    # Both ways back take any form, and ask the gateway.
+    back = f"{pay_address(settings, token)}/back"
+    page = await Billing(database, settings).open_page(intent_id, success_url=back, cancel_url=back, locale=language)
     return page.url
 
 

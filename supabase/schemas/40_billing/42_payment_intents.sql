@@ -38,6 +38,7 @@ create table if not exists public.payment_intents (
   capture_amount_cents integer,
   cancel_requested_at timestamptz,
   booking_request_id uuid references public.booking_requests (id) on delete restrict,
+  page_wish jsonb,
   constraint payment_intents_channel_known check (channel in ('direct', 'hosted')),
   constraint payment_intents_capture_known check (capture_method in ('automatic', 'manual')),
   constraint payment_intents_currency_known check (private.is_currency(currency)),
@@ -58,6 +59,8 @@ comment on column public.payment_intents.provider_status is 'What the gateway it
 comment on column public.payment_intents.channel is 'direct = charged by a call of ours; hosted = paid by a person on a page of the gateway''s.';
 comment on column public.payment_intents.amount_capturable_cents is 'Held at the card''s issuer and not ours yet: to be captured or let go.';
 comment on column public.payment_intents.page_url is 'Lets its holder pay, so no API role can read it. Emptied at the end.';
+comment on column public.payment_intents.page_wish is
+  'What the gateway''s page is being asked for with, and under which key, until an answer is recorded. No API role can read it.';
 comment on column public.payment_intents.capture_requested_at is 'The coach wants what is held; asked of the gateway until it has answered.';
 comment on column public.payment_intents.cancel_requested_at is 'What is held is to be let go; canceled only once the gateway says so.';
 comment on column public.payment_intents.last_charge_id is 'The newest attempt that the gateway told of. Another one there is news; the same is not.';
@@ -126,6 +129,7 @@ begin
   if new.status in ('succeeded', 'canceled') then
     new.client_secret := null;
     new.page_url := null;
+    new.page_wish := null;
     new.next_action := null;
     new.amount_capturable_cents := 0;
     new.outcome_unknown_since := null;

@@ -26,21 +26,49 @@ end $$;
 comment on function public.record_intent_sent(uuid, text, text, text) is
   'security definer: moves guarded rows for the service. The gateway has made the intent. Repeating it changes nothing.';
 
-create or replace function public.record_intent_page(p_intent_id uuid, p_checkout_id text, p_url text, p_expires_at timestamptz) returns void
+create or replace function public.keep_page_wish(p_intent_id uuid, p_wish jsonb) returns jsonb
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_intent public.payment_intents := private.lock_intent(p_intent_id);
+begin
+  if v_intent.page_url is not null then return null; end if;
+  -- Nobody was shown a page whose answer was lost: where that one is nearly over, another is asked for.
+  if v_intent.page_wish is null or (v_intent.page_wish ->> 'expires_at')::timestamptz < now() + interval '1 hour' then
+    -- Of an intent that is over nothing is kept, see its trigger.
+    update public.payment_intents set page_wish = p_wish || jsonb_build_object('key', 'page:' || gen_random_uuid(),
+      'expires_at', date_trunc('second', now()) + interval '23 hours')
+    where id = p_intent_id returning page_wish into v_intent.page_wish;
+  end if;
+  return v_intent.page_wish;
+end $$;
+comment on function public.keep_page_wish(uuid, jsonb) is
+  'security definer: moves guarded rows for the service. What a page is asked for with: the first wish, for all who ask until it is answered, and under one key. Null where the page is there already, or the intent is over.';
+
+create or replace function public.drop_page_wish(p_intent_id uuid, p_key text) returns void
+  language sql security definer set search_path = '' as $$
+  update public.payment_intents set page_wish = null where id = p_intent_id and page_wish ->> 'key' = p_key
+$$;
+comment on function public.drop_page_wish(uuid, text) is
+  'security definer: moves guarded rows for the service. The gateway said no to a wish: the next one has a key of its own, so that the no is not heard again once its cause is mended.';
+
+create or replace function public.record_intent_page(p_intent_id uuid, p_key text, p_checkout_id text, p_url text, p_expires_at timestamptz)
+  returns void
   language plpgsql security definer set search_path = '' as $$
 declare
   v_intent constant public.payment_intents := private.lock_intent(p_intent_id);
   v_over constant boolean := v_intent.status in ('succeeded', 'canceled');
 begin
-  update public.payment_intents set provider_checkout_id = p_checkout_id, page_url = case when not v_over then p_url end,
+  -- Another wish took its place meanwhile, or somebody else has told the same: what was not recorded is shown to nobody.
+  if not v_over and v_intent.page_wish ->> 'key' is distinct from p_key then return; end if;
+  update public.payment_intents set provider_checkout_id = p_checkout_id, page_wish = null, page_url = case when not v_over then p_url end,
     page_expires_at = p_expires_at, check_attempts = 0, next_check_at = case when not v_over then now() + interval '30 minutes' end
   where id = p_intent_id;
   if v_intent.status = 'canceled' then
     perform private.enqueue('billing.cancel_intent', jsonb_build_object('intent_id', p_intent_id));
   end if;
 end $$;
-comment on function public.record_intent_page(uuid, text, text, timestamptz) is
-  'security definer: moves guarded rows for the service. The gateway has opened its page for the payer. Repeating it changes nothing.';
+comment on function public.record_intent_page(uuid, text, text, text, timestamptz) is
+  'security definer: moves guarded rows for the service. The gateway has opened its page for the payer, as wished under the key. Repeating it changes nothing.';
 
 create or replace function public.record_intent_unknown(p_intent_id uuid, p_message text, p_reason text default 'outcome_unknown')
   returns void
@@ -212,8 +240,10 @@ end $$;
 comment on function public.cancel_payment_intent(uuid) is 'security definer: payer or coach gives an intent up, here and (by job) at the gateway.';
 revoke execute on function public.record_intent_sent(uuid, text, text, text), public.record_intent_unknown(uuid, text, text),
   public.record_intent_outcome(uuid, jsonb, boolean), public.record_attempt_refused(uuid, text, text),
-  public.record_intent_page(uuid, text, text, timestamptz), public.cancel_payment_intent(uuid) from public, anon, authenticated, service_role;
+  public.record_intent_page(uuid, text, text, text, timestamptz), public.keep_page_wish(uuid, jsonb), public.drop_page_wish(uuid, text),
+  public.cancel_payment_intent(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.record_intent_sent(uuid, text, text, text), public.record_intent_unknown(uuid, text, text),
   public.record_intent_outcome(uuid, jsonb, boolean), public.record_attempt_refused(uuid, text, text),
-  public.record_intent_page(uuid, text, text, timestamptz) to service_role;
+  public.record_intent_page(uuid, text, text, text, timestamptz), public.keep_page_wish(uuid, jsonb), public.drop_page_wish(uuid, text)
+  to service_role;
 grant execute on function public.cancel_payment_intent(uuid) to authenticated, service_role;

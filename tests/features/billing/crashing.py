@@ -20,7 +20,7 @@ Point = Literal["before_commit", "after_commit", "response_lost", "before_outcom
 Way = Literal["exception", "sigkill", "terminate"]
 POINTS: tuple[Point, ...] = ("before_commit", "after_commit", "response_lost", "before_outcome", "before_ack")
 WAYS: tuple[Way, ...] = ("exception", "sigkill", "terminate")
-CALLS = frozenset({"confirm", "capture", "refund", "cancel", "save_method", "open_setup_page"})
+CALLS = frozenset({"confirm", "capture", "refund", "cancel", "save_method", "open_setup_page", "open_page"})
 
 
 class Crash(BaseException):

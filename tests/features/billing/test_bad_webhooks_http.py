@@ -12,6 +12,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from loom.features.billing.api.webhooks import NOTICES_A_MINUTE
 from loom.providers.payments import PROOF, proof_of, vault_of
 from loom.providers.payments.signatures import SIGNATURE_HEADER, sign
 from tests.features.billing.live import Live
@@ -218,6 +219,27 @@ def test_a_forged_notice_pays_nothing_and_one_from_nowhere_is_refused(till: Tran
     assert httpx.post(address, content="<html>", headers=form, params=good).status_code in (200, 400)
     until(lambda: "handled" in till.handled(), "the notice is handled")
     assert till.live.call(till.client, "GET", f"/invoices/{invoice}")["status"] == "pending"
+
+
+def test_of_one_order_few_notices_are_taken_and_those_of_others_are_not_kept_waiting(
+    till: TranzilaShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(till.live.settings, "rate_limits", True)
+    # Windows begin with the clock's minutes: more than two of them hold are sent.
+    many = 2 * NOTICES_A_MINUTE + 1
+    secrets = till.world.row("select * from private.gateway_secrets where account_id = %s", till.account["id"])
+    opened = vault_of(till.live.settings).open
+    address = f"{till.live.url}/v1/webhooks/tranzila/{opened(secrets['webhook_token'])}"
+
+    def notice(order: str, number: int) -> int:
+        good = {PROOF: proof_of(order, opened(secrets["webhook_secret"]))}
+        return httpx.post(address, data={"Response": "000", "n": str(number)}, params=good).status_code
+
+    first, second = str(uuid4()), str(uuid4())
+    answers = [notice(first, number) for number in range(many)]
+    assert set(answers) == {200, 429}
+    assert len(till.handled()) == answers.count(200) <= 2 * NOTICES_A_MINUTE
+    assert notice(second, 0) == 200
 
 
 # nothing that opens anything lies about

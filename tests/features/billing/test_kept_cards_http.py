@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
+from uuid import UUID
 
 import httpx
+import pytest
 
+from loom.core.errors import AppError
+from loom.db.database import Database
+from loom.features.billing.cards import Cards
+from loom.features.billing.service import Billing
 from loom.providers.payments.signatures import sign
 from tests.features.billing.shop import Shop
 from tests.features.billing.test_payments_http import due
@@ -194,3 +201,48 @@ def test_a_gateway_that_is_away_makes_one_alert_that_closes_when_it_is_back(shop
     shop.until_paid(invoices[0])
     assert shop.live.call(shop.coach, "GET", "/gateway-alerts?open=true")["items"] == []
     assert shop.live.call(shop.client, "GET", "/gateway-alerts")["items"] == []
+
+
+@pytest.mark.parametrize("number", ["4242424242424242", "4242-4242-4242-4242", "6304000000000"])
+def test_the_number_of_a_card_is_no_token_and_is_not_repeated(shop: Shop, number: str) -> None:
+    said = keep(shop, number)
+    assert (said["http_status"], said["errors"][0]["code"]) == (422, "card_number")
+    assert number not in str(said)
+    said = shop.confirm(shop.intent(shop.invoice())["id"], number)
+    assert (said["http_status"], said["errors"][0]["code"]) == (422, "card_number")
+    assert number not in str(said)
+
+
+def test_a_number_that_the_gateway_repeats_is_stored_and_told_nowhere(
+    shop: Shop, api_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Past what HTTP refuses. The search for secrets knows the number, and looks through the database and the logs."""
+    number = CARD["number"]
+    setup, payment = begun(shop)
+
+    async def send() -> str:
+        async with await Database.open(api_url, max_size=2) as database:
+            await Billing(database, shop.live.settings).send_attempt(payment, number)
+            with pytest.raises(AppError) as refused:
+                await Cards(database, shop.live.settings).send_setup(setup, number)
+        return refused.value.detail
+
+    caplog.set_level("INFO")
+    assert asyncio.run(send()) == "No such payment_method: '[card number]'"
+    stored = shop.world.row(
+        "select s.last_error_message as setup, p.failure_message as payment, i.last_error_message as intent"
+        " from public.payment_method_setups s, public.payments p join public.payment_intents i on i.id = p.intent_id"
+        " where s.id = %s and p.id = %s", setup, payment,
+    )  # fmt: skip
+    assert set(stored.values()) == {"No such payment_method: '[card number]'"}
+    assert number not in caplog.text
+
+
+def begun(shop: Shop) -> tuple[UUID, UUID]:
+    """A card to be kept and an attempt to pay, both before the gateway is asked."""
+    client = shop.world.as_user(shop.client)
+    intent = shop.intent(shop.invoice())["id"]
+    with client as conn:
+        setup = one(conn, "select public.begin_method_setup(%s, 'Keep it.') as v", shop.world.practice)
+        payment = one(conn, "select public.begin_payment_attempt(%s) as v", intent)
+    return setup, payment

@@ -17,7 +17,7 @@ from loom.providers.payments.signatures import SIGNATURE_HEADER, sign
 from tests.cli.running import loom
 from tests.features.billing.shop import Shop
 from tests.features.billing.test_webhooks_http import forged, known_path
-from tests.features.billing.world import one
+from tests.features.billing.world import World, one
 from tests.support.waiting import until
 
 Command = Callable[..., "CompletedProcess[str]"]
@@ -86,3 +86,21 @@ def test_events_are_handled_again_by_hand_and_book_nothing_twice(shop: Shop, bil
     named = billing("replay", every[0]["id"], "--format", "csv")
     assert [row["id"] for row in csv.DictReader(io.StringIO(named.stdout))] == [every[0]["id"]]
     assert UUID(every[0]["id"])
+
+
+def test_a_gateway_that_is_away_keeps_no_other_account_from_being_compared(shop: Shop, api_url: str) -> None:
+    shop.paid()
+    away = Shop(shop.live, World.make(shop.world.owner, shop.world.as_user, shop.world.as_role))
+    away.paid()
+    fault = {"on": "GET /v1/charges", "do": "error_before", "times": 1}
+    away.at_gateway("POST", "/sandbox/knobs", {"faults": [fault]})
+    said = loom(
+        "billing", "reconcile",
+        LOOM_DATABASE_URL=api_url, LOOM_DATA_DIR=str(shop.live.settings.data_dir),
+        LOOM_SANDBOX_URL=str(shop.live.settings.sandbox_url), COLUMNS="250",
+    )  # fmt: skip
+    assert said.returncode == 2, said.stderr
+    assert f"{away.account['id']}: not compared. The gateway answered 500." in said.stderr
+    assert "Traceback" not in said.stderr
+    assert f"{shop.account['id']}: 1 of 1 agree" in said.stdout
+    assert away.account["id"] not in said.stdout

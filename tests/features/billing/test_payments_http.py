@@ -264,3 +264,19 @@ def test_a_saved_card_pays_and_a_removed_one_is_forgotten(shop: Shop) -> None:
         shop.client, "POST", f"/payment-intents/{intent}/confirm", {"payment_method_id": saved["id"]}
     )
     assert again["code"] == "not_found"
+
+
+def test_an_account_whose_opening_failed_is_used_for_nothing(shop: Shop) -> None:
+    def accounts() -> list[tuple[str, bool, bool]]:
+        listed = shop.live.call(shop.coach, "GET", "/gateway-accounts")["items"]
+        return [(one["id"], one["is_default"], one["disabled_at"] is None) for one in listed]
+
+    live = [each for each in accounts() if each[2]]
+    assert live == [(shop.account["id"], True, True)]
+    fault = {"on": "POST /v1/webhook_endpoints", "do": "lost_before", "times": 2}
+    shop.live.sandbox.call("POST", "/sandbox/knobs", {"faults": [fault]})
+    for _ in range(2):
+        said = shop.live.call(shop.coach, "POST", "/gateway-accounts", {"provider": "sandbox"})
+        assert (said["http_status"], said["code"]) == (503, "gateway_unavailable")
+    assert [each for each in accounts() if each[2]] == live
+    assert shop.live.call(shop.coach, "POST", "/gateway-accounts", {"provider": "sandbox"})["http_status"] == 201

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID
 
 from loom.core.errors import AppError
@@ -20,6 +21,7 @@ from loom.providers.payments import (
     open_gateway,
 )
 
+_PAGE_LIFE = timedelta(hours=23)
 GIVE_UP_AFTER = 2
 """Looks after which a setup that the gateway never heard of is given up."""
 
@@ -56,7 +58,9 @@ class Cards:
         try:
             order = await self._with_customer(call)
             notify = notify_url(self._settings, call, str(setup_id))
-            wish = PageWish(success_url, cancel_url, notify, locale, "Loom", customer_id=order.customer_id)
+            # Asked again, the same is sent: its key stands for one wish.
+            until = call.created_at + _PAGE_LIFE
+            wish = PageWish(success_url, cancel_url, notify, locale, "Loom", until, customer_id=order.customer_id)
             async with open_gateway(call.credentials, self._settings) as gateway:
                 page = await gateway.open_setup_page(order, wish, f"setup-page:{setup_id}")
         except (GatewayRefusedError, RetryableError) as exc:

@@ -16,7 +16,6 @@ from loom.providers.payments import (
     Credentials,
     GatewayEvent,
     Hint,
-    HostedPage,
     IntentSnapshot,
     Order,
     Payer,
@@ -151,6 +150,7 @@ class SetupCall(Call):
     provider_checkout_id: str | None
     payment_method_id: UUID | None
     check_attempts: int
+    created_at: datetime
 
     @property
     def order(self) -> SetupOrder:
@@ -241,12 +241,6 @@ async def record_sent(q: Executor, intent_id: UUID, said: IntentSnapshot) -> Non
             "provider_status": said.provider_status,
         },
     )
-
-
-async def record_page(q: Executor, intent_id: UUID, page: HostedPage) -> None:
-    """The gateway has opened its page."""
-    opened = {"checkout_id": page.provider_checkout_id, "url": page.url, "expires_at": page.expires_at}
-    await q.fetch_value(SQL["service_record_intent_page"], {"id": intent_id} | opened)
 
 
 async def record_unknown(q: Executor, intent_id: UUID, message: str, reason: str) -> None:

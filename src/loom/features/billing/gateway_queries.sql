@@ -97,7 +97,15 @@ select public.record_intent_sent(%(id)s, %(provider_intent_id)s, %(client_secret
 
 -- name: service_record_intent_page
 -- role: service_role
-select public.record_intent_page(%(id)s, %(checkout_id)s, %(url)s, %(expires_at)s)
+select public.record_intent_page(%(id)s, %(key)s, %(checkout_id)s, %(url)s, %(expires_at)s)
+
+-- name: service_keep_page_wish
+-- role: service_role
+select public.keep_page_wish(%(id)s, %(wish)s::jsonb)
+
+-- name: service_drop_page_wish
+-- role: service_role
+select public.drop_page_wish(%(id)s, %(key)s)
 
 -- name: service_record_intent_unknown
 -- role: service_role
@@ -214,7 +222,7 @@ where r.id = %(id)s
 -- role: service_role
 select
   t.id, t.user_id, t.gateway_account_id as account_id, t.status, t.customer_id, t.provider_setup_id, t.provider_checkout_id,
-  t.payment_method_id, t.check_attempts, v.currency, g.provider, s.api_key, s.webhook_secret, s.webhook_token,
+  t.payment_method_id, t.check_attempts, t.created_at, v.currency, g.provider, s.api_key, s.webhook_secret, s.webhook_token,
   g.external_id, g.public_key, g.metadata as options
 from public.payment_method_setups as t
 join public.gateway_accounts as g on g.id = t.gateway_account_id

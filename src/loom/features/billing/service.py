@@ -6,12 +6,14 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from loom.core.clock import now
 from loom.core.errors import AppError, Conflict, Invalid
 from loom.core.settings import Settings
 from loom.db.actor import Actor
 from loom.db.database import Database
 from loom.features.billing import gateway_queries as gateways
 from loom.features.billing.gateway_queries import Call, IntentCall, RefundCall
+from loom.features.billing.page_queries import KeptWish, drop_page_wish, keep_page_wish, record_page
 from loom.providers.errors import ProviderError, RetryableError
 from loom.providers.payments import (
     CREDENTIALS_REFUSED,
@@ -76,20 +78,48 @@ class Billing:
         all, 409 `intent_closed` where the intent is over.
         """
         call = await gateways.intent_call(self._db.reader(SENDING), intent_id)
-        if call.status in ("succeeded", "canceled"):
-            raise Conflict("intent_closed", "This intent is over.", "Begin another.")
-        if call.page_url is not None and call.provider_checkout_id is not None:
-            return HostedPage(call.provider_checkout_id, call.page_url, call.page_expires_at)
-        notify = notify_url(self._settings, call, str(intent_id))
-        wish = PageWish(success_url, cancel_url, notify, locale, call.title or "Loom")
+        if call.page_expires_at is not None and call.page_expires_at <= now():
+            await self._close_page(intent_id)
+            call = await gateways.intent_call(self._db.reader(SENDING), intent_id)
+        if (page := _open_page(call)) is not None:
+            return page
+        asked = {
+            "success_url": success_url,
+            "cancel_url": cancel_url,
+            "locale": locale,
+            "description": call.title or "Loom",
+        }
+        kept = await self._db.run(SENDING, lambda tx: keep_page_wish(tx, intent_id, asked))
+        if kept is not None:
+            await self._ask_for_page(call, kept)
+        # Only what is on record is shown to anybody, so that an answer that was lost is nobody's page.
+        if (page := _open_page(await gateways.intent_call(self._db.reader(SENDING), intent_id))) is None:
+            raise AppError("gateway_unavailable", 503, "The gateway's page is not there yet.", "Try again shortly.")
+        return page
+
+    async def _ask_for_page(self, call: IntentCall, kept: KeptWish) -> None:
+        notify = notify_url(self._settings, call, str(call.id))
+        wish = PageWish(kept.success_url, kept.cancel_url, notify, kept.locale, kept.description, kept.expires_at)
         try:
             async with open_gateway(call.credentials, self._settings) as gateway:
-                page = await gateway.open_page(call.order, wish, f"page:{intent_id}")
+                page = await gateway.open_page(call.order, wish, kept.key)
         except (GatewayRefusedError, RetryableError) as exc:
+            if isinstance(exc, GatewayRefusedError):
+                await self._db.run(HEARING, lambda tx: drop_page_wish(tx, call.id, kept.key))
+            elif _open_page(await gateways.intent_call(self._db.reader(SENDING), call.id)) is not None:
+                # Another tab was answered meanwhile.
+                return
+            await self._unknown(call.id, exc)
+            raise unanswered(exc) from exc
+        await self._db.run(HEARING, lambda tx: record_page(tx, call.id, kept.key, page))
+
+    async def _close_page(self, intent_id: UUID) -> None:
+        """Has the gateway close a page whose time is over, and books what was paid on it before."""
+        try:
+            await self.cancel_at_gateway(intent_id)
+        except RetryableError as exc:
             await self._unknown(intent_id, exc)
             raise unanswered(exc) from exc
-        await self._db.run(HEARING, lambda tx: gateways.record_page(tx, intent_id, page))
-        return page
 
     async def send_attempt(self, payment_id: UUID, card_token: str | None) -> None:
         """Charges. What happened is on record afterwards: paid, declined, refused, or unknown and looked up later."""
@@ -256,6 +286,15 @@ def notify_url(settings: Settings, call: Call, reference: str) -> str:
     vault = vault_of(settings)
     token, secret = vault.open(call.webhook_token), vault.open(call.webhook_secret)
     return f"{settings.base_url}/v1/webhooks/{call.provider}/{token}?{PROOF}={proof_of(reference, secret)}"
+
+
+def _open_page(call: IntentCall) -> HostedPage | None:
+    if call.status in ("succeeded", "canceled"):
+        raise Conflict("intent_closed", "This intent is over.", "Begin another.")
+    over = call.page_expires_at is not None and call.page_expires_at <= now()
+    if call.page_url is None or call.provider_checkout_id is None or over:
+        return None
+    return HostedPage(call.provider_checkout_id, call.page_url, call.page_expires_at)
 
 
 def _origin(url: str) -> str:

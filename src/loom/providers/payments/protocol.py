@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from loom.providers.errors import PermanentError, RetryableError
+from loom.providers.payments.card_numbers import masked
 
 IntentStatus = Literal["requires_payment_method", "requires_confirmation", "processing", "succeeded", "canceled"]
 RefundStatus = Literal["pending", "processing", "succeeded", "failed"]
@@ -35,7 +36,13 @@ CREDENTIALS_REFUSED = "credentials_refused"
 
 
 class GatewayRefusedError(PermanentError):
-    """The gateway took the call and said no; nothing moved. `reason` is the gateway's own short code."""
+    """The gateway took the call and said no; nothing moved. `reason` is the gateway's own short code.
+
+    Its text is the gateway's own, less the numbers of cards that it repeats.
+    """
+
+    def __init__(self, detail: str, *, reason: str = "refused") -> None:
+        super().__init__(masked(detail), reason=reason)
 
 
 class WebhookRefusedError(PermanentError):
@@ -73,13 +80,17 @@ class Payer:
 
 @dataclass(frozen=True, slots=True)
 class PageWish:
-    """A hosted page to be opened: where people come back to, and where the gateway tells of what they did."""
+    """A hosted page to be opened: where people come back to, and where the gateway tells of what they did.
+
+    `expires_at` is when the page is to end, where the gateway lets it be said. Under one key all of it stays the same.
+    """
 
     success_url: str
     cancel_url: str
     notify_url: str
     locale: str
     description: str
+    expires_at: datetime
     customer_id: str | None = None
 
 
@@ -310,7 +321,12 @@ class PaymentGateway(Protocol):
 
 
 class WebhookReader(Protocol):
-    """Believes or refuses what came to the address of webhooks."""
+    """Believes or refuses what came to the address of webhooks.
+
+    `signed`: each body proves itself. Where not, whoever knows an address may send to it what he likes.
+    """
+
+    signed: bool
 
     def read(
         self, headers: Mapping[str, str], query: Mapping[str, str], body: bytes, secrets: list[str], now: datetime

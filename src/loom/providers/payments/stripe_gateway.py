@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 import httpx
 import stripe
 import structlog
 
-from loom.core.clock import now
 from loom.providers.errors import RetryableError
 from loom.providers.payments import stripe_mapping as mapping
 from loom.providers.payments.protocol import (
@@ -38,7 +38,6 @@ from loom.providers.payments.signatures import SIGNATURE_HEADER, verify
 _log = structlog.get_logger(__name__)
 API_VERSION = "2026-10-28.endive"
 """Pinned: what answers look like must not change by what the account was once set to."""
-_PAGE_LIFE = timedelta(hours=23)
 _NO_EVENT = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 """What reading something fails with that is no event of Stripe's."""
 _UNEXPECTED = "payment_intent_unexpected_state"
@@ -47,6 +46,9 @@ _ANSWERS = (
     stripe.PaymentIntent, stripe.Charge, stripe.Refund, stripe.SetupIntent, stripe.PaymentMethod, stripe.Customer,
     stripe.Event, stripe.WebhookEndpoint, stripe.checkout.Session,
 )  # fmt: skip
+
+# What the gateway says of a mistake stands in the SDK's own lines as it came, numbers of cards too.
+logging.getLogger("stripe").setLevel(logging.WARNING)
 
 T = TypeVar("T")
 
@@ -105,7 +107,12 @@ class StripeGateway:
         """See PaymentGateway."""
         if order.provider_checkout_id is not None:
             session_id = order.provider_checkout_id
-            await _sent(lambda: self._api.checkout.sessions.expire_async(session_id, {}, _with(f"{key}:page")))
+            try:
+                await _sent(lambda: self._api.checkout.sessions.expire_async(session_id, {}, _with(f"{key}:page")))
+            except GatewayRefusedError:
+                # Its time may be over already; whoever paid on it has done so before.
+                if (await _read(lambda: self._api.checkout.sessions.retrieve_async(session_id)))["status"] != "expired":
+                    raise
             if order.provider_intent_id is None:
                 found = await self.look_up_intent(order)
                 if found is not None and found.provider_intent_id is None:
@@ -171,7 +178,7 @@ class StripeGateway:
             "cancel_url": wish.cancel_url,
             "locale": wish.locale,
             "payment_method_types": ["card"],
-            "expires_at": int((now() + _PAGE_LIFE).timestamp()),
+            "expires_at": int(wish.expires_at.timestamp()),
             **more,
         }
         if wish.customer_id is not None:
@@ -290,6 +297,8 @@ class StripeGateway:
 
 class StripeWebhooks:
     """Reads what Stripe, or the sandbox in its dialect, sends."""
+
+    signed = True
 
     def read(
         self, headers: Mapping[str, str], query: Mapping[str, str], body: bytes, secrets: list[str], now: datetime

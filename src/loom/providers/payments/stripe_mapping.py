@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from loom.providers.payments.card_numbers import masked
 from loom.providers.payments.protocol import (
     GatewayEvent,
     Hint,
@@ -81,7 +82,7 @@ def intent_snapshot(said: Object) -> IntentSnapshot:
         charge_id=_id(said.get("latest_charge")),
         next_action=_action(said.get("next_action")),
         error_code=_code(fault),
-        error_message=fault.get("message"),
+        error_message=masked(fault.get("message") or "") or None,
         wallet=_wallet(said.get("latest_charge")),
     )
 
@@ -116,7 +117,7 @@ def setup_snapshot(said: Object, method: Object | None) -> SetupSnapshot:
         saved=saved_method(method) if method is not None and status == "succeeded" else None,
         next_action=_action(said.get("next_action")),
         error_code=_code(fault),
-        error_message=fault.get("message"),
+        error_message=masked(fault.get("message") or "") or None,
     )
 
 

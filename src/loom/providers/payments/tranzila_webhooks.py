@@ -33,6 +33,8 @@ _NEVER_KEPT = frozenset(
 class TranzilaWebhooks:
     """Reads Tranzila's notices. Not they but their address is signed; what they say is only a reason to look."""
 
+    signed = False
+
     def read(
         self, headers: Mapping[str, str], query: Mapping[str, str], body: bytes, secrets: list[str], now: datetime
     ) -> GatewayEvent:

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from loom.core.errors import AppError
 from loom.db.database import Tx
 from loom.features.billing import queries
 from loom.features.billing.accounts import new_webhook_token
@@ -40,7 +41,12 @@ async def open_gateway_account(
 
     account_id, first = await begin(write, add)
     if first and opened.webhook_secret is None:
-        await gateways.register_webhook(account_id)
+        try:
+            await gateways.register_webhook(account_id)
+        except AppError:
+            # Its keys are not taken, or it is away: a try that failed leaves no account that payers are sent to.
+            await app.database.run(write.actor, lambda tx: queries.disable_account(tx, account_id))
+            raise
     account = await queries.get_account(app.database.reader(write.actor), account_id)
     return answer(account, first=first, status=201, location=f"/v1/gateway-accounts/{account_id}")
 

@@ -198,6 +198,7 @@ _STRIPE: dict[tuple[str, ...], Route] = {
     ("POST", "setup_intents", "*", "confirm"): lambda call: call.methods.confirm_setup(call.id, call.body),
     ("POST", "setup_intents", "*", "cancel"): lambda call: call.methods.cancel_setup(call.id),
     ("POST", "checkout", "sessions"): lambda call: call.checkout.create(call.body),
+    ("GET", "checkout", "sessions"): _list("checkout.session", "payment_intent"),
     ("GET", "checkout", "sessions", "*"): lambda call: call.checkout.get(call.id),
     ("POST", "checkout", "sessions", "*", "expire"): lambda call: call.checkout.expire(call.id),
     ("POST", "webhook_endpoints"): _create_endpoint,
