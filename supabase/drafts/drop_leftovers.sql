@@ -8,7 +8,7 @@ begin
   loop
     execute format('drop function %s', item.signature);
   end loop;
-  drop table if exists private.adoption_touched;
+  drop table if exists private.adoption_touched, private.adoption_touched_money;
   alter table public.payments drop column if exists loom_status;
 end;
 $$;
