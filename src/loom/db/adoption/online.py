@@ -21,7 +21,13 @@ from loom.core.errors import OperatorError
 from loom.db.adoption.decisions import Decisions, write_decisions
 from loom.db.adoption.shape import BASELINE, added_constraints, base_tables, expected_not_null
 from loom.db.adoption.short import run_short
-from loom.db.adoption.standby import build_constraints, build_indexes, build_key_indexes, set_not_null
+from loom.db.adoption.standby import (
+    build_constraints,
+    build_indexes,
+    build_key_indexes,
+    build_status_indexes,
+    set_not_null,
+)
 from loom.db.adoption.walk import run_batch, walk
 from loom.db.catalogue import read_facts
 from loom.db.migrate import apply_migration, migrations, status
@@ -244,6 +250,7 @@ def _walk_payments(conn: Conn, report: Report) -> None:
         rows = walk(conn, "public.payments", Step("statuses", "payments", True, queries["walk_statuses"]).within)
         report(f"  statuses: {rows:,} rows of public.payments")
         build_indexes(conn, report, only="payments_status_idx", column="loom_status", name="loom_payments_status_idx")
+        build_status_indexes(conn, report)
         set_not_null(conn, report, only=("payments", "metadata"))
         try:
             # The function of the trigger reads the column of that name, so both change at once.

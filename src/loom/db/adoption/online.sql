@@ -301,6 +301,15 @@ where m.id = p.id
 do $$
 declare
   unknown text;
+  said text;
+  item record;
+  place constant smallint := (
+    select a.attnum from pg_attribute as a where a.attrelid = 'public.payments'::regclass and a.attname = 'status');
+  -- Those that were built anew over the new column.
+  carried constant oid[] := array(
+    select i.indexrelid from pg_index as i
+    where i.indrelid = 'public.payments'::regclass
+      and to_regclass(format('public.loom_status_of_%s', i.indexrelid)) is not null);
 begin
   select string_agg(format('%L', u.status), ', ') into unknown
   from (select p.status from public.payments as p where p.loom_status is null limit 20) as u;
@@ -308,8 +317,46 @@ begin
     raise exception using message = format('Payments came meanwhile with statuses that nobody has decided on: %s.', unknown),
       hint = 'Give --map-status for each and run this again: it goes on where it is.';
   end if;
+  -- What the plan did not see, since it came meanwhile, is not dropped without a word.
+  select string_agg(h.what, ', ' order by h.what) into unknown
+  from (
+    select 'index ' || i.indexrelid::regclass as what
+    from pg_index as i
+    where i.indrelid = 'public.payments'::regclass and i.indexrelid <> all (carried)
+      and i.indexrelid is distinct from to_regclass('public.payments_status_idx')
+      and exists (
+        select from pg_depend as d
+        where d.classid = 'pg_class'::regclass and d.objid = i.indexrelid and d.refobjid = i.indrelid and d.refobjsubid = place)
+    union all
+    select 'constraint ' || quote_ident(k.conname)
+    from pg_constraint as k
+    where k.conrelid = 'public.payments'::regclass and k.contype = 'c' and place = any (k.conkey)
+  ) as h;
+  if unknown is not null then
+    raise exception using message = format('The text of payments.status is named by: %s.', unknown),
+      hint = 'Drop them, run this again, and make them again afterwards: it goes on where it is.';
+  end if;
+  for item in
+    select i.indexrelid::regclass as name, c.relname as was, format('public.loom_status_of_%s', i.indexrelid) as built
+    from pg_index as i join pg_class as c on c.oid = i.indexrelid
+    where i.indexrelid = any (carried)
+  loop
+    execute format('drop index %s', item.name);
+    execute format('alter index %s rename to %I', item.built, item.was);
+  end loop;
+  for item in
+    select x.privilege_type, x.is_grantable, case x.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(x.grantee)) end as who
+    from pg_attribute as a, aclexplode(a.attacl) as x
+    where a.attrelid = 'public.payments'::regclass and a.attnum = place
+  loop
+    execute format(
+      'grant %s (loom_status) on public.payments to %s%s', item.privilege_type, item.who,
+      case when item.is_grantable then ' with grant option' else '' end);
+  end loop;
+  said := col_description('public.payments'::regclass, place);
   alter table public.payments drop column status;
   alter table public.payments rename column loom_status to status;
+  execute format('comment on column public.payments.status is %L', said);
   alter table public.payments alter column status set default 'pending';
   alter index if exists public.loom_payments_status_idx rename to payments_status_idx;
 end;
