@@ -246,6 +246,16 @@ $$;
 
 -- @step coach_blocks
 -- @step session_attendees
+do $$
+begin
+  if to_regclass('private.adoption_touched_money') is not null then
+    execute $sql$
+-- @include settle_sessions
+    $sql$;
+    alter table public.payments validate constraint payments_session_id_fkey;
+  end if;
+end;
+$$;
 
 -- messaging
 

@@ -16,7 +16,7 @@ begin
   loop
     execute format('alter table %s drop constraint %I', item.name, item.conname);
   end loop;
-  drop table if exists private.adoption_touched;
+  drop table if exists private.adoption_touched, private.adoption_touched_money;
   alter table public.payments drop column if exists loom_status;
 end;
 $$;

@@ -1663,6 +1663,156 @@ begin
   end if;
 end;
 $$;
+do $$
+begin
+  if to_regclass('private.adoption_touched_money') is not null then
+    execute $sql$
+-- What was written to sessions and payments since they were walked: what was paid for those sessions is worked out again, with
+-- their seats. loom.settle_at_once limits how many transactions; the migration takes all.
+do $settle$
+declare
+  these_sessions uuid[];
+  these_payments uuid[];
+begin
+  with taken as (
+    delete from private.adoption_touched_money as t
+    where t.written_by in (
+      select distinct o.written_by from private.adoption_touched_money as o
+      order by o.written_by
+      limit nullif(current_setting('loom.settle_at_once', true), '')::integer)
+    returning t.session_id, t.payment_id
+  )
+  select array_agg(distinct t.session_id) filter (where t.session_id is not null),
+    array_agg(distinct t.payment_id) filter (where t.payment_id is not null)
+  into these_sessions, these_payments
+  from taken as t;
+
+  -- Payments that those sessions have, or that name them and were not theirs; and sessions that those payments have now.
+  these_payments := array(
+    select unnest(these_payments)
+    union
+    select p.id from public.payments as p where p.session_id = any (these_sessions)
+    union
+    select d.key::uuid from private.adoption_decisions as d
+    where d.kind = 'payments.session' and lower(d.value) = any (these_sessions::text[]));
+  these_sessions := array(
+    select unnest(these_sessions)
+    union
+    select p.session_id from public.payments as p where p.id = any (these_payments) and p.session_id is not null);
+  delete from private.adoption_decisions as d where d.kind = 'payments.session' and d.key = any (these_payments::text[]);
+
+  -- In the order of an older application that takes a payment: it first, then the session.
+  update public.payments as p set session_id = null, practice_id = null
+  where p.id = any (these_payments) and (p.session_id is not null or p.practice_id is not null);
+  perform private.ensure_practice(u.id)
+  from public.users as u where u.role = 'coach' and not exists (select from public.practice_members as m where m.user_id = u.id);
+  update public.practices as r set currency = d.value
+  from private.adoption_decisions as d
+  join public.practice_members as m on m.user_id::text = d.key
+  where d.kind = 'coach.currency' and r.id = m.practice_id and r.created_at = now();
+-- What was paid for which session is told by explicit links alone: a payment that names the session, by the session's client.
+-- Dates and amounts that happen to match say nothing. Who received it follows from the session.
+update public.payments as p
+set session_id = s.id, practice_id = (select m.practice_id from public.practice_members as m where m.user_id = s.coach_id)
+from (
+  select o.id, lower(coalesce(o.metadata ->> 'session_id', o.metadata ->> 'sessionId')) as link
+  from public.payments as o
+  where o.session_id is null and (o.metadata ? 'session_id' or o.metadata ? 'sessionId') and o.id = any (these_payments)
+) as named
+join public.sessions as s
+  on s.id = case when named.link ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then named.link::uuid end
+where p.id = named.id and (p.user_id is null or p.user_id = s.client_id);
+  these_sessions := array(
+    select unnest(these_sessions)
+    union
+    select p.session_id from public.payments as p where p.id = any (these_payments) and p.session_id is not null);
+
+  delete from public.session_attendees as a where a.session_id = any (these_sessions);
+  delete from private.adoption_decisions as d where d.kind = 'sessions.unbilled' and d.key = any (these_sessions::text[]);
+  -- What a session that was made by hand says of its price stays.
+  update public.sessions as s
+  set
+    billing_status = 'unbilled',
+    timezone = coalesce((select u.timezone from public.users as u where u.id = s.coach_id), 'UTC'),
+    price_cents = case when by_hand.here then s.price_cents end,
+    currency = coalesce(
+      (select d.value from private.adoption_decisions as d where d.kind = 'coach.currency' and d.key = s.coach_id::text),
+      case when by_hand.here then s.currency else 'ILS' end)
+  from (
+    select exists (select from private.adoption_decisions where kind = 'online' and key = 'priced') as here
+  ) as by_hand
+  where s.id = any (these_sessions);
+-- Only payments are narrowed down to a batch: to the planner a short range of ids is one row, and of two such ranges it may read one
+-- anew for each row of the other.
+update public.sessions as s
+set billing_status = 'paid', currency = paid.currency, price_cents = coalesce(s.price_cents, paid.amount_cents)
+from (
+  select p.session_id, min(p.currency) as currency, case when count(*) = 1 then min(p.amount_cents) end as amount_cents
+  from public.payments as p
+  where p.session_id is not null and p.status = 'paid' and p.session_id = any (these_sessions)
+  group by p.session_id
+  having count(distinct p.currency) = 1
+) as paid
+where paid.session_id = s.id and s.billing_status = 'unbilled' and private.is_currency(paid.currency);
+-- A payment that names a session which is not there, or not the payer's, keeps its word in its metadata, and is remembered for a
+-- person to look at.
+insert into private.adoption_decisions (kind, key, value)
+select 'payments.session', p.id::text, coalesce(p.metadata ->> 'session_id', p.metadata ->> 'sessionId')
+from public.payments as p
+where p.session_id is null and (p.metadata ? 'session_id' or p.metadata ? 'sessionId')
+  and coalesce(p.metadata ->> 'session_id', p.metadata ->> 'sessionId') is not null and p.id = any (these_payments)
+on conflict (kind, key) do nothing;
+-- Why an old session counts as unbilled: what the data says, in words for the person who has to bill it or write it off. Sessions
+-- and payments are put under one another and not joined, for the reason that sessions_paid gives.
+insert into private.adoption_decisions (kind, key, value)
+select
+  'sessions.unbilled', said.id::text,
+  case
+    when said.status in ('cancelled', 'rescheduled', 'no_show') then 'it was not held'
+    when said.currencies > 1 then 'it was paid in more than one currency'
+    when said.payments > 0 then 'payments name it, and none of them is paid'
+    when said.status in ('scheduled', 'in_progress') then 'nobody closed it, and no payment names it'
+    else 'no payment names it'
+  end
+from (
+  select each.id, max(each.status) as status, count(each.payment_id) as payments, count(distinct each.paid_in) as currencies
+  from (
+    select s.id, s.status, null::uuid as payment_id, null as paid_in
+    from public.sessions as s
+    where s.billing_status = 'unbilled' and s.scheduled_at < now() and s.id = any (these_sessions)
+    union all
+    select p.session_id, null, p.id, case when p.status = 'paid' then p.currency end
+    from public.payments as p
+    where p.session_id is not null and p.session_id = any (these_sessions)
+  ) as each
+  group by each.id
+  having count(each.status) = 1
+) as said
+on conflict (kind, key) do update set value = excluded.value;
+-- The coach's and the client's seats of sessions that are older than seats.
+insert into public.session_attendees
+  (session_id, user_id, role, status, created_at, coach_id, coach_client_id, price_cents, currency, billing_status, responded_at)
+select
+  s.id, seat.user_id, seat.role, 'confirmed', s.created_at, s.coach_id, seat.coach_client_id,
+  case when seat.role = 'client' then s.price_cents end, s.currency,
+  case when seat.role = 'client' then s.billing_status else 'unbilled' end,
+  case when seat.role = 'client' then s.created_at end
+from public.sessions as s
+left join public.coach_clients as c on c.coach_id = s.coach_id and c.client_id = s.client_id
+cross join lateral (
+  values
+    (s.coach_id, 'coach'::public.session_attendee_role, null::uuid),
+    (s.client_id, 'client'::public.session_attendee_role, c.id)
+) as seat (user_id, role, coach_client_id)
+where seat.user_id is not null and s.id = any (these_sessions)
+  and not exists (select from public.session_attendees as a where a.session_id = s.id and a.user_id = seat.user_id);
+end;
+$settle$;
+    $sql$;
+    alter table public.payments validate constraint payments_session_id_fkey;
+  end if;
+end;
+$$;
 
 -- messaging
 
@@ -21687,7 +21837,7 @@ begin
   loop
     execute format('alter table %s drop constraint %I', item.name, item.conname);
   end loop;
-  drop table if exists private.adoption_touched;
+  drop table if exists private.adoption_touched, private.adoption_touched_money;
   alter table public.payments drop column if exists loom_status;
 end;
 $$;

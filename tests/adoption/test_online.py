@@ -9,8 +9,9 @@ import psycopg
 import pytest
 from bench.adoption import Writer, adopt
 
+from loom.core.errors import OperatorError
 from loom.db.adoption import online
-from loom.db.adoption.apply import Interrupted, apply_plan
+from loom.db.adoption.apply import Interrupted, OpenQuestions, apply_plan
 from loom.db.adoption.decisions import Decisions
 from loom.db.adoption.standby import build_constraints
 from loom.db.check import check
@@ -117,3 +118,67 @@ def test_small_steps_that_another_tool_ends(cluster: Cluster, cases: Cases) -> N
         with connect(cluster.url(name)) as conn:
             assert check(conn) == []
         assert talk_of(cluster.url(name)) == talk_of(cluster.url(whole))
+
+
+OWN = """
+    create index mine on public.payments (status, created_at);
+    grant select (status, id) on public.payments to service_role;
+    comment on column public.payments.status is 'how it stands'
+"""
+OF_STATUS = """
+    select pg_get_indexdef('public.mine'::regclass), a.attacl::text, a.atttypid::regtype::text
+    from pg_attribute as a where a.attrelid = 'public.payments'::regclass and a.attname = 'status'
+"""
+
+
+def test_what_hangs_on_the_status_of_payments_comes_along_either_way(cluster: Cluster, cases: Cases) -> None:
+    found: list[object] = []
+    for way in (False, True):
+        with cases.copy("small") as name:
+            with psycopg.connect(cluster.url(name), autocommit=True) as conn:
+                conn.execute(OWN)
+            apply_plan(cluster.url(name), NONE, online=way)
+            with connect(cluster.url(name)) as conn:
+                found.append(conn.execute(OF_STATUS).fetchone())
+                assert check(conn) == []
+    assert found[0] is not None
+    assert found[0] == found[1]
+
+
+RULES = """
+    alter table public.payments add constraint known check (status <> 'lost');
+    create index paid_ones on public.payments (created_at) where status = 'paid'
+"""
+
+
+def test_what_names_the_text_of_the_status_is_asked_about(cluster: Cluster, cases: Cases) -> None:
+    with cases.copy("small") as name, psycopg.connect(cluster.url(name), autocommit=True) as conn:
+        conn.execute(RULES)
+        with pytest.raises(OpenQuestions) as stopped:
+            apply_plan(cluster.url(name), NONE, online=True)
+        asked = [question for question in stopped.value.plan.questions if question.code == "status_named"]
+        assert [question.what.split(" names ")[0] for question in asked] == ["check known", "index public.paid_ones"]
+        for question in asked:
+            statement = question.answer.removeprefix("Run: ").split("; and make it again")[0]
+            conn.execute(cast("LiteralString", statement))
+        assert apply_plan(cluster.url(name), NONE, online=True) is not None
+
+
+def test_what_comes_to_name_it_meanwhile_is_not_dropped_without_a_word(
+    cluster: Cluster, cases: Cases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with cases.copy("small") as name:
+        real = online.build_status_indexes
+
+        def then(conn: online.Conn, report: online.Report) -> None:
+            real(conn, report)
+            with psycopg.connect(cluster.url(name), autocommit=True) as other:
+                other.execute(RULES)
+
+        monkeypatch.setattr(online, "build_status_indexes", then)
+        with pytest.raises(OperatorError, match=r"constraint known, index paid_ones.*Drop them, run this again"):
+            apply_plan(cluster.url(name), NONE, online=True)
+        with psycopg.connect(cluster.url(name), autocommit=True) as conn:
+            conn.execute("alter table public.payments drop constraint known; drop index public.paid_ones")
+        monkeypatch.setattr(online, "build_status_indexes", real)
+        assert apply_plan(cluster.url(name), NONE, online=True) is not None

@@ -169,5 +169,5 @@ def _what_is_left(conninfo: str, reason: str, online: bool) -> str:
     if done:
         return f"Interrupted ({reason}) after everything was done: the database is adopted."
     if online:
-        return f"Interrupted ({reason}). The older application goes on as before; run it again to go on from here."
+        return f"Interrupted ({reason}). The older application goes on; run it again to go on from here."
     return f"Interrupted ({reason}). The database is as before; run it again."

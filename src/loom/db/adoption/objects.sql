@@ -155,3 +155,22 @@ from pg_depend as d
 join pg_rewrite as r on r.oid = d.objid
 join pg_attribute as a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
 where d.classid = 'pg_rewrite'::regclass and d.refobjid = to_regclass('public.payments') and a.attname = 'status'
+
+-- name: rules_on_payment_status
+-- Checks, and indexes with a condition or an expression. Other indexes and the grants on the column come along.
+with status as (
+  select a.attrelid, a.attnum
+  from pg_attribute as a
+  where a.attrelid = to_regclass('public.payments') and a.attname = 'status' and a.atttypid = 'text'::regtype
+)
+select format('check %%I', k.conname) as what, format('alter table public.payments drop constraint %%I', k.conname) as away,
+  format('alter table public.payments add constraint %%I %%s', k.conname, pg_get_constraintdef(k.oid)) as again
+from status as s join pg_constraint as k on k.conrelid = s.attrelid and k.contype = 'c' and s.attnum = any (k.conkey)
+union all
+select format('index %%s', i.indexrelid::regclass), format('drop index %%s', i.indexrelid::regclass), pg_get_indexdef(i.indexrelid)
+from status as s
+join pg_index as i on i.indrelid = s.attrelid and (i.indpred is not null or i.indexprs is not null)
+where exists (
+  select from pg_depend as d
+  where d.classid = 'pg_class'::regclass and d.objid = i.indexrelid and d.refobjid = s.attrelid and d.refobjsubid = s.attnum)
+order by 1

@@ -19,10 +19,17 @@ from psycopg import Connection, sql
 
 from loom.core.errors import OperatorError
 from loom.db.adoption.decisions import Decisions, write_decisions
-from loom.db.adoption.shape import BASELINE, base_tables, expected_not_null
+from loom.db.adoption.shape import BASELINE, added_constraints, base_tables, expected_not_null
 from loom.db.adoption.short import run_short
-from loom.db.adoption.standby import build_constraints, build_indexes, build_key_indexes, set_not_null
+from loom.db.adoption.standby import (
+    build_constraints,
+    build_indexes,
+    build_key_indexes,
+    build_status_indexes,
+    set_not_null,
+)
 from loom.db.adoption.walk import run_batch, walk
+from loom.db.catalogue import read_facts
 from loom.db.migrate import apply_migration, migrations, status
 from loom.db.schema_files import Step, column_files, include, narrow_steps, read_step, schema_paths, supabase_dir
 from loom.db.sql import parse_queries
@@ -82,15 +89,23 @@ def prepare(conn: Conn, decisions: Decisions, report: Report) -> None:
 
 
 def settle(conn: Conn) -> None:
-    """Looks again at conversations that were written to since, until few are left for the migration."""
+    """Looks again at what was written since, sessions with their money and conversations.
+
+    Until few are left for the migration.
+    """
     conn.execute("select set_config('loom.settle_at_once', %s, false)", [str(_SETTLED_AT_ONCE)])
-    while _waiting(conn) >= _SETTLED_AT_ONCE:
+    profiles = [include("coach_currencies")] if _there(conn, "public.coach_profiles") else []
+    while _waiting(conn, "adoption_touched_money") >= _SETTLED_AT_ONCE:
+        run_batch(conn, [*profiles, include("settle_sessions")])
+    while _waiting(conn, "adoption_touched") >= _SETTLED_AT_ONCE:
         run_batch(conn, [include("settle_conversations")])
     conn.execute("select set_config('loom.settle_at_once', '', false)")
 
 
-def _waiting(conn: Conn) -> int:
-    row = conn.execute("select count(distinct written_by) from private.adoption_touched").fetchone()
+def _waiting(conn: Conn, notes: str) -> int:
+    row = conn.execute(
+        sql.SQL("select count(distinct written_by) from private.{}").format(sql.Identifier(notes))
+    ).fetchone()
     return int(row[0]) if row else 0
 
 
@@ -100,6 +115,14 @@ def _begin(conn: Conn, decisions: Decisions) -> None:
         if baseline in status(conn).pending:
             apply_migration(conn, baseline)
         write_decisions(conn, decisions)
+        # Where somebody made these columns by hand, they may say something; otherwise all in them comes from here.
+        conn.execute(
+            "insert into private.adoption_decisions (kind, key, value)"
+            " select 'online', 'priced', now()::text from pg_attribute as a"
+            " where a.attrelid = 'public.sessions'::regclass and a.attname = 'price_cents' and not a.attisdropped"
+            " and not exists (select from private.adoption_decisions where kind = 'online' and key = 'started')"
+            " on conflict (kind, key) do nothing"
+        )
         conn.execute(
             "insert into private.adoption_decisions (kind, key, value) values ('online', 'started', now()::text)"
             " on conflict (kind, key) do nothing"
@@ -132,9 +155,15 @@ def _status_is_text(conn: Conn) -> bool:
 
 def _keep_in_step(conn: Conn) -> None:
     queries = _queries()
+    # While nothing is linked yet: a session that goes later leaves no link behind.
+    key = ("payments", "payments_session_id_fkey")
+    if ("constraint", f"public.{key[0]}.{key[1]}") not in read_facts(conn):
+        run_short(conn, f"alter table public.{key[0]} add constraint {key[1]} {added_constraints()[key]} not valid")
     for name in (
         "keep_object",
         "keep_updated_at",
+        "touched_money",
+        "keep_person",
         "keep_session",
         "keep_status",
         "keep_message",
@@ -228,13 +257,13 @@ def _walk_payments(conn: Conn, report: Report) -> None:
         rows = walk(conn, "public.payments", Step("statuses", "payments", True, queries["walk_statuses"]).within)
         report(f"  statuses: {rows:,} rows of public.payments")
         build_indexes(conn, report, only="payments_status_idx", column="loom_status", name="loom_payments_status_idx")
+        build_status_indexes(conn, report)
         set_not_null(conn, report, only=("payments", "metadata"))
         try:
             # The function of the trigger reads the column of that name, so both change at once.
             run_short(conn, f"{queries['swap_statuses']};\n{queries['keep_payment']};")
         except psycopg.errors.RaiseException as exc:
             raise OperatorError(f"{exc.diag.message_primary} {exc.diag.message_hint}") from exc
-    run_short(conn, queries["payments_after"])
     _walk_step(conn, "payments_values", report)
 
 
@@ -247,6 +276,7 @@ def _walk_sessions(conn: Conn, report: Report) -> None:
         "session_attendees",
     ):  # fmt: skip
         _walk_step(conn, name, report)
+    conn.execute("alter table public.payments validate constraint payments_session_id_fkey")
 
 
 def _walk_messages(conn: Conn, report: Report) -> None:

@@ -30,21 +30,50 @@ begin
     new.ends_at := new.scheduled_at + make_interval(mins => new.duration_minutes);
     return new;
   end if;
-  if pg_trigger_depth() > 1 or current_setting('loom.adopting', true) = 'on' then
+  if current_setting('loom.adopting', true) = 'on' then
     return null;
   end if;
   if tg_op = 'UPDATE' then
     delete from public.coach_blocks as b where b.session_id = new.id;
-    delete from public.session_attendees as a
-    where a.session_id = new.id and a.user_id not in (new.coach_id, coalesce(new.client_id, new.coach_id));
   end if;
   -- @step sessions_times {} = new.id
   -- @step coach_clients {} = new.coach_id and s.client_id = new.client_id
   -- @step coach_blocks {} = new.id
-  -- @step session_attendees {} = new.id
   return null;
 end;
 $$
+
+-- name: keep_person
+-- Whoever signs up gets choices like everybody else, and an odd zone becomes the default at once: a check refuses it soon.
+create or replace function private.adoption_keep_person() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if tg_op = 'DELETE' then
+    -- A relation cannot stand without somebody, and says nothing yet that their sessions did not say.
+    delete from public.coach_clients as c where c.client_id = old.id;
+    return old;
+  end if;
+  if current_setting('loom.adopting', true) = 'on' then
+    return new;
+  end if;
+  if tg_when = 'AFTER' then
+    -- @step notification_preferences {} = new.id
+    return null;
+  end if;
+  if tg_table_name = 'users' then
+    delete from private.adoption_decisions as d
+    where tg_op = 'UPDATE' and new.timezone is distinct from old.timezone and d.kind = 'users.timezone' and d.key = new.id::text;
+  end if;
+  if not private.is_time_zone(coalesce(new.timezone, 'UTC')) then
+    if tg_table_name = 'users' then
+      insert into private.adoption_decisions (kind, key, value) values ('users.timezone', new.id::text, new.timezone)
+      on conflict (kind, key) do nothing;
+    end if;
+    new.timezone := 'UTC';
+  end if;
+  return new;
+end;
+$$;
 
 -- name: keep_status
 create or replace function private.adoption_status(p_status text) returns public.payment_status
@@ -60,6 +89,9 @@ create or replace function private.adoption_keep_payment() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
   new.metadata := private.adoption_object(new.metadata);
+  if tg_op = 'UPDATE' and new.status <> old.status then
+    new.metadata := new.metadata - 'status_before_loom';
+  end if;
   new.loom_status := private.adoption_status(new.status);
   if new.loom_status::text <> new.status then
     new.metadata := new.metadata || jsonb_build_object('status_before_loom', new.status);
@@ -72,21 +104,14 @@ $$
 create or replace function private.adoption_keep_payment() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
-  if tg_when = 'BEFORE' then
-    new.metadata := private.adoption_object(new.metadata);
-    new.currency := upper(btrim(new.currency));
-    if new.status = 'refunded' then
-      new.refunded_cents := new.amount_cents;
-      new.refund_reserved_cents := new.amount_cents;
-    end if;
-    return new;
+  new.metadata := private.adoption_object(new.metadata);
+  if tg_op = 'UPDATE' and new.status <> old.status then
+    new.metadata := new.metadata - 'status_before_loom';
   end if;
-  if pg_trigger_depth() > 1 or current_setting('loom.adopting', true) = 'on' then
-    return null;
-  end if;
-  -- @step payments_session {} = new.id
-  -- @step sessions_paid {} = (select q.session_id from public.payments as q where q.id = new.id)
-  return null;
+  new.currency := upper(btrim(new.currency));
+  new.refunded_cents := case when new.status = 'refunded' then new.amount_cents else 0 end;
+  new.refund_reserved_cents := new.refunded_cents;
+  return new;
 end;
 $$
 
@@ -135,7 +160,13 @@ begin
     select * from (values
       ('sessions', 'adoption_a_keep', 'before insert or update', 'adoption_keep_session'),
       ('sessions', 'adoption_b_keep', 'after insert or update of coach_id, client_id, scheduled_at, duration_minutes, status', 'adoption_keep_session'),
+      ('sessions', 'adoption_d_touch', 'after insert or delete or update of coach_id, client_id, scheduled_at, status', 'adoption_touch_money'),
       ('payments', 'adoption_a_keep', 'before insert or update', 'adoption_keep_payment'),
+      ('payments', 'adoption_d_touch', 'after insert or delete or update', 'adoption_touch_money'),
+      ('users', 'adoption_a_keep', 'before insert or update of timezone', 'adoption_keep_person'),
+      ('users', 'adoption_b_keep', 'after insert', 'adoption_keep_person'),
+      ('users', 'adoption_c_keep', 'before delete', 'adoption_keep_person'),
+      ('notification_preferences', 'adoption_a_keep', 'before insert or update of timezone', 'adoption_keep_person'),
       ('messages', 'adoption_a_keep', 'before insert or update', 'adoption_keep_message'),
       ('message_attachments', 'adoption_a_keep', 'before insert or update', 'adoption_keep_attachment'),
       ('message_attachments', 'adoption_b_keep', 'before insert', 'adoption_keep_beside_message'),
@@ -158,13 +189,27 @@ begin
 end;
 $$
 
--- name: payments_after
-do $$
+-- name: touched_money
+-- What was paid for a session, and so what its seats say, hangs on the session, on every payment that names it, and on who received
+-- it. So it is only noted which of them were written, deleted ones too, and by which transaction; it is worked out afterwards
+-- (drafts/settle_sessions.sql).
+create table if not exists private.adoption_touched_money (
+  session_id uuid,
+  payment_id uuid,
+  written_by xid8 not null default pg_current_xact_id()
+);
+create or replace function private.adoption_touch_money() returns trigger
+language plpgsql security definer set search_path = '' as $$
 begin
-  if not exists (select from pg_trigger as t where t.tgrelid = 'public.payments'::regclass and t.tgname = 'adoption_b_keep') then
-    create trigger adoption_b_keep after insert or update of status, metadata, user_id on public.payments
-      for each row execute function private.adoption_keep_payment();
+  if current_setting('loom.adopting', true) = 'on' then
+    return null;
   end if;
+  if tg_table_name = 'sessions' then
+    insert into private.adoption_touched_money (session_id) values (coalesce(new.id, old.id));
+  else
+    insert into private.adoption_touched_money (session_id, payment_id) values (old.session_id, coalesce(new.id, old.id));
+  end if;
+  return null;
 end;
 $$
 
@@ -256,6 +301,15 @@ where m.id = p.id
 do $$
 declare
   unknown text;
+  said text;
+  item record;
+  place constant smallint := (
+    select a.attnum from pg_attribute as a where a.attrelid = 'public.payments'::regclass and a.attname = 'status');
+  -- Those that were built anew over the new column.
+  carried constant oid[] := array(
+    select i.indexrelid from pg_index as i
+    where i.indrelid = 'public.payments'::regclass
+      and to_regclass(format('public.loom_status_of_%s', i.indexrelid)) is not null);
 begin
   select string_agg(format('%L', u.status), ', ') into unknown
   from (select p.status from public.payments as p where p.loom_status is null limit 20) as u;
@@ -263,8 +317,46 @@ begin
     raise exception using message = format('Payments came meanwhile with statuses that nobody has decided on: %s.', unknown),
       hint = 'Give --map-status for each and run this again: it goes on where it is.';
   end if;
+  -- What the plan did not see, since it came meanwhile, is not dropped without a word.
+  select string_agg(h.what, ', ' order by h.what) into unknown
+  from (
+    select 'index ' || i.indexrelid::regclass as what
+    from pg_index as i
+    where i.indrelid = 'public.payments'::regclass and i.indexrelid <> all (carried)
+      and i.indexrelid is distinct from to_regclass('public.payments_status_idx')
+      and exists (
+        select from pg_depend as d
+        where d.classid = 'pg_class'::regclass and d.objid = i.indexrelid and d.refobjid = i.indrelid and d.refobjsubid = place)
+    union all
+    select 'constraint ' || quote_ident(k.conname)
+    from pg_constraint as k
+    where k.conrelid = 'public.payments'::regclass and k.contype = 'c' and place = any (k.conkey)
+  ) as h;
+  if unknown is not null then
+    raise exception using message = format('The text of payments.status is named by: %s.', unknown),
+      hint = 'Drop them, run this again, and make them again afterwards: it goes on where it is.';
+  end if;
+  for item in
+    select i.indexrelid::regclass as name, c.relname as was, format('public.loom_status_of_%s', i.indexrelid) as built
+    from pg_index as i join pg_class as c on c.oid = i.indexrelid
+    where i.indexrelid = any (carried)
+  loop
+    execute format('drop index %s', item.name);
+    execute format('alter index %s rename to %I', item.built, item.was);
+  end loop;
+  for item in
+    select x.privilege_type, x.is_grantable, case x.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(x.grantee)) end as who
+    from pg_attribute as a, aclexplode(a.attacl) as x
+    where a.attrelid = 'public.payments'::regclass and a.attnum = place
+  loop
+    execute format(
+      'grant %s (loom_status) on public.payments to %s%s', item.privilege_type, item.who,
+      case when item.is_grantable then ' with grant option' else '' end);
+  end loop;
+  said := col_description('public.payments'::regclass, place);
   alter table public.payments drop column status;
   alter table public.payments rename column loom_status to status;
+  execute format('comment on column public.payments.status is %L', said);
   alter table public.payments alter column status set default 'pending';
   alter index if exists public.loom_payments_status_idx rename to payments_status_idx;
 end;

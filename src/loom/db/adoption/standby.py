@@ -62,6 +62,33 @@ def _drop_invalid(conn: Connection[Any], index: str) -> None:
         conn.execute(sql.SQL("drop index concurrently public.{}").format(sql.Identifier(index)))
 
 
+def build_status_indexes(conn: Connection[Any], report: Report) -> None:
+    """Builds the older application's own indexes over payments.status anew over the column that takes its place.
+
+    The swap drops the old ones and gives these their names. Those with an expression or a condition are a question
+    of the plan, in either way.
+    """
+    for number, name, definition in conn.execute(
+        "select i.indexrelid::bigint, c.relname::text, pg_get_indexdef(i.indexrelid) from pg_index as i"
+        " join pg_class as c on c.oid = i.indexrelid"
+        " join pg_attribute as a on a.attrelid = i.indrelid and a.attname = 'status'"
+        " where i.indrelid = 'public.payments'::regclass and a.attnum = any (i.indkey::smallint[])"
+        " and i.indexprs is null and i.indpred is null and c.relname <> 'payments_status_idx'"
+        " and not starts_with(c.relname, 'loom_') order by 2"
+    ).fetchall():
+        built = f"loom_status_of_{number}"
+        head, using, columns = definition.partition(" USING ")
+        unique = "UNIQUE " if head.startswith("CREATE UNIQUE") else ""
+        _drop_invalid(conn, built)
+        conn.execute(
+            sql.SQL("create {}index concurrently if not exists {} on public.payments").format(
+                sql.SQL(unique), sql.Identifier(built)
+            )
+            + sql.SQL(cast("LiteralString", using + re.sub(r"\bstatus\b", "loom_status", columns)))
+        )
+        report(f"  index {name}")
+
+
 def build_key_indexes(conn: Connection[Any], report: Report) -> None:
     """Indexes of foreign keys of the tables beside, which the migration would build while everybody waits."""
     for _table, table, column in conn.execute(

@@ -47,6 +47,14 @@ def questions_of_shape(reader: Reader, decisions: Decisions) -> list[Question]:
             )
             for row in reader.ask("views_on_payment_status")
         ),
+        *(
+            Question(
+                "status_named",
+                f"{row['what']} names the text of payments.status, whose type changes",
+                f"Run: {row['away']}; and make it again afterwards, for the new type: {row['again']}",
+            )
+            for row in reader.ask("rules_on_payment_status")
+        ),
     ]
 
 

@@ -15,6 +15,13 @@ _ATTEMPTS = 50
 # Shorter than PostgreSQL's own look for deadlocks (a second): of two that wait for each other, this one gives way.
 _LOCK_TIMEOUT = "700ms"
 
+_MET_SOMEBODY = (
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.ForeignKeyViolation,
+)
+
 
 def walk(conn: Connection[Any], table: str, statement: Callable[[str], str], *, lock_first: str | None = None) -> int:
     """Runs `statement(condition)` for ranges of ids and returns how many rows were looked at.
@@ -46,7 +53,9 @@ def walk(conn: Connection[Any], table: str, statement: Callable[[str], str], *, 
 
 
 def run_batch(conn: Connection[Any], texts: list[str]) -> None:
-    """One short transaction. It gives way when it meets somebody else's locks the other way round."""
+    """One short transaction. It gives way when it meets somebody else's locks the other way round, or when what it
+    read is deleted before it has written what points there.
+    """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             with conn.transaction():
@@ -55,7 +64,7 @@ def run_batch(conn: Connection[Any], texts: list[str]) -> None:
                 )
                 for text in texts:
                     conn.execute(cast("LiteralString", text))
-        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
+        except _MET_SOMEBODY:
             if attempt == _ATTEMPTS:
                 raise
             time.sleep(0.05 * attempt)
