@@ -9386,10 +9386,8 @@ create table if not exists public.invoices (
   notes text,
   voided_at timestamptz,
   voided_by uuid references public.users (id) on delete set null,
-  void_reason text,
   written_off_at timestamptz,
   written_off_by uuid references public.users (id) on delete set null,
-  write_off_reason text,
   tax_inclusive boolean not null default false,
   tax_on_payment boolean not null default false,
   tax_point_at timestamptz,
@@ -9567,7 +9565,7 @@ create or replace function private.keep_invoice() returns trigger
 declare
   -- What may still move on a final document. user_id may be filled once, when the client signs up.
   v_movable text[] := array['status', 'paid_at', 'amount_paid_cents', 'amount_refunded_cents', 'voided_at', 'voided_by',
-    'void_reason', 'written_off_at', 'written_off_by', 'write_off_reason', 'credited_cents', 'refund_covered_cents',
+    'written_off_at', 'written_off_by', 'credited_cents', 'refund_covered_cents',
     'metadata', 'updated_at'];
 begin
   if tg_op = 'DELETE' then
@@ -9693,6 +9691,51 @@ revoke execute on function private.tie_invoices_to_user() from public, anon, aut
 drop trigger if exists coach_clients_tie_invoices on public.coach_clients;
 create trigger coach_clients_tie_invoices after update of client_id on public.coach_clients
   for each row when (old.client_id is null and new.client_id is not null) execute function private.tie_invoices_to_user();
+
+-- schemas/40_billing/29_invoice_reasons.sql
+-- Why a document was voided or given up on. Beside the invoice, since whoever pays may read that and not this.
+create table if not exists public.invoice_reasons (
+  id uuid primary key default gen_random_uuid(),
+  invoice_id uuid not null references public.invoices (id) on delete restrict,
+  practice_id uuid not null references public.practices (id) on delete restrict,
+  kind text not null,
+  reason text not null,
+  made_by uuid references public.users (id) on delete set null,
+  created_at timestamptz not null default now(),
+  constraint invoice_reasons_kind_known check (kind in ('voided', 'written_off')),
+  constraint invoice_reasons_reason_length check (char_length(btrim(reason)) between 1 and 500)
+);
+comment on table public.invoice_reasons is
+  'Why invoices were voided or written off, and who said so. A write-off that was taken back keeps its reason.';
+comment on column public.invoice_reasons.kind is 'What was done: voided or written_off.';
+
+create index if not exists invoice_reasons_invoice_idx on public.invoice_reasons (invoice_id, created_at);
+create index if not exists invoice_reasons_practice_idx on public.invoice_reasons (practice_id);
+create index if not exists invoice_reasons_made_by_idx on public.invoice_reasons (made_by);
+
+-- Only the functions of the owner write.
+revoke all on public.invoice_reasons from public, anon, authenticated, service_role;
+grant select on public.invoice_reasons to authenticated, service_role;
+
+alter table public.invoice_reasons enable row level security;
+drop policy if exists invoice_reasons_select_practice on public.invoice_reasons;
+create policy invoice_reasons_select_practice on public.invoice_reasons for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]) or (select private.i_am_admin()));
+comment on policy invoice_reasons_select_practice on public.invoice_reasons is
+  'The people of a practice, and an admin, see why it gave up on a document; its reasons are not for the client.';
+
+drop trigger if exists invoice_reasons_kept on public.invoice_reasons;
+create trigger invoice_reasons_kept before delete on public.invoice_reasons
+  for each row execute function private.refuse_money_delete();
+
+create or replace function private.note_reason(p_invoice public.invoices, p_kind text, p_reason text) returns void
+  language sql security definer set search_path = '' as $$
+  insert into public.invoice_reasons (invoice_id, practice_id, kind, reason, made_by)
+  select p_invoice.id, p_invoice.practice_id, p_kind, p_reason, private.me() where btrim(p_reason) <> ''
+$$;
+comment on function private.note_reason(public.invoices, text, text) is
+  'security definer: nobody writes reasons but by voiding or writing off. Keeps why, where something was said.';
+revoke execute on function private.note_reason(public.invoices, text, text) from public, anon, authenticated, service_role;
 
 -- schemas/40_billing/30_invoice_line_items.sql
 -- Lines of invoices. amount_cents is the price of one; the total of a line is generated in bigint.
@@ -11069,8 +11112,7 @@ begin
     else 'paid' end;
   update public.invoices set status = v_status, amount_paid_cents = v_paid, amount_refunded_cents = v_refunded,
     paid_at = case when v_status in ('paid', 'refunded') then coalesce(paid_at, now()) end,
-    voided_at = case when v_status = 'canceled' then coalesce(voided_at, now()) end,
-    void_reason = case when v_status = 'canceled' then coalesce(void_reason, 'Credited in full.') end
+    voided_at = case when v_status = 'canceled' then coalesce(voided_at, now()) end
   where id = p_invoice_id and (status, amount_paid_cents, amount_refunded_cents) is distinct from (v_status, v_paid, v_refunded);
   if v_status = 'canceled' and v_invoice.status <> 'canceled' then
     update public.invoice_line_items set released_at = now() where invoice_id = p_invoice_id;
@@ -11795,8 +11837,9 @@ begin
     perform private.fail(409, 'invoice_paid', 'Money was paid on this invoice.', 'Refund the payment instead.');
   end if;
   perform private.drop_open_intent(p_invoice_id);
-  update public.invoices set status = 'canceled', voided_at = now(), voided_by = private.me(), void_reason = p_reason, paid_at = null
+  update public.invoices set status = 'canceled', voided_at = now(), voided_by = private.me(), paid_at = null
   where id = p_invoice_id;
+  perform private.note_reason(v_invoice, 'voided', p_reason);
   update public.invoice_line_items set released_at = now() where invoice_id = p_invoice_id;
   perform private.sync_seats(p_invoice_id);
 end $$;
@@ -11821,7 +11864,8 @@ begin
     perform private.fail(422, 'reason_needed', 'Say why the invoice is written off.');
   end if;
   perform private.drop_open_intent(p_invoice_id);
-  update public.invoices set written_off_at = now(), written_off_by = private.me(), write_off_reason = p_reason where id = p_invoice_id;
+  update public.invoices set written_off_at = now(), written_off_by = private.me() where id = p_invoice_id;
+  perform private.note_reason(v_invoice, 'written_off', p_reason);
   perform private.sync_seats(p_invoice_id);
 end $$;
 comment on function public.write_off_invoice(uuid, text) is
@@ -11835,7 +11879,7 @@ declare
   v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, false);
 begin
   if v_invoice.written_off_at is null then return; end if;
-  update public.invoices set written_off_at = null, written_off_by = null, write_off_reason = null where id = p_invoice_id;
+  update public.invoices set written_off_at = null, written_off_by = null where id = p_invoice_id;
   perform private.sync_seats(p_invoice_id);
 end $$;
 comment on function public.restore_invoice(uuid) is

@@ -65,6 +65,13 @@ def test_manual_payments_void_and_write_off_over_http(shop: Shop) -> None:
     assert shop.live.call(shop.coach, "POST", f"/invoices/{invoice}/void", {})["code"] == "invoice_paid"
     gone = shop.live.call(shop.coach, "POST", f"/invoices/{invoice}/write-off", {"reason": "kindness"})
     assert gone["display_status"] == "written_off"
+    assert [(why["kind"], why["reason"], why["made_by"]) for why in gone["reasons"]] == [
+        ("written_off", "kindness", str(shop.coach))
+    ]
+    shop.live.call(shop.coach, "POST", f"/invoices/{invoice}/restore")
+    shop.live.call(shop.coach, "POST", f"/invoices/{invoice}/write-off", {"reason": "moved away"})
+    seen = [shop.live.call(who, "GET", f"/invoices/{invoice}")["reasons"] for who in (shop.coach, shop.client)]
+    assert [[why["reason"] for why in reasons] for reasons in seen] == [["kindness", "moved away"], []]
     other = shop.invoice(700)
     assert shop.live.call(shop.coach, "POST", f"/invoices/{other}/void", {})["display_status"] == "void"
     draft = {"client_id": str(shop.client), "due_date": datetime.now(UTC).isoformat()}

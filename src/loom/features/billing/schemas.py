@@ -103,11 +103,24 @@ class Invoice(BaseModel):
     updated_at: datetime
 
 
+class InvoiceReason(BaseModel):
+    """Why a document was voided or written off, and who said so."""
+
+    kind: Literal["voided", "written_off"]
+    reason: str
+    made_by: UUID | None
+    created_at: datetime
+
+
 class InvoiceWithLines(Invoice):
-    """A document with what it is for. `warnings` are codes of what the people of the practice should look at."""
+    """A document with what it is for. `warnings` are codes of what the people of the practice should look at.
+
+    `reasons` say why it was voided or written off, the first one first; they too are for the people of the practice.
+    """
 
     lines: list[InvoiceLine]
     warnings: list[str]
+    reasons: list[InvoiceReason]
 
 
 class NewLine(Input):
