@@ -9461,6 +9461,9 @@ comment on column public.invoices.number is 'Without holes per practice, kind an
 create unique index if not exists invoices_number_key on public.invoices (practice_id, document_kind, series_year, number);
 create unique index if not exists invoices_document_number_key
   on public.invoices (practice_id, document_number) where not issued_elsewhere;
+-- What another system numbered, too, is noted once; history that was brought along keeps its own truth.
+create unique index if not exists invoices_number_elsewhere_key
+  on public.invoices (practice_id, document_kind, document_number) where issued_elsewhere and not is_history;
 create unique index if not exists invoices_one_receipt_per_payment on public.invoices (payment_id);
 create index if not exists invoices_credit_of_idx on public.invoices (credit_of_invoice_id);
 create index if not exists invoices_practice_idx on public.invoices (practice_id, created_at desc, id desc);
@@ -10353,7 +10356,7 @@ comment on column public.payments.raw_payload is 'What the gateway sent. API rol
 comment on column public.payments.practice_id is 'Who received it. Null on payments from before practices whose receiver the data does not tell.';
 comment on column public.payments.coach_client_id is
   'Whose money it is, also of a client without an account. Null on payments from before practices.';
-comment on column public.payments.reference is 'For transfers, vouchers and the like: what names them in the world outside.';
+comment on column public.payments.reference is 'For transfers, vouchers and the like: what names them in the world outside. Kept without invisible characters.';
 
 -- Both were partial before; whole ones still allow many nulls, and an upsert can name them.
 create unique index if not exists payments_idempotency_unique on public.payments (idempotency_key);
@@ -10450,12 +10453,24 @@ comment on function private.fill_payment(public.payments) is
   'security definer: practice, payer and the rest follow from the intent, invoice or session that a plain insert names.';
 revoke execute on function private.fill_payment(public.payments) from public, anon, authenticated, service_role;
 
+create or replace function private.plain_reference(p_reference text) returns text
+  language sql immutable set search_path = '' as $$
+  -- What nobody sees must not make another voucher of one: direction marks come along where Hebrew is copied.
+  select nullif(btrim(regexp_replace(
+    regexp_replace(p_reference, '[\u0001-\u0008\u000E-\u001F\u007F-\u009F\u00AD\u061C\u180E\u200B-\u200F\u202A-\u202E\u2060-\u2069\uFEFF]', '', 'g'),
+    '[\u0009-\u000D\u0020\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000]+', ' ', 'g')), '')
+$$;
+comment on function private.plain_reference(text) is
+  'What names a payment outside, without invisible characters and with single spaces; null where nothing is left.';
+revoke execute on function private.plain_reference(text) from public, anon, authenticated, service_role;
+
 create or replace function private.keep_payment() returns trigger
   language plpgsql security definer set search_path = '' as $$
 begin
   if tg_op = 'DELETE' then
     perform private.fail(409, 'money_is_kept', 'Payments are never deleted.', 'Cancel or refund it instead.');
   end if;
+  new.reference := private.plain_reference(new.reference);
   if tg_op = 'INSERT' or (new.intent_id, new.invoice_id, new.session_id, new.method_id)
        is distinct from (old.intent_id, old.invoice_id, old.session_id, old.method_id) then
     new := private.fill_payment(new);
@@ -11682,6 +11697,10 @@ declare
 begin
   -- Only what is named changes; a name with null empties it.
   select * into v_new from jsonb_populate_record(v_invoice, p_changes);
+  -- Only what is given now: what a client's record says already stands until somebody changes it.
+  if p_changes ? 'buyer_email' and v_new.buyer_email !~ '^[^@[:space:][:cntrl:]<>]+@[^@[:space:][:cntrl:]<>]+\.[^@[:space:][:cntrl:]<>]+$' then
+    perform private.fail(422, 'email_invalid', 'That is not an e-mail address.');
+  end if;
   select * into v_practice from public.practices p where p.id = v_invoice.practice_id;
   perform private.check_kind(v_practice, v_new.document_kind);
   perform private.check_rate(v_practice, v_new.tax_rate_bp, (now() at time zone v_practice.timezone)::date);
@@ -13106,8 +13125,11 @@ begin
   if p_method = 'credit_card' then
     perform private.fail(422, 'not_manual', 'Card payments come through the gateway.');
   end if;
-  if p_method <> 'cash' and nullif(btrim(p_reference), '') is null then
+  if p_method <> 'cash' and private.plain_reference(p_reference) is null then
     perform private.fail(422, 'reference_needed', 'Say what names this payment outside, such as the transfer''s number.');
+  end if;
+  if p_received_at < '2000-01-01 00:00:00+00' then
+    perform private.fail(422, 'received_too_early', 'Money of before the year 2000 is not recorded.', 'Look at the year of received_at.');
   end if;
   if p_received_at > now() + interval '1 day' then
     perform private.fail(422, 'received_in_future', 'Money that has not come yet cannot be recorded.');

@@ -79,6 +79,14 @@ def test_manual_payments_void_and_write_off_over_http(shop: Shop) -> None:
     assert shop.live.call(shop.coach, "POST", f"/invoices/{empty['id']}/finalize")["code"] == "invoice_without_lines"
     changed = shop.live.call(shop.coach, "PATCH", f"/invoices/{empty['id']}", {"notes": "soon", "tax_rate_bp": 1800})
     assert (changed["notes"], changed["tax_rate_bp"]) == ("soon", 1800)
+    for odd in ("not a mail", "nomail", "a@b"):
+        refused = shop.live.call(shop.coach, "PATCH", f"/invoices/{empty['id']}", {"buyer_email": odd})
+        assert (refused["http_status"], refused["code"]) == (422, "email_invalid")
+    for odd in (True, "100", 1.5):
+        line = {"description": "x", "amount_cents": odd}
+        assert shop.live.call(shop.coach, "POST", f"/invoices/{empty['id']}/lines", line)["http_status"] == 422
+        odd_payment = body | {"reference": "T-2", "amount_cents": odd}
+        assert shop.live.call(shop.coach, "POST", "/payments", odd_payment)["http_status"] == 422
     lined = shop.live.call(
         shop.coach, "POST", f"/invoices/{empty['id']}/lines", {"description": "x", "amount_cents": 100}
     )

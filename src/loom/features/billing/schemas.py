@@ -22,12 +22,13 @@ DraftKind = Literal["invoice", "tax_invoice"]
 DocumentKind = Literal["invoice", "tax_invoice", "receipt", "tax_invoice_receipt", "credit_note"]
 Provider = Literal["sandbox", "stripe", "tranzila"]
 
-Cents = Annotated[int, Field(ge=0, le=2_147_483_647, examples=[25000])]
-PositiveCents = Annotated[int, Field(ge=1, le=99_999_999, examples=[25000])]
+# Strict: true is no amount of 1, and "100" is a mistake of whoever sends it.
+Cents = Annotated[int, Field(strict=True, ge=0, le=2_147_483_647, examples=[25000])]
+PositiveCents = Annotated[int, Field(strict=True, ge=1, le=99_999_999, examples=[25000])]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", examples=["ILS"])]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=r"\S")]
 Notes = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
-BasisPoints = Annotated[int, Field(ge=0, le=10_000, description="1800 is 18 %.")]
+BasisPoints = Annotated[int, Field(strict=True, ge=0, le=10_000, description="1800 is 18 %.")]
 Token = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$", examples=["pm_card_visa"])]
 
 
@@ -133,7 +134,7 @@ class NewLine(Input):
     session_id: UUID | None = None
     outcome_id: UUID | None = None
     description: Text | None = None
-    quantity: Annotated[int, Field(ge=1, le=10_000)] = 1
+    quantity: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 1
     amount_cents: Cents | None = None
     discount_cents: Cents = 0
 
