@@ -9609,10 +9609,8 @@ create table if not exists public.invoices (
   notes text,
   voided_at timestamptz,
   voided_by uuid references public.users (id) on delete set null,
-  void_reason text,
   written_off_at timestamptz,
   written_off_by uuid references public.users (id) on delete set null,
-  write_off_reason text,
   tax_inclusive boolean not null default false,
   tax_on_payment boolean not null default false,
   tax_point_at timestamptz,
@@ -9686,6 +9684,9 @@ comment on column public.invoices.number is 'Without holes per practice, kind an
 create unique index if not exists invoices_number_key on public.invoices (practice_id, document_kind, series_year, number);
 create unique index if not exists invoices_document_number_key
   on public.invoices (practice_id, document_number) where not issued_elsewhere;
+-- What another system numbered, too, is noted once; history that was brought along keeps its own truth.
+create unique index if not exists invoices_number_elsewhere_key
+  on public.invoices (practice_id, document_kind, document_number) where issued_elsewhere and not is_history;
 create unique index if not exists invoices_one_receipt_per_payment on public.invoices (payment_id);
 create index if not exists invoices_credit_of_idx on public.invoices (credit_of_invoice_id);
 create index if not exists invoices_practice_idx on public.invoices (practice_id, created_at desc, id desc);
@@ -9790,7 +9791,7 @@ create or replace function private.keep_invoice() returns trigger
 declare
   -- What may still move on a final document. user_id may be filled once, when the client signs up.
   v_movable text[] := array['status', 'paid_at', 'amount_paid_cents', 'amount_refunded_cents', 'voided_at', 'voided_by',
-    'void_reason', 'written_off_at', 'written_off_by', 'write_off_reason', 'credited_cents', 'refund_covered_cents',
+    'written_off_at', 'written_off_by', 'credited_cents', 'refund_covered_cents',
     'metadata', 'updated_at'];
 begin
   if tg_op = 'DELETE' then
@@ -9916,6 +9917,51 @@ revoke execute on function private.tie_invoices_to_user() from public, anon, aut
 drop trigger if exists coach_clients_tie_invoices on public.coach_clients;
 create trigger coach_clients_tie_invoices after update of client_id on public.coach_clients
   for each row when (old.client_id is null and new.client_id is not null) execute function private.tie_invoices_to_user();
+
+-- schemas/40_billing/29_invoice_reasons.sql
+-- Why a document was voided or given up on. Beside the invoice, since whoever pays may read that and not this.
+create table if not exists public.invoice_reasons (
+  id uuid primary key default gen_random_uuid(),
+  invoice_id uuid not null references public.invoices (id) on delete restrict,
+  practice_id uuid not null references public.practices (id) on delete restrict,
+  kind text not null,
+  reason text not null,
+  made_by uuid references public.users (id) on delete set null,
+  created_at timestamptz not null default now(),
+  constraint invoice_reasons_kind_known check (kind in ('voided', 'written_off')),
+  constraint invoice_reasons_reason_length check (char_length(btrim(reason)) between 1 and 500)
+);
+comment on table public.invoice_reasons is
+  'Why invoices were voided or written off, and who said so. A write-off that was taken back keeps its reason.';
+comment on column public.invoice_reasons.kind is 'What was done: voided or written_off.';
+
+create index if not exists invoice_reasons_invoice_idx on public.invoice_reasons (invoice_id, created_at);
+create index if not exists invoice_reasons_practice_idx on public.invoice_reasons (practice_id);
+create index if not exists invoice_reasons_made_by_idx on public.invoice_reasons (made_by);
+
+-- Only the functions of the owner write.
+revoke all on public.invoice_reasons from public, anon, authenticated, service_role;
+grant select on public.invoice_reasons to authenticated, service_role;
+
+alter table public.invoice_reasons enable row level security;
+drop policy if exists invoice_reasons_select_practice on public.invoice_reasons;
+create policy invoice_reasons_select_practice on public.invoice_reasons for select to authenticated
+  using (practice_id = any ((select private.my_practice_ids())::uuid[]) or (select private.i_am_admin()));
+comment on policy invoice_reasons_select_practice on public.invoice_reasons is
+  'The people of a practice, and an admin, see why it gave up on a document; its reasons are not for the client.';
+
+drop trigger if exists invoice_reasons_kept on public.invoice_reasons;
+create trigger invoice_reasons_kept before delete on public.invoice_reasons
+  for each row execute function private.refuse_money_delete();
+
+create or replace function private.note_reason(p_invoice public.invoices, p_kind text, p_reason text) returns void
+  language sql security definer set search_path = '' as $$
+  insert into public.invoice_reasons (invoice_id, practice_id, kind, reason, made_by)
+  select p_invoice.id, p_invoice.practice_id, p_kind, p_reason, private.me() where btrim(p_reason) <> ''
+$$;
+comment on function private.note_reason(public.invoices, text, text) is
+  'security definer: nobody writes reasons but by voiding or writing off. Keeps why, where something was said.';
+revoke execute on function private.note_reason(public.invoices, text, text) from public, anon, authenticated, service_role;
 
 -- schemas/40_billing/30_invoice_line_items.sql
 -- Lines of invoices. amount_cents is the price of one; the total of a line is generated in bigint.
@@ -10537,7 +10583,7 @@ comment on column public.payments.raw_payload is 'What the gateway sent. API rol
 comment on column public.payments.practice_id is 'Who received it. Null on payments from before practices whose receiver the data does not tell.';
 comment on column public.payments.coach_client_id is
   'Whose money it is, also of a client without an account. Null on payments from before practices.';
-comment on column public.payments.reference is 'For transfers, vouchers and the like: what names them in the world outside.';
+comment on column public.payments.reference is 'For transfers, vouchers and the like: what names them in the world outside. Kept without invisible characters.';
 
 -- Both were partial before; whole ones still allow many nulls, and an upsert can name them.
 create unique index if not exists payments_idempotency_unique on public.payments (idempotency_key);
@@ -10634,12 +10680,24 @@ comment on function private.fill_payment(public.payments) is
   'security definer: practice, payer and the rest follow from the intent, invoice or session that a plain insert names.';
 revoke execute on function private.fill_payment(public.payments) from public, anon, authenticated, service_role;
 
+create or replace function private.plain_reference(p_reference text) returns text
+  language sql immutable set search_path = '' as $$
+  -- What nobody sees must not make another voucher of one: direction marks come along where Hebrew is copied.
+  select nullif(btrim(regexp_replace(
+    regexp_replace(p_reference, '[\u0001-\u0008\u000E-\u001F\u007F-\u009F\u00AD\u061C\u180E\u200B-\u200F\u202A-\u202E\u2060-\u2069\uFEFF]', '', 'g'),
+    '[\u0009-\u000D\u0020\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000]+', ' ', 'g')), '')
+$$;
+comment on function private.plain_reference(text) is
+  'What names a payment outside, without invisible characters and with single spaces; null where nothing is left.';
+revoke execute on function private.plain_reference(text) from public, anon, authenticated, service_role;
+
 create or replace function private.keep_payment() returns trigger
   language plpgsql security definer set search_path = '' as $$
 begin
   if tg_op = 'DELETE' then
     perform private.fail(409, 'money_is_kept', 'Payments are never deleted.', 'Cancel or refund it instead.');
   end if;
+  new.reference := private.plain_reference(new.reference);
   if tg_op = 'INSERT' or (new.intent_id, new.invoice_id, new.session_id, new.method_id)
        is distinct from (old.intent_id, old.invoice_id, old.session_id, old.method_id) then
     new := private.fill_payment(new);
@@ -11296,8 +11354,7 @@ begin
     else 'paid' end;
   update public.invoices set status = v_status, amount_paid_cents = v_paid, amount_refunded_cents = v_refunded,
     paid_at = case when v_status in ('paid', 'refunded') then coalesce(paid_at, now()) end,
-    voided_at = case when v_status = 'canceled' then coalesce(voided_at, now()) end,
-    void_reason = case when v_status = 'canceled' then coalesce(void_reason, 'Credited in full.') end
+    voided_at = case when v_status = 'canceled' then coalesce(voided_at, now()) end
   where id = p_invoice_id and (status, amount_paid_cents, amount_refunded_cents) is distinct from (v_status, v_paid, v_refunded);
   if v_status = 'canceled' and v_invoice.status <> 'canceled' then
     update public.invoice_line_items set released_at = now() where invoice_id = p_invoice_id;
@@ -11887,6 +11944,10 @@ declare
 begin
   -- Only what is named changes; a name with null empties it.
   select * into v_new from jsonb_populate_record(v_invoice, p_changes);
+  -- Only what is given now: what a client's record says already stands until somebody changes it.
+  if p_changes ? 'buyer_email' and v_new.buyer_email !~ '^[^@[:space:][:cntrl:]<>]+@[^@[:space:][:cntrl:]<>]+\.[^@[:space:][:cntrl:]<>]+$' then
+    perform private.fail(422, 'email_invalid', 'That is not an e-mail address.');
+  end if;
   select * into v_practice from public.practices p where p.id = v_invoice.practice_id;
   perform private.check_kind(v_practice, v_new.document_kind);
   perform private.check_rate(v_practice, v_new.tax_rate_bp, (now() at time zone v_practice.timezone)::date);
@@ -12049,8 +12110,9 @@ begin
     perform private.fail(409, 'invoice_paid', 'Money was paid on this invoice.', 'Refund the payment instead.');
   end if;
   perform private.drop_open_intent(p_invoice_id);
-  update public.invoices set status = 'canceled', voided_at = now(), voided_by = private.me(), void_reason = p_reason, paid_at = null
+  update public.invoices set status = 'canceled', voided_at = now(), voided_by = private.me(), paid_at = null
   where id = p_invoice_id;
+  perform private.note_reason(v_invoice, 'voided', p_reason);
   update public.invoice_line_items set released_at = now() where invoice_id = p_invoice_id;
   perform private.sync_seats(p_invoice_id);
 end $$;
@@ -12075,7 +12137,8 @@ begin
     perform private.fail(422, 'reason_needed', 'Say why the invoice is written off.');
   end if;
   perform private.drop_open_intent(p_invoice_id);
-  update public.invoices set written_off_at = now(), written_off_by = private.me(), write_off_reason = p_reason where id = p_invoice_id;
+  update public.invoices set written_off_at = now(), written_off_by = private.me() where id = p_invoice_id;
+  perform private.note_reason(v_invoice, 'written_off', p_reason);
   perform private.sync_seats(p_invoice_id);
 end $$;
 comment on function public.write_off_invoice(uuid, text) is
@@ -12089,7 +12152,7 @@ declare
   v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, false);
 begin
   if v_invoice.written_off_at is null then return; end if;
-  update public.invoices set written_off_at = null, written_off_by = null, write_off_reason = null where id = p_invoice_id;
+  update public.invoices set written_off_at = null, written_off_by = null where id = p_invoice_id;
   perform private.sync_seats(p_invoice_id);
 end $$;
 comment on function public.restore_invoice(uuid) is
@@ -13400,8 +13463,11 @@ begin
   if p_method = 'credit_card' then
     perform private.fail(422, 'not_manual', 'Card payments come through the gateway.');
   end if;
-  if p_method <> 'cash' and nullif(btrim(p_reference), '') is null then
+  if p_method <> 'cash' and private.plain_reference(p_reference) is null then
     perform private.fail(422, 'reference_needed', 'Say what names this payment outside, such as the transfer''s number.');
+  end if;
+  if p_received_at < '2000-01-01 00:00:00+00' then
+    perform private.fail(422, 'received_too_early', 'Money of before the year 2000 is not recorded.', 'Look at the year of received_at.');
   end if;
   if p_received_at > now() + interval '1 day' then
     perform private.fail(422, 'received_in_future', 'Money that has not come yet cannot be recorded.');

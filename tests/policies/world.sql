@@ -183,6 +183,11 @@ insert into public.invoice_line_items (id, invoice_id, session_id, description, 
 select public.finalize_invoice(id) from unnest(array[
   @invoice::uuid, @invoice-other::uuid, @invoice-former::uuid, @invoice-suspended::uuid, @invoice-foreign::uuid]) id;
 
+insert into public.invoice_reasons (id, invoice_id, practice_id, kind, reason)
+select r.id, i.id, i.practice_id, 'written_off', 'Kindness.'
+from (values (@invoice-reason::uuid, @invoice::uuid), (@invoice-reason-foreign::uuid, @invoice-foreign::uuid)) r (id, invoice)
+join public.invoices i on i.id = r.invoice;
+
 insert into public.packages (id, practice_id, template_id, title, sessions, price_cents, currency, is_active)
 select p.id, m.practice_id, p.offer, 'Ten sessions', 10, 200000, 'ILS', p.active
 from (values (@package::uuid, @coach::uuid, @offer-single::uuid, true), (@package-retired, @coach, @offer-single, false),

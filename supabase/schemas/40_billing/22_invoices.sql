@@ -31,10 +31,8 @@ create table if not exists public.invoices (
   notes text,
   voided_at timestamptz,
   voided_by uuid references public.users (id) on delete set null,
-  void_reason text,
   written_off_at timestamptz,
   written_off_by uuid references public.users (id) on delete set null,
-  write_off_reason text,
   tax_inclusive boolean not null default false,
   tax_on_payment boolean not null default false,
   tax_point_at timestamptz,
@@ -108,6 +106,9 @@ comment on column public.invoices.number is 'Without holes per practice, kind an
 create unique index if not exists invoices_number_key on public.invoices (practice_id, document_kind, series_year, number);
 create unique index if not exists invoices_document_number_key
   on public.invoices (practice_id, document_number) where not issued_elsewhere;
+-- What another system numbered, too, is noted once; history that was brought along keeps its own truth.
+create unique index if not exists invoices_number_elsewhere_key
+  on public.invoices (practice_id, document_kind, document_number) where issued_elsewhere and not is_history;
 create unique index if not exists invoices_one_receipt_per_payment on public.invoices (payment_id);
 create index if not exists invoices_credit_of_idx on public.invoices (credit_of_invoice_id);
 create index if not exists invoices_practice_idx on public.invoices (practice_id, created_at desc, id desc);

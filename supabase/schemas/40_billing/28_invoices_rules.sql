@@ -33,7 +33,7 @@ create or replace function private.keep_invoice() returns trigger
 declare
   -- What may still move on a final document. user_id may be filled once, when the client signs up.
   v_movable text[] := array['status', 'paid_at', 'amount_paid_cents', 'amount_refunded_cents', 'voided_at', 'voided_by',
-    'void_reason', 'written_off_at', 'written_off_by', 'write_off_reason', 'credited_cents', 'refund_covered_cents',
+    'written_off_at', 'written_off_by', 'credited_cents', 'refund_covered_cents',
     'metadata', 'updated_at'];
 begin
   if tg_op = 'DELETE' then

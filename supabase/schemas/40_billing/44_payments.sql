@@ -79,7 +79,7 @@ comment on column public.payments.raw_payload is 'What the gateway sent. API rol
 comment on column public.payments.practice_id is 'Who received it. Null on payments from before practices whose receiver the data does not tell.';
 comment on column public.payments.coach_client_id is
   'Whose money it is, also of a client without an account. Null on payments from before practices.';
-comment on column public.payments.reference is 'For transfers, vouchers and the like: what names them in the world outside.';
+comment on column public.payments.reference is 'For transfers, vouchers and the like: what names them in the world outside. Kept without invisible characters.';
 
 -- Both were partial before; whole ones still allow many nulls, and an upsert can name them.
 create unique index if not exists payments_idempotency_unique on public.payments (idempotency_key);

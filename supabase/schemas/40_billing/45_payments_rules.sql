@@ -42,12 +42,24 @@ comment on function private.fill_payment(public.payments) is
   'security definer: practice, payer and the rest follow from the intent, invoice or session that a plain insert names.';
 revoke execute on function private.fill_payment(public.payments) from public, anon, authenticated, service_role;
 
+create or replace function private.plain_reference(p_reference text) returns text
+  language sql immutable set search_path = '' as $$
+  -- What nobody sees must not make another voucher of one: direction marks come along where Hebrew is copied.
+  select nullif(btrim(regexp_replace(
+    regexp_replace(p_reference, '[\u0001-\u0008\u000E-\u001F\u007F-\u009F\u00AD\u061C\u180E\u200B-\u200F\u202A-\u202E\u2060-\u2069\uFEFF]', '', 'g'),
+    '[\u0009-\u000D\u0020\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000]+', ' ', 'g')), '')
+$$;
+comment on function private.plain_reference(text) is
+  'What names a payment outside, without invisible characters and with single spaces; null where nothing is left.';
+revoke execute on function private.plain_reference(text) from public, anon, authenticated, service_role;
+
 create or replace function private.keep_payment() returns trigger
   language plpgsql security definer set search_path = '' as $$
 begin
   if tg_op = 'DELETE' then
     perform private.fail(409, 'money_is_kept', 'Payments are never deleted.', 'Cancel or refund it instead.');
   end if;
+  new.reference := private.plain_reference(new.reference);
   if tg_op = 'INSERT' or (new.intent_id, new.invoice_id, new.session_id, new.method_id)
        is distinct from (old.intent_id, old.invoice_id, old.session_id, old.method_id) then
     new := private.fill_payment(new);

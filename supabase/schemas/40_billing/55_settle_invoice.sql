@@ -74,8 +74,7 @@ begin
     else 'paid' end;
   update public.invoices set status = v_status, amount_paid_cents = v_paid, amount_refunded_cents = v_refunded,
     paid_at = case when v_status in ('paid', 'refunded') then coalesce(paid_at, now()) end,
-    voided_at = case when v_status = 'canceled' then coalesce(voided_at, now()) end,
-    void_reason = case when v_status = 'canceled' then coalesce(void_reason, 'Credited in full.') end
+    voided_at = case when v_status = 'canceled' then coalesce(voided_at, now()) end
   where id = p_invoice_id and (status, amount_paid_cents, amount_refunded_cents) is distinct from (v_status, v_paid, v_refunded);
   if v_status = 'canceled' and v_invoice.status <> 'canceled' then
     update public.invoice_line_items set released_at = now() where invoice_id = p_invoice_id;

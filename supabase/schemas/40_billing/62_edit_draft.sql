@@ -27,6 +27,10 @@ declare
 begin
   -- Only what is named changes; a name with null empties it.
   select * into v_new from jsonb_populate_record(v_invoice, p_changes);
+  -- Only what is given now: what a client's record says already stands until somebody changes it.
+  if p_changes ? 'buyer_email' and v_new.buyer_email !~ '^[^@[:space:][:cntrl:]<>]+@[^@[:space:][:cntrl:]<>]+\.[^@[:space:][:cntrl:]<>]+$' then
+    perform private.fail(422, 'email_invalid', 'That is not an e-mail address.');
+  end if;
   select * into v_practice from public.practices p where p.id = v_invoice.practice_id;
   perform private.check_kind(v_practice, v_new.document_kind);
   perform private.check_rate(v_practice, v_new.tax_rate_bp, (now() at time zone v_practice.timezone)::date);

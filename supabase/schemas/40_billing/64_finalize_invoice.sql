@@ -134,8 +134,9 @@ begin
     perform private.fail(409, 'invoice_paid', 'Money was paid on this invoice.', 'Refund the payment instead.');
   end if;
   perform private.drop_open_intent(p_invoice_id);
-  update public.invoices set status = 'canceled', voided_at = now(), voided_by = private.me(), void_reason = p_reason, paid_at = null
+  update public.invoices set status = 'canceled', voided_at = now(), voided_by = private.me(), paid_at = null
   where id = p_invoice_id;
+  perform private.note_reason(v_invoice, 'voided', p_reason);
   update public.invoice_line_items set released_at = now() where invoice_id = p_invoice_id;
   perform private.sync_seats(p_invoice_id);
 end $$;

@@ -13,7 +13,8 @@ begin
     perform private.fail(422, 'reason_needed', 'Say why the invoice is written off.');
   end if;
   perform private.drop_open_intent(p_invoice_id);
-  update public.invoices set written_off_at = now(), written_off_by = private.me(), write_off_reason = p_reason where id = p_invoice_id;
+  update public.invoices set written_off_at = now(), written_off_by = private.me() where id = p_invoice_id;
+  perform private.note_reason(v_invoice, 'written_off', p_reason);
   perform private.sync_seats(p_invoice_id);
 end $$;
 comment on function public.write_off_invoice(uuid, text) is
@@ -27,7 +28,7 @@ declare
   v_invoice constant public.invoices := private.lock_my_invoice(p_invoice_id, false);
 begin
   if v_invoice.written_off_at is null then return; end if;
-  update public.invoices set written_off_at = null, written_off_by = null, write_off_reason = null where id = p_invoice_id;
+  update public.invoices set written_off_at = null, written_off_by = null where id = p_invoice_id;
   perform private.sync_seats(p_invoice_id);
 end $$;
 comment on function public.restore_invoice(uuid) is

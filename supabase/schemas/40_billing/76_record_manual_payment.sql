@@ -6,8 +6,11 @@ begin
   if p_method = 'credit_card' then
     perform private.fail(422, 'not_manual', 'Card payments come through the gateway.');
   end if;
-  if p_method <> 'cash' and nullif(btrim(p_reference), '') is null then
+  if p_method <> 'cash' and private.plain_reference(p_reference) is null then
     perform private.fail(422, 'reference_needed', 'Say what names this payment outside, such as the transfer''s number.');
+  end if;
+  if p_received_at < '2000-01-01 00:00:00+00' then
+    perform private.fail(422, 'received_too_early', 'Money of before the year 2000 is not recorded.', 'Look at the year of received_at.');
   end if;
   if p_received_at > now() + interval '1 day' then
     perform private.fail(422, 'received_in_future', 'Money that has not come yet cannot be recorded.');

@@ -85,9 +85,12 @@ def test_a_series_a_document_from_elsewhere_and_the_rules(shop: Shop) -> None:
     assert {row["document_kind"] for row in live.call(coach, "GET", "/document-series")["items"]} >= {"receipt"}
     assert any(rule["rule"] == "vat_rate_bp" for rule in live.call(shop.client, "GET", "/tax-rules")["items"])
     assert live.call(coach, "PATCH", "/practice", {"documents_elsewhere": True})["documents_elsewhere"] is True
-    draft = live.call(
-        coach, "POST", "/invoices",
-        {"client_id": str(shop.client), "lines": [{"description": "Add-on", "amount_cents": 5}]},
-    )  # fmt: skip
+    said = {"client_id": str(shop.client), "lines": [{"description": "Add-on", "amount_cents": 5}]}
+    draft, other = (live.call(coach, "POST", "/invoices", said) for _ in range(2))
     final = live.call(coach, "POST", f"/invoices/{draft['id']}/finalize", {"document_number": "EZ-7"})
     assert (final["document_number"], final["issued_elsewhere"]) == ("EZ-7", True)
+    again = live.call(coach, "POST", f"/invoices/{other['id']}/finalize", {"document_number": "EZ-7"})
+    assert (again["http_status"], again["code"]) == (409, "document_number_taken")
+    assert live.call(coach, "POST", f"/invoices/{other['id']}/finalize", {})["document_number"] is None
+    later = live.call(coach, "POST", f"/invoices/{other['id']}/numbers", {"document_number": "EZ-7"})
+    assert (later["http_status"], later["code"]) == (409, "document_number_taken")

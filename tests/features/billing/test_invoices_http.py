@@ -65,6 +65,13 @@ def test_manual_payments_void_and_write_off_over_http(shop: Shop) -> None:
     assert shop.live.call(shop.coach, "POST", f"/invoices/{invoice}/void", {})["code"] == "invoice_paid"
     gone = shop.live.call(shop.coach, "POST", f"/invoices/{invoice}/write-off", {"reason": "kindness"})
     assert gone["display_status"] == "written_off"
+    assert [(why["kind"], why["reason"], why["made_by"]) for why in gone["reasons"]] == [
+        ("written_off", "kindness", str(shop.coach))
+    ]
+    shop.live.call(shop.coach, "POST", f"/invoices/{invoice}/restore")
+    shop.live.call(shop.coach, "POST", f"/invoices/{invoice}/write-off", {"reason": "moved away"})
+    seen = [shop.live.call(who, "GET", f"/invoices/{invoice}")["reasons"] for who in (shop.coach, shop.client)]
+    assert [[why["reason"] for why in reasons] for reasons in seen] == [["kindness", "moved away"], []]
     other = shop.invoice(700)
     assert shop.live.call(shop.coach, "POST", f"/invoices/{other}/void", {})["display_status"] == "void"
     draft = {"client_id": str(shop.client), "due_date": datetime.now(UTC).isoformat()}
@@ -72,6 +79,14 @@ def test_manual_payments_void_and_write_off_over_http(shop: Shop) -> None:
     assert shop.live.call(shop.coach, "POST", f"/invoices/{empty['id']}/finalize")["code"] == "invoice_without_lines"
     changed = shop.live.call(shop.coach, "PATCH", f"/invoices/{empty['id']}", {"notes": "soon", "tax_rate_bp": 1800})
     assert (changed["notes"], changed["tax_rate_bp"]) == ("soon", 1800)
+    for odd in ("not a mail", "nomail", "a@b"):
+        refused = shop.live.call(shop.coach, "PATCH", f"/invoices/{empty['id']}", {"buyer_email": odd})
+        assert (refused["http_status"], refused["code"]) == (422, "email_invalid")
+    for odd in (True, "100", 1.5):
+        line = {"description": "x", "amount_cents": odd}
+        assert shop.live.call(shop.coach, "POST", f"/invoices/{empty['id']}/lines", line)["http_status"] == 422
+        odd_payment = body | {"reference": "T-2", "amount_cents": odd}
+        assert shop.live.call(shop.coach, "POST", "/payments", odd_payment)["http_status"] == 422
     lined = shop.live.call(
         shop.coach, "POST", f"/invoices/{empty['id']}/lines", {"description": "x", "amount_cents": 100}
     )

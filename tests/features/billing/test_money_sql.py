@@ -171,6 +171,7 @@ def test_manual_payments_need_a_reference_and_stay_within_the_balance(world: Wor
         ("701, 'cash'", "payment_exceeds_balance"),
         ("0, 'cash'", "payments_amount_cents_check"),
         ("700, 'cash', null, now() + interval '3 days'", "received_in_future"),
+        ("700, 'cash', null, '0001-01-01'", "received_too_early"),
     ):
         with world.coaching() as conn, pytest.raises(Refused) as refused:
             conn.execute(f"select public.record_manual_payment('{invoice}', {arguments})")

@@ -29,6 +29,9 @@ ERROR_CODES: dict[str, str] = {
     "text_too_long": "A text on the document is longer than allowed.",
     "not_manual": "Card payments come through the gateway and can't be recorded by hand.",
     "received_in_future": "Money that has not come yet can't be recorded.",
+    "received_too_early": "Money of before the year 2000 is not recorded.",
+    "document_number_taken": "Another document of this kind has that number.",
+    "email_invalid": "That is not an e-mail address.",
     "payment_exceeds_balance": "The payment is more than is open on the invoice.",
     "payment_in_progress": "A card payment is under way; its outcome has to be waited for.",
     "payment_not_made": "Only money that came in can be given to an invoice or go back.",
@@ -110,6 +113,11 @@ CONSTRAINT_ERRORS: dict[str, tuple[int, str, str]] = {
     "payments_allocated_within": (409, "allocation_exceeds_payment", "More would be given out than the payment holds."),
     "payments_voucher_once": (409, "voucher_used", "That voucher was taken already."),
     "invoices_allocation_number_form": (422, "allocation_number_form", "An allocation number has nine digits."),
+    "invoices_number_elsewhere_key": (
+        409,
+        "document_number_taken",
+        "Another document of this kind has that number.",
+    ),
     "invoices_text_lengths": (422, "text_too_long", "A text on the document is too long."),
     "payment_intents_one_open_per_invoice": (409, "payment_in_progress", "Somebody is paying this invoice already."),
 }

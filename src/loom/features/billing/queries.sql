@@ -41,7 +41,11 @@ select
       'quantity', l.quantity, 'amount_cents', l.amount_cents, 'discount_cents', l.discount_cents,
       'line_total_cents', l.line_total_cents, 'currency', l.currency) order by l.position, l.id)
     from public.invoice_line_items as l where l.invoice_id = i.id), '[]') as lines,
-  coalesce(private.document_warnings(i), '{}') as warnings
+  coalesce(private.document_warnings(i), '{}') as warnings,
+  coalesce((
+    select jsonb_agg(jsonb_build_object('kind', r.kind, 'reason', r.reason, 'made_by', r.made_by, 'created_at', r.created_at)
+      order by r.created_at, r.id)
+    from public.invoice_reasons as r where r.invoice_id = i.id), '[]') as reasons
 from public.invoices as i
 where i.id = %(id)s
 

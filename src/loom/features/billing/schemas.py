@@ -24,12 +24,13 @@ DraftKind = Literal["invoice", "tax_invoice"]
 DocumentKind = Literal["invoice", "tax_invoice", "receipt", "tax_invoice_receipt", "credit_note"]
 Provider = Literal["sandbox", "stripe", "tranzila"]
 
-Cents = Annotated[int, Field(ge=0, le=2_147_483_647, examples=[25000])]
-PositiveCents = Annotated[int, Field(ge=1, le=99_999_999, examples=[25000])]
+# Strict: true is no amount of 1, and "100" is a mistake of whoever sends it.
+Cents = Annotated[int, Field(strict=True, ge=0, le=2_147_483_647, examples=[25000])]
+PositiveCents = Annotated[int, Field(strict=True, ge=1, le=99_999_999, examples=[25000])]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", examples=["ILS"])]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=r"\S")]
 Notes = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
-BasisPoints = Annotated[int, Field(ge=0, le=10_000, description="1800 is 18 %.")]
+BasisPoints = Annotated[int, Field(strict=True, ge=0, le=10_000, description="1800 is 18 %.")]
 
 
 def _no_card_number(token: str) -> str:
@@ -120,11 +121,24 @@ class Invoice(BaseModel):
     updated_at: datetime
 
 
+class InvoiceReason(BaseModel):
+    """Why a document was voided or written off, and who said so."""
+
+    kind: Literal["voided", "written_off"]
+    reason: str
+    made_by: UUID | None
+    created_at: datetime
+
+
 class InvoiceWithLines(Invoice):
-    """A document with what it is for. `warnings` are codes of what the people of the practice should look at."""
+    """A document with what it is for. `warnings` are codes of what the people of the practice should look at.
+
+    `reasons` say why it was voided or written off, the first one first; they too are for the people of the practice.
+    """
 
     lines: list[InvoiceLine]
     warnings: list[str]
+    reasons: list[InvoiceReason]
 
 
 class NewLine(Input):
@@ -137,7 +151,7 @@ class NewLine(Input):
     session_id: UUID | None = None
     outcome_id: UUID | None = None
     description: Text | None = None
-    quantity: Annotated[int, Field(ge=1, le=10_000)] = 1
+    quantity: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 1
     amount_cents: Cents | None = None
     discount_cents: Cents = 0
 

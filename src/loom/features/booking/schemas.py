@@ -42,7 +42,7 @@ class FeeTier(Input):
     """An amount, at most the price."""
 
     hours: Hours
-    fee_cents: Annotated[int, Field(ge=1, le=2_147_483_647)]
+    fee_cents: Annotated[int, Field(strict=True, ge=1, le=2_147_483_647)]
 
 
 class ForfeitTier(Input):

@@ -16,7 +16,7 @@ EntryReason = Literal["granted", "spent", "returned", "expired", "withdrawn", "m
 
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"\S")]
 Sessions = Annotated[int, Field(ge=1, le=1000)]
-Price = Annotated[int, Field(ge=0, le=2_147_483_647, description="Of the whole package, in minor units.")]
+Price = Annotated[int, Field(strict=True, ge=0, le=2_147_483_647, description="Of the whole package, in minor units.")]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", examples=["ILS"])]
 ValidDays = Annotated[int | None, Field(ge=1, le=3650, description="From the day it is granted; null never ends.")]
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=r"\S")]

@@ -24,7 +24,9 @@ Title = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S", exampl
 Text = Annotated[str, Field(max_length=5000)]
 Reason = Annotated[str, Field(max_length=2000)]
 PersonName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
-Price = Annotated[int, Field(ge=0, le=2_147_483_647, description="Minor units of the currency.", examples=[30000])]
+Price = Annotated[
+    int, Field(strict=True, ge=0, le=2_147_483_647, description="Minor units of the currency.", examples=[30000])
+]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217.", examples=["ILS"])]
 Minutes = Annotated[int, Field(ge=5, le=1440, examples=[60])]
 Buffer = Annotated[int, Field(ge=0, le=240)]
