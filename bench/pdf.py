@@ -72,6 +72,8 @@ def document(lines: int, language: Language) -> Document:
         tax_rate_bp=1800,
         tax_cents=6300 * lines,
         total_cents=41300 * lines,
+        taxed_elsewhere_cents=0,
+        untaxed_cents=0,
         lines=said,
     )
 

@@ -11195,8 +11195,8 @@ create or replace function private.books_of_document(i public.invoices) returns 
   select case
     when i.finalized_at is null or i.is_history then '{}'
     when i.document_kind in ('invoice', 'tax_invoice') then case when i.status = 'canceled' and i.credited_cents = 0 then '{}' else
-      jsonb_build_object('receivable', i.total_amount_cents - w.amount, 'write_offs', w.amount,
-        'revenue', i.tax_cents - i.total_amount_cents, case when i.tax_on_payment then 'tax_deferred' else 'tax' end, -i.tax_cents) end
+      jsonb_build_object('receivable', i.total_amount_cents - w.amount, 'write_offs', w.amount - s.tax,
+        'revenue', i.tax_cents - i.total_amount_cents, case when i.tax_on_payment then 'tax_deferred' else 'tax' end, s.tax - i.tax_cents) end
     when i.document_kind = 'credit_note' and o.payment_id is not null then
       -- A receipt taken back: its tax is not due after all.
       jsonb_build_object('tax', o.tax_cents, 'tax_deferred', -d.tax, 'revenue', d.tax - o.tax_cents)
@@ -11205,6 +11205,9 @@ create or replace function private.books_of_document(i public.invoices) returns 
         'revenue', i.total_amount_cents - i.tax_cents, 'tax_deferred', n.deferred, 'tax', i.tax_cents - n.deferred)
     else jsonb_build_object('tax', -i.tax_cents, 'tax_deferred', d.tax, 'revenue', i.tax_cents - d.tax) end
   from (select case when i.written_off_at is null then 0 else private.invoice_balance(i) end as amount) w
+  -- Of what is written off, tax that would have been due when paid will not be; what was due at once stays due.
+  cross join lateral (select case when i.tax_on_payment and w.amount > 0
+    then i.tax_cents - round(i.tax_cents::numeric * (i.total_amount_cents - w.amount) / i.total_amount_cents)::bigint else 0 end as tax) s
   left join public.invoices o on o.id = i.credit_of_invoice_id
   cross join lateral (select coalesce(sum(l.settled_tax_cents), 0)::bigint as tax from public.invoice_line_items l
     where l.invoice_id = coalesce(o.id, i.id)) d
@@ -11704,7 +11707,9 @@ begin
   end if;
   update public.invoices set number = v_number, series_year = v_year, document_number = v_document,
     issued_elsewhere = v_practice.documents_elsewhere, finalized_at = now(), issued_at = now(),
-    tax_point_at = coalesce(tax_point_at, now()), tax_on_payment = document_kind = 'invoice' and v_practice.tax_scheme = 'registered',
+    tax_point_at = coalesce(tax_point_at, now()),
+    -- Whoever makes the document with the payment elsewhere brings no tax due here: it is booked at once.
+    tax_on_payment = document_kind = 'invoice' and v_practice.tax_scheme = 'registered' and not v_practice.documents_elsewhere,
     seller_name = coalesce(v_practice.legal_name, v_practice.name), seller_tax_id = v_practice.tax_id,
     seller_address = v_practice.address, seller_country = v_practice.country,
     due_date = case when document_kind in ('invoice', 'tax_invoice')
@@ -11946,17 +11951,18 @@ declare
 begin
   for v_part in
     select a.invoice_id, a.amount_cents + a.refunded_cents as amount, i.document_number, i.tax_cents, i.total_amount_cents as total, i.tax_rate_bp,
-      i.tax_on_payment, coalesce(e.amount, 0) as earlier, coalesce(e.tax, 0) as earlier_tax
+      i.tax_on_payment, e.amount as earlier
     from public.payment_allocations a join public.invoices i on i.id = a.invoice_id
-    left join lateral (
-      select sum(l.line_total_cents) as amount, sum(l.settled_tax_cents) as tax from public.invoice_line_items l
-      join public.invoices r on r.id = l.invoice_id
-      where l.settled_invoice_id = i.id and r.finalized_at is not null and r.credited_cents = 0) e on true
+    -- What is on the invoice now and has a receipt; money that left it took its tax along.
+    cross join lateral (
+      select coalesce(sum(b.amount_cents + b.refunded_cents), 0) as amount from public.payment_allocations b
+      where b.invoice_id = i.id and b.payment_id <> a.payment_id
+        and exists (select from public.invoices r where r.payment_id = b.payment_id)) e
     where a.payment_id = p_payment.id and a.amount_cents + a.refunded_cents > 0 order by i.finalized_at, i.id
   loop
-    -- The shares of an invoice's tax that its payments bring due add up to it, whatever its parts.
-    v_own_tax := case when v_part.tax_on_payment then greatest(0, least(v_part.tax_cents,
-      round(v_part.tax_cents::numeric * (v_part.earlier + v_part.amount) / v_part.total)) - v_part.earlier_tax) else 0 end;
+    -- Each share of an invoice's tax is the difference of two, so that those of all its payments add up to it.
+    v_own_tax := case when v_part.tax_on_payment then round(v_part.tax_cents::numeric * (v_part.earlier + v_part.amount) / v_part.total)
+      - round(v_part.tax_cents::numeric * v_part.earlier / v_part.total) else 0 end;
     insert into public.invoice_line_items (invoice_id, description, amount_cents, settled_invoice_id, settled_tax_cents)
     values (p_receipt.id, coalesce(v_part.document_number, 'Payment'), v_part.amount, v_part.invoice_id, v_own_tax);
     -- The rate of the day of the payment holds; where it is another than that of the invoice, the net gives way.
@@ -11979,6 +11985,19 @@ comment on function private.write_receipt_lines(public.invoices, public.payments
   'security definer: one line for each invoice that a payment went to, one for what is on account. Returns the tax that falls due.';
 revoke execute on function private.write_receipt_lines(public.invoices, public.payments, integer) from public, anon, authenticated, service_role;
 
+create or replace function private.taxed_apart(i public.invoices, out taxed_elsewhere bigint, out untaxed bigint)
+  language sql stable set search_path = '' as $$
+  select coalesce(sum(l.line_total_cents) filter (where o.tax_rate_bp > 0 and not o.tax_on_payment), 0)::bigint,
+    coalesce(sum(l.line_total_cents) filter (where o.tax_rate_bp = 0), 0)::bigint
+  -- What takes a receipt back takes back all of it.
+  from public.invoice_line_items l join public.invoices o on o.id = l.settled_invoice_id
+  where l.invoice_id = coalesce(i.credit_of_invoice_id, i.id)
+$$;
+comment on function private.taxed_apart(public.invoices) is
+  'What of a receipt its own tax is not of: parts for invoices that were taxed when they were issued, and for what is not taxed. Reads as its caller.';
+revoke execute on function private.taxed_apart(public.invoices) from public, anon, authenticated, service_role;
+grant execute on function private.taxed_apart(public.invoices) to authenticated, service_role;
+
 create or replace function private.make_receipt(p_payment_id uuid) returns uuid
   language plpgsql security definer set search_path = '' as $$
 declare
@@ -11994,15 +12013,22 @@ begin
     perform private.fail(409, 'payment_not_made', 'A receipt is for money that came in.');
   end if;
   select * into v_practice from public.practices p where p.id = v_payment.practice_id;
+  if v_practice.documents_elsewhere then
+    perform private.fail(409, 'documents_elsewhere', 'Another system issues the documents of this practice.', 'Make the receipt there.');
+  end if;
   v_rate := private.rate_of(v_practice, (v_payment.paid_at at time zone v_practice.timezone)::date);
   insert into public.invoices (practice_id, coach_id, coach_client_id, user_id, total_amount_cents, currency, tax_rate_bp, tax_inclusive,
     document_kind, payment_id, buyer_name, buyer_email, buyer_tax_id, buyer_address, tax_point_at)
   select v_payment.practice_id, coalesce(i.coach_id, c.coach_id), v_payment.coach_client_id, v_payment.user_id, 0, v_payment.currency,
-    case when k.kind = 'receipt' then 0 else v_rate end, true, k.kind, p_payment_id,
+    case when g.taxed or k.left_over then v_rate else 0 end, true,
+    case when g.due or k.left_over then 'tax_invoice_receipt' else 'receipt' end, p_payment_id,
     coalesce(i.buyer_name, b.name), coalesce(i.buyer_email, b.email), i.buyer_tax_id, i.buyer_address, v_payment.paid_at
-  from (select case when v_practice.tax_scheme = 'registered' and not exists (select from public.payment_allocations a
-          join public.invoices x on x.id = a.invoice_id where a.payment_id = p_payment_id and not x.tax_on_payment)
-        then 'tax_invoice_receipt' else 'receipt' end) k (kind)
+  from (select coalesce(sum(a.amount_cents + a.refunded_cents), 0) as given, coalesce(bool_or(x.tax_on_payment), false) as due,
+      coalesce(bool_or(x.tax_on_payment and x.tax_rate_bp > 0), false) as taxed
+    from public.payment_allocations a join public.invoices x on x.id = a.invoice_id
+    where a.payment_id = p_payment_id and a.amount_cents + a.refunded_cents > 0) g
+  -- Of a registered practice, money that is for nothing yet is taxed when it comes.
+  cross join lateral (select v_practice.tax_scheme = 'registered' and g.given < v_payment.amount_cents) k (left_over)
   left join public.invoices i on i.id = coalesce(v_payment.invoice_id, (select a.invoice_id from public.payment_allocations a
     where a.payment_id = p_payment_id order by a.created_at, a.id limit 1))
   left join public.coach_clients c on c.id = v_payment.coach_client_id
@@ -12015,7 +12041,7 @@ begin
   return v_receipt.id;
 end $$;
 comment on function private.make_receipt(uuid) is
-  'security definer: the one receipt of a payment, made when there is none; a tax invoice and receipt where the tax of all it paid falls due with it. Returns its id.';
+  'security definer: the one receipt of a payment, made when there is none; a tax invoice and receipt where tax falls due with any part of it. Returns its id.';
 revoke execute on function private.make_receipt(uuid) from public, anon, authenticated, service_role;
 
 create or replace function public.issue_receipt(p_payment_id uuid) returns uuid
@@ -12079,12 +12105,34 @@ comment on function private.exempt_warning(public.practices, timestamptz) is
 revoke execute on function private.exempt_warning(public.practices, timestamptz) from public, anon, authenticated, service_role;
 grant execute on function private.exempt_warning(public.practices, timestamptz) to authenticated, service_role;
 
+create or replace function private.untaxed_money(p_payment_id uuid) returns bigint
+  language sql stable set search_path = '' as $$
+  select greatest(0, s.due - t.brought) from
+    (select coalesce(sum(a.amount_cents + a.refunded_cents), 0)::bigint as due
+      from public.payment_allocations a join public.invoices i on i.id = a.invoice_id
+      where a.payment_id = p_payment_id and i.tax_on_payment and i.tax_rate_bp > 0) s,
+    -- What its receipt taxed, less what was taken off an invoice since that a credit note took back.
+    (select coalesce(sum(case when o.id is null then l.line_total_cents
+        else greatest(least(l.line_total_cents, a.amount_cents + a.refunded_cents), l.line_total_cents - f.freed) end), 0)::bigint as brought
+      from public.invoices r join public.invoice_line_items l on l.invoice_id = r.id
+      left join public.invoices o on o.id = l.settled_invoice_id
+      left join public.payment_allocations a on a.payment_id = r.payment_id and a.invoice_id = o.id
+      cross join lateral (select o.credited_cents - o.refund_covered_cents - coalesce(sum(n.credited_open_cents), 0) as freed
+        from public.invoices n where n.credit_of_invoice_id = o.id) f
+      where r.payment_id = p_payment_id and r.document_kind = 'tax_invoice_receipt'
+        and (o.id is null or (o.tax_on_payment and o.tax_rate_bp > 0))) t
+$$;
+comment on function private.untaxed_money(uuid) is
+  'How much of a payment lies on invoices whose tax falls due with it, beyond what its receipt brought due. Reads as its caller.';
+revoke execute on function private.untaxed_money(uuid) from public, anon, authenticated, service_role;
+grant execute on function private.untaxed_money(uuid) to authenticated, service_role;
+
 create or replace function private.document_warnings(i public.invoices) returns text[]
   language sql stable set search_path = '' as $$
   select array_remove(array[
     case when p.country = 'IL' and i.currency = 'ILS' and i.document_kind in ('tax_invoice', 'tax_invoice_receipt')
         and i.buyer_tax_id is not null and i.tax_cents > 0 and i.allocation_number is null
-        and i.subtotal_cents > private.tax_rule('IL', 'allocation_threshold_cents', (coalesce(i.finalized_at, now()) at time zone p.timezone)::date)
+        and i.subtotal_cents - (select x.taxed_elsewhere + x.untaxed from private.taxed_apart(i) x) > private.tax_rule('IL', 'allocation_threshold_cents', (coalesce(i.finalized_at, now()) at time zone p.timezone)::date)
       then 'allocation_number_needed' end,
     case when i.document_kind in ('invoice', 'tax_invoice') and coalesce(private.cash_warning(p.country, i.total_amount_cents,
         (select sum(a.amount_cents) from public.payment_allocations a join public.payments m on m.id = a.payment_id
@@ -12092,6 +12140,12 @@ create or replace function private.document_warnings(i public.invoices) returns 
       then 'cash_over_ceiling' end,
     case when i.amount_refunded_cents > i.refund_covered_cents and i.document_kind in ('invoice', 'tax_invoice') and not i.is_history
       then 'refund_without_credit_note' end,
+    -- Money that came without its tax, or whose tax was taken back, and lies here now; what its own receipt taxed is well.
+    case when i.tax_on_payment and i.tax_rate_bp > 0 and exists (select from public.payment_allocations a
+        where a.invoice_id = i.id and private.untaxed_money(a.payment_id) > 0 and a.amount_cents + a.refunded_cents >
+          (select coalesce(sum(l.line_total_cents), 0) from public.invoice_line_items l join public.invoices r on r.id = l.invoice_id
+           where r.payment_id = a.payment_id and l.settled_invoice_id = i.id))
+      then 'tax_document_missing' end,
     case when i.issued_elsewhere and not i.is_history and i.document_number is null then 'number_elsewhere_missing' end,
     -- Before the next document goes out, and on the receipt that passed it.
     case when p.tax_scheme = 'exempt' and (i.finalized_at is null or i.document_kind = 'receipt')
@@ -14090,6 +14144,7 @@ create or replace function private.document_of(p_invoice_id uuid, out content js
       'buyer_name', i.buyer_name, 'buyer_email', i.buyer_email, 'buyer_tax_id', i.buyer_tax_id, 'buyer_address', i.buyer_address,
       'notes', i.notes, 'allocation_number', i.allocation_number, 'tax_inclusive', i.tax_inclusive, 'tax_on_payment', i.tax_on_payment,
       'discount_cents', i.discount_cents, 'subtotal_cents', i.subtotal_cents, 'tax_rate_bp', i.tax_rate_bp, 'tax_cents', i.tax_cents, 'total_cents', i.total_amount_cents,
+      'taxed_elsewhere_cents', t.taxed_elsewhere, 'untaxed_cents', t.untaxed,
       'credit_of', (select o.document_number from public.invoices o where o.id = i.credit_of_invoice_id),
       'paid', (select jsonb_build_object('at', m.paid_at, 'method', m.method_type, 'reference', m.reference)
                from public.payments m where m.id = i.payment_id),
@@ -14102,6 +14157,7 @@ create or replace function private.document_of(p_invoice_id uuid, out content js
   join public.practices p on p.id = i.practice_id
   left join private.document_faces d on d.invoice_id = i.id
   cross join lateral (select coalesce(d.face, private.face_of(i.practice_id)) as face) f
+  cross join lateral private.taxed_apart(i) t
   where i.id = p_invoice_id
 $$;
 comment on function private.document_of(uuid) is
@@ -15125,7 +15181,28 @@ begin
       from public.journal_transactions t join public.journal_entries e on e.transaction_id = t.id and e.account = 'receivable'
       where t.practice_id = any (p_practice_ids) group by 1, 2, 3) j
     on concat_ws(' ', j.practice_id, j.currency, j.coach_client_id) = concat_ws(' ', b.practice_id, b.currency, b.coach_client_id)
-  where coalesce(b.open, 0) <> coalesce(j.amount, 0);
+  where coalesce(b.open, 0) <> coalesce(j.amount, 0)
+  union all
+  select coalesce(b.practice_id, j.practice_id), 'deferred_tax_of_client', 'client', concat_ws(' ', coalesce(b.coach_client_id, j.coach_client_id),
+    coalesce(b.currency, j.currency)), coalesce(round(b.tax), 0)::text, coalesce(j.amount, 0)::text
+  from (select x.practice_id, x.coach_client_id, x.currency, sum(x.tax) as tax, sum(x.roundings) as roundings from (
+      -- The tax of invoices that are not taken back or given up on while they were open, less the tax of what receipts say was paid.
+      select i.practice_id, i.coach_client_id, i.currency, 1 + 2 * n.notes as roundings, -i.tax_cents::numeric * (i.total_amount_cents - n.open
+        - case when i.written_off_at is null then 0 else private.invoice_balance(i) end) / i.total_amount_cents as tax
+      from public.invoices i cross join lateral (select count(*) as notes, coalesce(sum(x.credited_open_cents), 0) as open
+        from public.invoices x where x.credit_of_invoice_id = i.id) n
+      where i.practice_id = any (p_practice_ids) and i.tax_on_payment and i.tax_cents > 0 and (i.status <> 'canceled' or i.credited_cents > 0)
+      union all
+      select r.practice_id, r.coach_client_id, r.currency, 1, case when o.id is null then l.line_total_cents::numeric * r.tax_rate_bp / (10000 + r.tax_rate_bp)
+        when o.tax_on_payment then l.line_total_cents::numeric * o.tax_cents / o.total_amount_cents else 0 end
+      from public.invoices r join public.invoice_line_items l on l.invoice_id = r.id left join public.invoices o on o.id = l.settled_invoice_id
+      where r.practice_id = any (p_practice_ids) and r.document_kind = 'tax_invoice_receipt' and r.credited_cents = 0) x group by 1, 2, 3) b
+  full join (select t.practice_id, t.coach_client_id, t.currency, sum(e.amount_cents) as amount
+      from public.journal_transactions t join public.journal_entries e on e.transaction_id = t.id and e.account = 'tax_deferred'
+      where t.practice_id = any (p_practice_ids) group by 1, 2, 3) j
+    on concat_ws(' ', j.practice_id, j.currency, j.coach_client_id) = concat_ws(' ', b.practice_id, b.currency, b.coach_client_id)
+  -- Each part was rounded by itself.
+  where abs(coalesce(b.tax, 0) - coalesce(j.amount, 0)) > coalesce(b.roundings, 0);
 end $$;
 comment on function private.verify_movements(uuid[]) is
   'security definer: reads all of the practices given. Where payments and documents do not agree with their counters and with the journal, and clients with what the books say they owe.';

@@ -41,8 +41,8 @@ create or replace function private.books_of_document(i public.invoices) returns 
   select case
     when i.finalized_at is null or i.is_history then '{}'
     when i.document_kind in ('invoice', 'tax_invoice') then case when i.status = 'canceled' and i.credited_cents = 0 then '{}' else
-      jsonb_build_object('receivable', i.total_amount_cents - w.amount, 'write_offs', w.amount,
-        'revenue', i.tax_cents - i.total_amount_cents, case when i.tax_on_payment then 'tax_deferred' else 'tax' end, -i.tax_cents) end
+      jsonb_build_object('receivable', i.total_amount_cents - w.amount, 'write_offs', w.amount - s.tax,
+        'revenue', i.tax_cents - i.total_amount_cents, case when i.tax_on_payment then 'tax_deferred' else 'tax' end, s.tax - i.tax_cents) end
     when i.document_kind = 'credit_note' and o.payment_id is not null then
       -- A receipt taken back: its tax is not due after all.
       jsonb_build_object('tax', o.tax_cents, 'tax_deferred', -d.tax, 'revenue', d.tax - o.tax_cents)
@@ -51,6 +51,9 @@ create or replace function private.books_of_document(i public.invoices) returns 
         'revenue', i.total_amount_cents - i.tax_cents, 'tax_deferred', n.deferred, 'tax', i.tax_cents - n.deferred)
     else jsonb_build_object('tax', -i.tax_cents, 'tax_deferred', d.tax, 'revenue', i.tax_cents - d.tax) end
   from (select case when i.written_off_at is null then 0 else private.invoice_balance(i) end as amount) w
+  -- Of what is written off, tax that would have been due when paid will not be; what was due at once stays due.
+  cross join lateral (select case when i.tax_on_payment and w.amount > 0
+    then i.tax_cents - round(i.tax_cents::numeric * (i.total_amount_cents - w.amount) / i.total_amount_cents)::bigint else 0 end as tax) s
   left join public.invoices o on o.id = i.credit_of_invoice_id
   cross join lateral (select coalesce(sum(l.settled_tax_cents), 0)::bigint as tax from public.invoice_line_items l
     where l.invoice_id = coalesce(o.id, i.id)) d

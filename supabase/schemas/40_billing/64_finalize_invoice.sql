@@ -36,7 +36,9 @@ begin
   end if;
   update public.invoices set number = v_number, series_year = v_year, document_number = v_document,
     issued_elsewhere = v_practice.documents_elsewhere, finalized_at = now(), issued_at = now(),
-    tax_point_at = coalesce(tax_point_at, now()), tax_on_payment = document_kind = 'invoice' and v_practice.tax_scheme = 'registered',
+    tax_point_at = coalesce(tax_point_at, now()),
+    -- Whoever makes the document with the payment elsewhere brings no tax due here: it is booked at once.
+    tax_on_payment = document_kind = 'invoice' and v_practice.tax_scheme = 'registered' and not v_practice.documents_elsewhere,
     seller_name = coalesce(v_practice.legal_name, v_practice.name), seller_tax_id = v_practice.tax_id,
     seller_address = v_practice.address, seller_country = v_practice.country,
     due_date = case when document_kind in ('invoice', 'tax_invoice')

@@ -10,17 +10,18 @@ declare
 begin
   for v_part in
     select a.invoice_id, a.amount_cents + a.refunded_cents as amount, i.document_number, i.tax_cents, i.total_amount_cents as total, i.tax_rate_bp,
-      i.tax_on_payment, coalesce(e.amount, 0) as earlier, coalesce(e.tax, 0) as earlier_tax
+      i.tax_on_payment, e.amount as earlier
     from public.payment_allocations a join public.invoices i on i.id = a.invoice_id
-    left join lateral (
-      select sum(l.line_total_cents) as amount, sum(l.settled_tax_cents) as tax from public.invoice_line_items l
-      join public.invoices r on r.id = l.invoice_id
-      where l.settled_invoice_id = i.id and r.finalized_at is not null and r.credited_cents = 0) e on true
+    -- What is on the invoice now and has a receipt; money that left it took its tax along.
+    cross join lateral (
+      select coalesce(sum(b.amount_cents + b.refunded_cents), 0) as amount from public.payment_allocations b
+      where b.invoice_id = i.id and b.payment_id <> a.payment_id
+        and exists (select from public.invoices r where r.payment_id = b.payment_id)) e
     where a.payment_id = p_payment.id and a.amount_cents + a.refunded_cents > 0 order by i.finalized_at, i.id
   loop
-    -- The shares of an invoice's tax that its payments bring due add up to it, whatever its parts.
-    v_own_tax := case when v_part.tax_on_payment then greatest(0, least(v_part.tax_cents,
-      round(v_part.tax_cents::numeric * (v_part.earlier + v_part.amount) / v_part.total)) - v_part.earlier_tax) else 0 end;
+    -- Each share of an invoice's tax is the difference of two, so that those of all its payments add up to it.
+    v_own_tax := case when v_part.tax_on_payment then round(v_part.tax_cents::numeric * (v_part.earlier + v_part.amount) / v_part.total)
+      - round(v_part.tax_cents::numeric * v_part.earlier / v_part.total) else 0 end;
     insert into public.invoice_line_items (invoice_id, description, amount_cents, settled_invoice_id, settled_tax_cents)
     values (p_receipt.id, coalesce(v_part.document_number, 'Payment'), v_part.amount, v_part.invoice_id, v_own_tax);
     -- The rate of the day of the payment holds; where it is another than that of the invoice, the net gives way.
@@ -43,6 +44,19 @@ comment on function private.write_receipt_lines(public.invoices, public.payments
   'security definer: one line for each invoice that a payment went to, one for what is on account. Returns the tax that falls due.';
 revoke execute on function private.write_receipt_lines(public.invoices, public.payments, integer) from public, anon, authenticated, service_role;
 
+create or replace function private.taxed_apart(i public.invoices, out taxed_elsewhere bigint, out untaxed bigint)
+  language sql stable set search_path = '' as $$
+  select coalesce(sum(l.line_total_cents) filter (where o.tax_rate_bp > 0 and not o.tax_on_payment), 0)::bigint,
+    coalesce(sum(l.line_total_cents) filter (where o.tax_rate_bp = 0), 0)::bigint
+  -- What takes a receipt back takes back all of it.
+  from public.invoice_line_items l join public.invoices o on o.id = l.settled_invoice_id
+  where l.invoice_id = coalesce(i.credit_of_invoice_id, i.id)
+$$;
+comment on function private.taxed_apart(public.invoices) is
+  'What of a receipt its own tax is not of: parts for invoices that were taxed when they were issued, and for what is not taxed. Reads as its caller.';
+revoke execute on function private.taxed_apart(public.invoices) from public, anon, authenticated, service_role;
+grant execute on function private.taxed_apart(public.invoices) to authenticated, service_role;
+
 create or replace function private.make_receipt(p_payment_id uuid) returns uuid
   language plpgsql security definer set search_path = '' as $$
 declare
@@ -58,15 +72,22 @@ begin
     perform private.fail(409, 'payment_not_made', 'A receipt is for money that came in.');
   end if;
   select * into v_practice from public.practices p where p.id = v_payment.practice_id;
+  if v_practice.documents_elsewhere then
+    perform private.fail(409, 'documents_elsewhere', 'Another system issues the documents of this practice.', 'Make the receipt there.');
+  end if;
   v_rate := private.rate_of(v_practice, (v_payment.paid_at at time zone v_practice.timezone)::date);
   insert into public.invoices (practice_id, coach_id, coach_client_id, user_id, total_amount_cents, currency, tax_rate_bp, tax_inclusive,
     document_kind, payment_id, buyer_name, buyer_email, buyer_tax_id, buyer_address, tax_point_at)
   select v_payment.practice_id, coalesce(i.coach_id, c.coach_id), v_payment.coach_client_id, v_payment.user_id, 0, v_payment.currency,
-    case when k.kind = 'receipt' then 0 else v_rate end, true, k.kind, p_payment_id,
+    case when g.taxed or k.left_over then v_rate else 0 end, true,
+    case when g.due or k.left_over then 'tax_invoice_receipt' else 'receipt' end, p_payment_id,
     coalesce(i.buyer_name, b.name), coalesce(i.buyer_email, b.email), i.buyer_tax_id, i.buyer_address, v_payment.paid_at
-  from (select case when v_practice.tax_scheme = 'registered' and not exists (select from public.payment_allocations a
-          join public.invoices x on x.id = a.invoice_id where a.payment_id = p_payment_id and not x.tax_on_payment)
-        then 'tax_invoice_receipt' else 'receipt' end) k (kind)
+  from (select coalesce(sum(a.amount_cents + a.refunded_cents), 0) as given, coalesce(bool_or(x.tax_on_payment), false) as due,
+      coalesce(bool_or(x.tax_on_payment and x.tax_rate_bp > 0), false) as taxed
+    from public.payment_allocations a join public.invoices x on x.id = a.invoice_id
+    where a.payment_id = p_payment_id and a.amount_cents + a.refunded_cents > 0) g
+  -- Of a registered practice, money that is for nothing yet is taxed when it comes.
+  cross join lateral (select v_practice.tax_scheme = 'registered' and g.given < v_payment.amount_cents) k (left_over)
   left join public.invoices i on i.id = coalesce(v_payment.invoice_id, (select a.invoice_id from public.payment_allocations a
     where a.payment_id = p_payment_id order by a.created_at, a.id limit 1))
   left join public.coach_clients c on c.id = v_payment.coach_client_id
@@ -79,7 +100,7 @@ begin
   return v_receipt.id;
 end $$;
 comment on function private.make_receipt(uuid) is
-  'security definer: the one receipt of a payment, made when there is none; a tax invoice and receipt where the tax of all it paid falls due with it. Returns its id.';
+  'security definer: the one receipt of a payment, made when there is none; a tax invoice and receipt where tax falls due with any part of it. Returns its id.';
 revoke execute on function private.make_receipt(uuid) from public, anon, authenticated, service_role;
 
 create or replace function public.issue_receipt(p_payment_id uuid) returns uuid

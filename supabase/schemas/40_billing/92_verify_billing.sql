@@ -89,7 +89,28 @@ begin
       from public.journal_transactions t join public.journal_entries e on e.transaction_id = t.id and e.account = 'receivable'
       where t.practice_id = any (p_practice_ids) group by 1, 2, 3) j
     on concat_ws(' ', j.practice_id, j.currency, j.coach_client_id) = concat_ws(' ', b.practice_id, b.currency, b.coach_client_id)
-  where coalesce(b.open, 0) <> coalesce(j.amount, 0);
+  where coalesce(b.open, 0) <> coalesce(j.amount, 0)
+  union all
+  select coalesce(b.practice_id, j.practice_id), 'deferred_tax_of_client', 'client', concat_ws(' ', coalesce(b.coach_client_id, j.coach_client_id),
+    coalesce(b.currency, j.currency)), coalesce(round(b.tax), 0)::text, coalesce(j.amount, 0)::text
+  from (select x.practice_id, x.coach_client_id, x.currency, sum(x.tax) as tax, sum(x.roundings) as roundings from (
+      -- The tax of invoices that are not taken back or given up on while they were open, less the tax of what receipts say was paid.
+      select i.practice_id, i.coach_client_id, i.currency, 1 + 2 * n.notes as roundings, -i.tax_cents::numeric * (i.total_amount_cents - n.open
+        - case when i.written_off_at is null then 0 else private.invoice_balance(i) end) / i.total_amount_cents as tax
+      from public.invoices i cross join lateral (select count(*) as notes, coalesce(sum(x.credited_open_cents), 0) as open
+        from public.invoices x where x.credit_of_invoice_id = i.id) n
+      where i.practice_id = any (p_practice_ids) and i.tax_on_payment and i.tax_cents > 0 and (i.status <> 'canceled' or i.credited_cents > 0)
+      union all
+      select r.practice_id, r.coach_client_id, r.currency, 1, case when o.id is null then l.line_total_cents::numeric * r.tax_rate_bp / (10000 + r.tax_rate_bp)
+        when o.tax_on_payment then l.line_total_cents::numeric * o.tax_cents / o.total_amount_cents else 0 end
+      from public.invoices r join public.invoice_line_items l on l.invoice_id = r.id left join public.invoices o on o.id = l.settled_invoice_id
+      where r.practice_id = any (p_practice_ids) and r.document_kind = 'tax_invoice_receipt' and r.credited_cents = 0) x group by 1, 2, 3) b
+  full join (select t.practice_id, t.coach_client_id, t.currency, sum(e.amount_cents) as amount
+      from public.journal_transactions t join public.journal_entries e on e.transaction_id = t.id and e.account = 'tax_deferred'
+      where t.practice_id = any (p_practice_ids) group by 1, 2, 3) j
+    on concat_ws(' ', j.practice_id, j.currency, j.coach_client_id) = concat_ws(' ', b.practice_id, b.currency, b.coach_client_id)
+  -- Each part was rounded by itself.
+  where abs(coalesce(b.tax, 0) - coalesce(j.amount, 0)) > coalesce(b.roundings, 0);
 end $$;
 comment on function private.verify_movements(uuid[]) is
   'security definer: reads all of the practices given. Where payments and documents do not agree with their counters and with the journal, and clients with what the books say they owe.';

@@ -14,6 +14,7 @@ create or replace function private.document_of(p_invoice_id uuid, out content js
       'buyer_name', i.buyer_name, 'buyer_email', i.buyer_email, 'buyer_tax_id', i.buyer_tax_id, 'buyer_address', i.buyer_address,
       'notes', i.notes, 'allocation_number', i.allocation_number, 'tax_inclusive', i.tax_inclusive, 'tax_on_payment', i.tax_on_payment,
       'discount_cents', i.discount_cents, 'subtotal_cents', i.subtotal_cents, 'tax_rate_bp', i.tax_rate_bp, 'tax_cents', i.tax_cents, 'total_cents', i.total_amount_cents,
+      'taxed_elsewhere_cents', t.taxed_elsewhere, 'untaxed_cents', t.untaxed,
       'credit_of', (select o.document_number from public.invoices o where o.id = i.credit_of_invoice_id),
       'paid', (select jsonb_build_object('at', m.paid_at, 'method', m.method_type, 'reference', m.reference)
                from public.payments m where m.id = i.payment_id),
@@ -26,6 +27,7 @@ create or replace function private.document_of(p_invoice_id uuid, out content js
   join public.practices p on p.id = i.practice_id
   left join private.document_faces d on d.invoice_id = i.id
   cross join lateral (select coalesce(d.face, private.face_of(i.practice_id)) as face) f
+  cross join lateral private.taxed_apart(i) t
   where i.id = p_invoice_id
 $$;
 comment on function private.document_of(uuid) is

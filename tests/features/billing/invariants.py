@@ -71,10 +71,27 @@ INVARIANTS: dict[str, Any] = {
     "a payment has one receipt, over all of it": """
         select r.id from public.invoices r join public.payments p on p.id = r.payment_id
         where r.practice_id = %(practice)s and r.total_amount_cents <> p.amount_cents""",
-    "tax that falls due when paid is never more than the tax of its invoice": """
-        select i.id from public.invoices i where i.practice_id = %(practice)s and i.tax_on_payment and i.tax_cents <
-          (select coalesce(sum(l.settled_tax_cents), 0) from public.invoice_line_items l
-           join public.invoices r on r.id = l.invoice_id and r.credited_cents = 0 where l.settled_invoice_id = i.id)""",
+    # Of several parts each is rounded by itself; what a payment was taken off again counts no more.
+    "tax that fell due with what is on an invoice is never more than its tax": """
+        select i.id from public.invoices i
+        join lateral (select count(*) as parts, sum(floor(l.settled_tax_cents::numeric
+                        * least(l.line_total_cents, a.amount_cents + a.refunded_cents) / l.line_total_cents)) as due
+                      from public.invoice_line_items l
+                      join public.invoices r on r.id = l.invoice_id and r.credited_cents = 0
+                      join public.payment_allocations a on a.payment_id = r.payment_id and a.invoice_id = i.id
+                      where l.settled_invoice_id = i.id) s on true
+        where i.practice_id = %(practice)s and i.tax_on_payment and s.due > i.tax_cents + s.parts - 1""",
+    "the money of a client brings its tax due once, wherever it lies": """
+        select r.coach_client_id from public.invoices r join public.invoice_line_items l on l.invoice_id = r.id
+        left join public.invoices o on o.id = l.settled_invoice_id
+        where r.practice_id = %(practice)s and r.document_kind = 'tax_invoice_receipt' and r.credited_cents = 0
+        group by r.coach_client_id, r.currency
+        having abs(sum(l.settled_tax_cents) - sum(l.line_total_cents * case when o.id is null
+          or (o.tax_on_payment and o.tax_rate_bp > 0) then 18 else 0 end / 118.0)) > 1.5 * count(*)""",
+    "the tax of a receipt is that of its parts": """
+        select r.id from public.invoices r where r.practice_id = %(practice)s and r.payment_id is not null
+          and ((r.document_kind = 'receipt' and r.tax_rate_bp <> 0) or r.tax_cents <>
+            (select sum(l.settled_tax_cents) from public.invoice_line_items l where l.invoice_id = r.id))""",
     "books, documents, counters, numbers and balances agree": """
         select v.* from private.verify_billing(%(practice)s) v""",
 }

@@ -59,6 +59,8 @@ def paper(count: int = 1, **more: Any) -> Document:
         "tax_rate_bp": 1800,
         "tax_cents": 6300 * count,
         "total_cents": 41300 * count,
+        "taxed_elsewhere_cents": 0,
+        "untaxed_cents": 0,
         "lines": lines(count),
     }
     return Document.model_validate(said | more)

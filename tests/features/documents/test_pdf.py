@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 
 from loom.core.money import Money, currencies
-from loom.features.documents.layout import free
+from loom.features.documents.layout import filled, free
 from loom.features.documents.schemas import Kind, Language, MoneyIn
 from loom.features.documents.service import set_pdf
 from loom.features.documents.words import KINDS, LABELS, METHODS
@@ -221,6 +221,26 @@ def test_what_the_tax_authority_wants_is_on_the_document() -> None:
     assert "TAX-2026-0001" in note.replace("\n", "")
     later = text_of(set_pdf(paper(kind="invoice", tax_on_payment=True), None, "en"))
     assert "The tax invoice follows with the payment." in later
+
+
+@pytest.mark.parametrize(("language", "labels"), [
+    ("en", ["Taxed by their own invoices", "Not taxed", "Before tax", "VAT 18%", "Received"]),
+    ("he", ["חויב במס בחשבונית נפרדת", "ללא מס", "לפני מס", "מע״מ 18%", "התקבל"]),
+])  # fmt: skip
+def test_what_the_tax_of_a_receipt_is_not_of_stands_apart(language: Language, labels: list[str]) -> None:
+    mixed = paper(
+        kind="tax_invoice_receipt",
+        paid=MoneyIn(at=ISSUED, method="cash", reference=None),
+        subtotal_cents=25300, tax_cents=1800, total_cents=27100, taxed_elsewhere_cents=11800, untaxed_cents=3500,
+    )  # fmt: skip
+    totals = filled(mixed, None, language)["totals"]
+    assert [label for label, _, _ in totals] == labels
+    amounts = ["118.00", "35.00", "100.00", "18.00", "271.00"]
+    assert all(amount in said for amount, (_, said, _) in zip(amounts, totals, strict=True))
+    text = text_of(set_pdf(mixed, None, language))
+    assert all(amount in text for amount in amounts)
+    # Where nothing is apart there are no such lines.
+    assert len(filled(paper(), None, language)["totals"]) == 3
 
 
 def test_a_logo_is_on_the_page() -> None:

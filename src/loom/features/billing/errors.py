@@ -31,6 +31,7 @@ ERROR_CODES: dict[str, str] = {
     "payment_exceeds_balance": "The payment is more than is open on the invoice.",
     "payment_in_progress": "A card payment is under way; its outcome has to be waited for.",
     "payment_not_made": "Only money that came in can be given to an invoice or go back.",
+    "documents_elsewhere": "Another system issues the documents of the practice; Loom makes no receipt.",
     "payment_final": "The amount of a payment that was made never changes.",
     "refund_exceeds_payment": "The refund is more than is left of the payment.",
     "refund_fixed": "A refund keeps its payment and its amount.",

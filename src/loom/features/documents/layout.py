@@ -117,10 +117,19 @@ def _totals(document: Document, words: dict[str, str], language: Language) -> li
     found = discount if document.discount_cents else []
     if not document.tax_rate_bp:
         return [*found, total]
+    # What the tax is not of stands apart, so that what is before tax is what was taxed.
+    elsewhere, untaxed = document.taxed_elsewhere_cents, document.untaxed_cents
+    apart = [
+        [words[label], _money(cents, document, language), False]
+        for label, cents in (("taxed_elsewhere", elsewhere), ("untaxed", untaxed))
+        if cents
+    ]
+    before_tax = document.subtotal_cents - elsewhere - untaxed
     tax = words["vat" if document.country == "IL" else "tax"].format(rate=rate(document.tax_rate_bp))
     return [
         *found,
-        [words["subtotal"], _money(document.subtotal_cents, document, language), False],
+        *apart,
+        [words["subtotal"], _money(before_tax, document, language), False],
         [tax, _money(document.tax_cents, document, language), False],
         total,
     ]

@@ -71,6 +71,9 @@ class Document(BaseModel):
     tax_rate_bp: int
     tax_cents: int
     total_cents: int
+    # Of a receipt: parts that its tax is not of.
+    taxed_elsewhere_cents: int
+    untaxed_cents: int
     lines: list[DocumentLine]
 
     @property
