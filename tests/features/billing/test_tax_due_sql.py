@@ -179,7 +179,7 @@ def test_an_allocation_number_is_asked_for_by_what_the_document_taxes(world: Wor
     registered(world)
     threshold = one(world.owner, "select private.tax_rule('IL', 'allocation_threshold_cents', current_date) as v")
     each = threshold * 4 // 5
-    invoices = []
+    invoices: list[UUID] = []
     for kind in ("invoice", "tax_invoice"):
         invoice = world.draft(addon(each), document_kind=kind)
         act(world, """edit_draft_invoice(%s, '{"buyer_tax_id": "514444444"}')::text""", invoice)
@@ -188,3 +188,18 @@ def test_an_allocation_number_is_asked_for_by_what_the_document_taxes(world: Wor
     receipt = receipt_of(world, on_account(world, 2 * (each + each * 18 // 100), *invoices))
     assert (receipt["document_kind"], receipt["tax_cents"]) == ("tax_invoice_receipt", each * 18 // 100)
     assert one(world.owner, WARNINGS, receipt["id"]) == []
+
+
+def test_an_invoice_paid_without_a_receipt_is_warned_of_until_there_is_one(world: World) -> None:
+    registered(world)
+    invoice = issued(world)
+    payment = one(
+        world.owner,
+        "insert into public.payments (invoice_id, amount_cents, status, provider) values (%s, 11800, 'paid', 'manual')"
+        " returning id as v",
+        invoice,
+    )
+    world.owner.execute("select private.allocate_payment(%s)", [payment])
+    assert one(world.owner, WARNINGS, invoice) == ["tax_document_missing"]
+    act(world, "issue_receipt(%s)", payment)
+    assert one(world.owner, WARNINGS, invoice) == []

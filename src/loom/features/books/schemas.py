@@ -135,6 +135,7 @@ CHECKS = {
     "document_in_journal": "The journal says of a document what the document says.",
     "payment_in_journal": "The journal says of a payment what the payment, its refunds and its allocations say.",
     "receivable_of_client": "What a client's open invoices ask for is what the journal says the client owes.",
+    "deferred_tax_of_client": "What a client's documents say of tax that is not due yet is what the journal says.",
     "balance_of_credits": "What is left of credits is the sum of their ledger.",
     "credit_in_journal": "The journal says of sold credits what is not used of them yet.",
     "seat_paid_by_credit": "A seat that a credit was spent on is paid.",
