@@ -162,7 +162,8 @@ begin
       and exists (select from public.gateway_alerts a where a.gateway_account_id = p_account_id and a.kind = 'not_reconciled'
         and a.closed_at is null)
       -- Listed all the same, or booked since.
-      and not exists (select from compared c where c.subject = f ->> 'subject' and c.provider_id = f ->> 'provider_id')
+      and not exists (select from jsonb_to_recordset(p_rows) as r (kind text, provider_id text)
+        where r.kind = f ->> 'subject' and r.provider_id = f ->> 'provider_id')
       and not (f ->> 'kind' = 'missing_here' and exists (select from private.booked_movements(p_account_id) h
         where h.kind = f ->> 'subject' and h.provider_id = f ->> 'provider_id'))
   )
