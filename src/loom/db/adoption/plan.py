@@ -131,7 +131,7 @@ def read_plan(conn: Connection[Any], decisions: Decisions) -> Plan:
             Table(
                 row["name"],
                 row["present"] and row["kind"] == "table",
-                sizes.get(row["name"], row["estimated_rows"]),
+                sizes.get(row["name"], int(row["estimated_rows"])),
                 row["bytes"],
             )
             for row in reader.ask("base_tables", tables=base_tables())
