@@ -64,11 +64,26 @@ def test_drift_of_the_catalogue(adopted: str, change: str, kind: str, where: str
     assert any(what == kind and (at == where or at.startswith(where.rstrip("%"))) for what, at in findings), findings
 
 
+@pytest.mark.parametrize(
+    ("change", "kind", "where"),
+    [
+        ("drop schema jobs cascade", "schema", "jobs"),
+        ("alter role authenticated bypassrls", "role", "authenticated"),
+        ("alter role anon superuser", "role", "anon"),
+        ("grant service_role to authenticated", "role", "authenticated"),
+        ("create role inner_circle; grant loom_owner to inner_circle; grant inner_circle to anon", "role", "anon"),
+    ],
+)
+def test_what_lies_around_the_catalogue(adopted: str, change: str, kind: str, where: str) -> None:
+    assert (kind, where) in found(adopted, change)
+
+
 def test_what_does_not_concern_loom_is_no_drift(adopted: str) -> None:
     assert (
         found(adopted, "create table public.films (id int); alter table public.users add column nickname text") == set()
     )
     assert found(adopted, "create index on public.users (first_name)") == set()
+    assert found(adopted, "create role choir; grant choir to authenticated") == set()
 
 
 OVERLAP = """

@@ -161,6 +161,28 @@ def test_what_is_mended_is_not_said_to_be_left_alone(small: str) -> None:
     assert all(item.why for item in (*plan.replaced, *plan.seen))
 
 
+@pytest.mark.parametrize("time", ["infinity", "-infinity", "294276-12-31 23:59"])
+def test_sessions_at_the_end_of_time(small: str, time: str) -> None:
+    with connect(small) as conn:
+        conn.execute("alter table public.sessions drop constraint sessions_future_or_current")
+        row = conn.execute(
+            "update public.sessions set scheduled_at = %s, duration_minutes = 2147483647"
+            " where id = (select id from public.sessions order by id limit 1) returning id::text",
+            [time],
+        ).fetchone()
+    assert row is not None
+    refused(small, ExitCode.OPEN_QUESTIONS, f"sessions.scheduled_at is {time}", row[0])
+
+
+def test_options_that_make_no_sense(small: str) -> None:
+    before = everything(small)
+    code, text = adopt(small, "--apply", "--rename-table", "payments=x")
+    assert (code, "Loom takes that table over" in text) == (ExitCode.OPEN_QUESTIONS, True), text
+    code, text = adopt(small, "--apply", "--lock-timeout", "abc")
+    assert (code, "no length of time" in text) == (2, True), text
+    assert everything(small) == before
+
+
 def test_a_newer_loom_was_here(cluster: Cluster) -> None:
     name = cluster.create(cluster.template())
     url = cluster.url(name)
@@ -257,7 +279,37 @@ def test_invoices_of_another_shape_are_moved_out_of_the_way(small: str) -> None:
             "function public.mark_read",
         ),
         ("create view public.paid as select id from public.payments where status = 'paid'", "view public.paid reads"),
+        (
+            "create index paid on public.payments (user_id) where status = 'paid'",
+            "index public.paid reads payments.status",
+        ),
+        (
+            "alter table public.payments add constraint known check (status <> '')",
+            "constraint known on table public.pay",
+        ),
+        (
+            "create policy paying on public.coach_profiles using ((select min(status) from public.payments) > '')",
+            "policy paying on table public.coach_profiles reads payments.status",
+        ),
+        (
+            "alter table public.payments add column paid boolean generated always as (status = 'paid') stored",
+            "column paid of table public.payments reads payments.status",
+        ),
+        (
+            "create function public.paid() returns bigint begin atomic select count(status) from public.payments; end",
+            "function public.paid() reads payments.status",
+        ),
         ("drop table public.typing_indicators", "typing_indicators"),
+        (
+            "alter table public.payments add column refunded_cents numeric default 0",
+            "payments.refunded_cents is numeric",
+        ),
+        (
+            "alter table public.sessions add column currency varchar(10)",
+            "currency is character varying(10), and Loom's",
+        ),
+        ("alter table public.messages add column seq text", "alter table public.messages rename column seq to seq_be"),
+        ("alter table public.sessions force row level security", "alter table public.sessions no force row level secu"),
     ],
 )
 def test_a_shape_that_loom_does_not_know(small: str, change: str, told: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import asdict
 from typing import Annotated
@@ -21,6 +22,9 @@ from loom.db.migrate import connect, saying_rights
 
 # Into a file or a pipe nothing is folded.
 _console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 400)
+
+# As PostgreSQL takes it.
+_TIME = re.compile(r"\d+(\.\d+)?\s*(us|ms|s|min|h|d)?")
 
 MapStatus = Annotated[
     list[str] | None,
@@ -62,6 +66,8 @@ def adopt(
     """
     if plan == apply or (online and not apply):
         raise typer.BadParameter("say either --plan or --apply (with --online for large tables)")
+    if not _TIME.fullmatch(lock_timeout):
+        raise typer.BadParameter(f"--lock-timeout {lock_timeout!r} is no length of time, such as 4s or 500ms")
     given = parse_decisions(map_status or [], map_currency or [], rename_table or [], drop_empty=drop_empty_tables)
     with open_target(load_settings(data_dir=data_dir, database_url=database_url)) as target, saying_rights():
         with connect(target.admin_url) as conn:

@@ -41,6 +41,22 @@ _FOREIGN_KEYS: LiteralString = """
 """
 
 
+_ROLES: LiteralString = """
+  select r.rolname::text, 'bypasses row-level security'
+  from pg_roles as r
+  where r.rolname in ('anon', 'authenticated') and (r.rolbypassrls or r.rolsuper)
+  union all
+  select r.rolname::text, format('is a member of %I', m.rolname)
+  from pg_roles as r
+  join pg_roles as m on m.oid <> r.oid and pg_has_role(r.oid, m.oid, 'member')
+  where r.rolname in ('anon', 'authenticated') and not r.rolsuper
+    and (
+      m.rolbypassrls or m.rolsuper or m.rolname in ('service_role', 'pg_read_all_data', 'pg_write_all_data')
+      or exists (select from pg_tables as t where t.schemaname in ('public', 'private') and t.tableowner = m.rolname))
+  order by 1, 2
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """`area` is catalogue or data; `what` is the kind of fact or the invariant, `where` the object or the row's id."""
@@ -61,7 +77,7 @@ def check(conn: Connection[Any]) -> list[Finding]:
 
 def look(conn: Connection[Any]) -> list[Finding]:
     """The same in the caller's transaction."""
-    drift = [*compare(expected_facts(), read_facts(conn)), *_queue(conn)]
+    drift = [*compare(expected_facts(), read_facts(conn)), *_queue(conn), *_roles(conn)]
     # Rows of tables that are not as expected cannot be asked.
     return drift or [*_invariants(conn), *_orphans(conn)]
 
@@ -70,6 +86,14 @@ def _queue(conn: Connection[Any]) -> list[Finding]:
     if has_queue(conn):
         return []
     return [Finding("catalogue", "schema", "jobs", "missing", "the job queue: loom db migrate brings it")]
+
+
+def _roles(conn: Connection[Any]) -> list[Finding]:
+    """What people reach the database as must be held to the policies."""
+    return [
+        Finding("catalogue", "role", role, found, "held to the policies")
+        for role, found in conn.execute(_ROLES).fetchall()
+    ]
 
 
 def compare(expected: Facts, there: Facts) -> list[Finding]:

@@ -149,12 +149,24 @@ union all
 select 'auth.users', 'SHARE ROW EXCLUSIVE', greatest(c.reltuples, 0)::bigint
 from pg_class as c join pg_namespace as n on n.oid = c.relnamespace where n.nspname = 'auth' and c.relname = 'users'
 
--- name: views_on_payment_status
-select distinct r.ev_class::regclass::text as name
+-- name: payment_status_dependents
+-- Whatever names the column while it is text: a change of its type fails at each. Checks and indexes are asked about below, and
+-- policies and triggers of the tables that are taken over are gone by then.
+select distinct regexp_replace(pg_describe_object(d.classid, d.objid, d.objsubid), '^(rule "?_RETURN"? on|default value for) ', '') as name
 from pg_depend as d
-join pg_rewrite as r on r.oid = d.objid
 join pg_attribute as a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
-where d.classid = 'pg_rewrite'::regclass and d.refobjid = to_regclass('public.payments') and a.attname = 'status'
+where d.refclassid = 'pg_class'::regclass and d.refobjid = to_regclass('public.payments') and a.attname = 'status'
+  and a.atttypid = 'text'::regtype
+  and d.classid not in ('pg_trigger'::regclass, 'pg_statistic_ext'::regclass)
+  and not (d.classid = 'pg_attrdef'::regclass and exists (
+    select from pg_attrdef as v where v.oid = d.objid and v.adrelid = d.refobjid and v.adnum = d.refobjsubid))
+  and not (d.classid = 'pg_policy'::regclass and exists (
+    select from pg_policy as p join pg_class as c on c.oid = p.polrelid
+    where p.oid = d.objid and c.relnamespace = 'public'::regnamespace and c.relname = any (%(tables)s::text[])))
+  and not (d.classid = 'pg_class'::regclass and d.objsubid = 0 and exists (select from pg_index as x where x.indexrelid = d.objid))
+  and not (d.classid = 'pg_constraint'::regclass and exists (
+    select from pg_constraint as k where k.oid = d.objid and k.conrelid = d.refobjid and k.contype <> 'f'))
+order by 1
 
 -- name: rules_on_payment_status
 -- Checks, and indexes with a condition or an expression. Other indexes and the grants on the column come along.

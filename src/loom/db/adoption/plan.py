@@ -115,7 +115,10 @@ def read_plan(conn: Connection[Any], decisions: Decisions) -> Plan:
     if state.newer is not None:
         raise NewerDatabase(state.newer)
     pending = [f"{migration.version}_{migration.name}" for migration in state.pending]
-    sizes, beside = _sizes(conn) if pending else ({}, [])
+    sizes: dict[str, int] = {}
+    beside: list[Lock] = []
+    if pending:
+        sizes, beside = _sizes(conn)
     locks = measure_locks(conn, sizes, beside)
     with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
         cursor.execute("set transaction isolation level repeatable read, read only")
@@ -128,7 +131,7 @@ def read_plan(conn: Connection[Any], decisions: Decisions) -> Plan:
             Table(
                 row["name"],
                 row["present"] and row["kind"] == "table",
-                sizes.get(row["name"], row["estimated_rows"]),
+                sizes.get(row["name"], int(row["estimated_rows"])),
                 row["bytes"],
             )
             for row in reader.ask("base_tables", tables=base_tables())

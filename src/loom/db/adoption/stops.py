@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,20 +33,35 @@ class Question:
     ids: list[str] = field(default_factory=list[str])
 
 
+def _forced(reader: Reader) -> list[Question]:
+    """The owner's own statements would see no row, or be refused."""
+    return [
+        Question(
+            "forced_policies",
+            f"{row['name']} holds its owner to its policies too",
+            f"Run: alter table public.{row['name']} no force row level security",
+        )
+        for row in reader.ask("base_tables", tables=base_tables())
+        if row["forced"]
+    ]
+
+
 def questions_of_shape(reader: Reader, decisions: Decisions) -> list[Question]:
     """Tables, types and functions that are not what Loom extends, or are where Loom's own have to go."""
     return [
         *_base_columns(reader),
+        *_added_columns(reader),
+        *_forced(reader),
         *_enums(reader),
         *_tables(reader, decisions),
         *_functions(reader),
         *(
             Question(
-                "dependent_view",
-                f"view {row['name']} reads payments.status, whose type changes",
-                "Drop the view, and make it again afterwards.",
+                "dependent_view" if "view " in row["name"] else "dependent_object",
+                f"{row['name']} reads payments.status, whose type changes",
+                "Drop it, and make it again afterwards.",
             )
-            for row in reader.ask("views_on_payment_status")
+            for row in reader.ask("payment_status_dependents", tables=base_tables())
         ),
         *(
             Question(
@@ -93,6 +109,16 @@ def questions_of_data(reader: Reader, statuses: list[DictRow], decisions: Decisi
     ]
     found += [
         Question(
+            "impossible_time",
+            f"sessions.scheduled_at is {row['what']}, and no session ends after that",
+            "Give them a time, or delete them.",
+            row["rows"],
+            row["ids"],
+        )
+        for row in reader.ask("stop_impossible_times")
+    ]
+    found += [
+        Question(
             "overlap_ahead",
             f"sessions {row['what']} take the same coach at the same time",
             "Move or cancel one of the two.",
@@ -127,6 +153,26 @@ def _base_columns(reader: Reader) -> list[Question]:
         elif row["type_id"] not in [ids[name] for name in types]:
             found.append(
                 Question("other_shape", f"{table}.{column} is {row['type']}, not {types[0]}", "Change its type.")
+            )
+    return found
+
+
+def _added_columns(reader: Reader) -> list[Question]:
+    """Columns that Loom adds to those tables, where something else has their names."""
+    found: list[Question] = []
+    for row in reader.ask("base_columns", tables=base_tables()):
+        table, column = row["tbl"], row["col"]
+        wanted = expected_facts().get(("column", f"public.{table}.{column}"))
+        if wanted is None or (table, column) in base_columns():
+            continue
+        kind = re.split(" not null| generated| identity| default ", wanted)[0]
+        if row["type"] != kind:
+            found.append(
+                Question(
+                    "name_taken",
+                    f"{table}.{column} is {row['type']}, and Loom's column of that name is {kind}",
+                    f"Change its type, or: alter table public.{table} rename column {column} to {column}_before_loom",
+                )
             )
     return found
 
@@ -174,6 +220,11 @@ def _tables(reader: Reader, decisions: Decisions) -> list[Question]:
                 row["estimated_rows"],
             )
         )
+    found += [
+        Question("name_taken", f"--rename-table {old}: Loom takes that table over", "Leave the option out.")
+        for old in decisions.renames
+        if old in base_tables()
+    ]
     found += [
         Question("name_taken", f"--rename-table {old}: there is no such table", "Leave the option out.")
         for old in decisions.renames
