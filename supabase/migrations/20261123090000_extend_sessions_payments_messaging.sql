@@ -15720,8 +15720,8 @@ security invoker
 set search_path = ''
 as $$
 begin
-  if p_content is null or char_length(p_content) > 10000 or p_content !~ '[^[:space:]]' then
-    perform private.fail(422, 'content_invalid', 'A message has 1 to 10,000 characters, not only spaces.');
+  if p_content is null or char_length(p_content) > 10000 or p_content !~ '[^[:space:]\u180E\u200B-\u200F\u2060-\u2064\uFEFF]' then
+    perform private.fail(422, 'content_invalid', 'A message has 1 to 10,000 characters, not only spaces or characters that nobody sees.');
   end if;
 end;
 $$;
@@ -16907,6 +16907,9 @@ begin
       when c.channel = 'push' and not exists (
         select from public.push_subscriptions as s where s.user_id = p.user_id and s.retired_at is null
       ) then 'no_subscription'
+      -- Who shares no receipts shares neither of these: with one of them shown, what is withheld later could only be "read".
+      when c.channel <> 'in_app' and x.share_receipts is false
+        and (p.is_muted or replace(c.channel::text, '_', '') <> all (wanted.channels)) then 'withheld'
       when c.channel <> 'in_app' and p.is_muted then 'muted'
       when replace(c.channel::text, '_', '') <> all (wanted.channels) then 'preference_off'
     end
@@ -16914,6 +16917,7 @@ begin
   join public.conversation_participants as p
     on p.conversation_id = m.conversation_id and p.left_at is null and p.user_id <> m.sender_id and p.history_from_seq <= m.seq
   join public.users as u on u.id = p.user_id
+  left join public.messaging_preferences as x on x.user_id = p.user_id
   cross join lateral (select private.wanted_channels(p.user_id, 'messages')) as wanted (channels)
   cross join unnest(enum_range(null::public.message_delivery_channel)) as c (channel)
   where m.id = p_message_id;
@@ -17296,7 +17300,13 @@ declare
 begin
   -- Of two who start at once, one inserts and the other waits here for it, and then finds it.
   insert into public.conversations (type, title, created_by, direct_key)
-  values (p_type, p_title, coalesce(p_created_by, private.me()), p_key)
+  values (
+    p_type,
+    -- A session's title may be longer or of several lines. That must not keep anybody from taking a seat in it.
+    case
+      when p_session_id is null or (char_length(btrim(p_title)) between 1 and 200 and private.is_plain_line(p_title)) then p_title
+    end,
+    coalesce(p_created_by, private.me()), p_key)
   on conflict (direct_key) do nothing
   returning * into v_conversation;
   if not found then
@@ -17357,8 +17367,8 @@ begin
   if p_title is null or char_length(btrim(p_title)) not between 1 and 200 then
     perform private.fail(422, 'title_invalid', 'A title has 1 to 200 characters.');
   end if;
-  if char_length(btrim(p_program)) not between 1 and 200 then
-    perform private.fail(422, 'program_invalid', 'The name of a program has 1 to 200 characters.');
+  if char_length(btrim(p_program)) not between 1 and 200 or not private.is_plain_line(p_program) then
+    perform private.fail(422, 'program_invalid', 'The name of a program has 1 to 200 characters, all of them visible.');
   end if;
   if coalesce(cardinality(p_user_ids), 0) not between 1 and 200 then
     perform private.fail(422, 'people_invalid', 'A group has between 1 and 200 people besides you.');
@@ -17565,6 +17575,16 @@ begin
   if v_conversation.type <> 'group' then
     perform private.fail(409, 'conversation_direct', 'A conversation of two keeps its two people; archive or mute it instead.');
   end if;
+  -- What was changed by hand would hold until the next seat changes, whosever it is.
+  if p_led and exists (
+    select
+    from public.conversation_contexts as x
+    join public.sessions as s on s.id = x.session_id and s.status not in ('cancelled', 'rescheduled')
+    where x.conversation_id = p_conversation_id and v_conversation.direct_key = 'session:' || s.id::text
+  ) then
+    perform private.fail(
+      409, 'people_follow_seats', 'The people of this conversation are those of its session; cancel or give the seat instead.');
+  end if;
   return v_conversation;
 end;
 $$;
@@ -17580,6 +17600,17 @@ set search_path = ''
 as $$
 begin
   perform private.lock_my_group(p_conversation_id, false);
+  if exists (
+    select
+    from public.conversation_participants as p
+    where p.conversation_id = p_conversation_id and p.user_id = private.me() and p.role in ('coach', 'admin')
+  ) and not exists (
+    select
+    from public.conversation_participants as p
+    where p.conversation_id = p_conversation_id and p.user_id <> private.me() and p.role in ('coach', 'admin') and p.left_at is null
+  ) then
+    perform private.fail(409, 'group_needs_lead', 'Nobody else leads this group; archive or mute it instead.');
+  end if;
   update public.conversation_participants as p
   set left_at = now(), left_by = p.user_id
   where p.conversation_id = p_conversation_id and p.user_id = private.me() and p.left_at is null;

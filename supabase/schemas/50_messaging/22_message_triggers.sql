@@ -20,8 +20,8 @@ security invoker
 set search_path = ''
 as $$
 begin
-  if p_content is null or char_length(p_content) > 10000 or p_content !~ '[^[:space:]]' then
-    perform private.fail(422, 'content_invalid', 'A message has 1 to 10,000 characters, not only spaces.');
+  if p_content is null or char_length(p_content) > 10000 or p_content !~ '[^[:space:]\u180E\u200B-\u200F\u2060-\u2064\uFEFF]' then
+    perform private.fail(422, 'content_invalid', 'A message has 1 to 10,000 characters, not only spaces or characters that nobody sees.');
   end if;
 end;
 $$;

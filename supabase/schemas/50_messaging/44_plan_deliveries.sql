@@ -20,6 +20,9 @@ begin
       when c.channel = 'push' and not exists (
         select from public.push_subscriptions as s where s.user_id = p.user_id and s.retired_at is null
       ) then 'no_subscription'
+      -- Who shares no receipts shares neither of these: with one of them shown, what is withheld later could only be "read".
+      when c.channel <> 'in_app' and x.share_receipts is false
+        and (p.is_muted or replace(c.channel::text, '_', '') <> all (wanted.channels)) then 'withheld'
       when c.channel <> 'in_app' and p.is_muted then 'muted'
       when replace(c.channel::text, '_', '') <> all (wanted.channels) then 'preference_off'
     end
@@ -27,6 +30,7 @@ begin
   join public.conversation_participants as p
     on p.conversation_id = m.conversation_id and p.left_at is null and p.user_id <> m.sender_id and p.history_from_seq <= m.seq
   join public.users as u on u.id = p.user_id
+  left join public.messaging_preferences as x on x.user_id = p.user_id
   cross join lateral (select private.wanted_channels(p.user_id, 'messages')) as wanted (channels)
   cross join unnest(enum_range(null::public.message_delivery_channel)) as c (channel)
   where m.id = p_message_id;

@@ -73,7 +73,13 @@ declare
 begin
   -- Of two who start at once, one inserts and the other waits here for it, and then finds it.
   insert into public.conversations (type, title, created_by, direct_key)
-  values (p_type, p_title, coalesce(p_created_by, private.me()), p_key)
+  values (
+    p_type,
+    -- A session's title may be longer or of several lines. That must not keep anybody from taking a seat in it.
+    case
+      when p_session_id is null or (char_length(btrim(p_title)) between 1 and 200 and private.is_plain_line(p_title)) then p_title
+    end,
+    coalesce(p_created_by, private.me()), p_key)
   on conflict (direct_key) do nothing
   returning * into v_conversation;
   if not found then
@@ -134,8 +140,8 @@ begin
   if p_title is null or char_length(btrim(p_title)) not between 1 and 200 then
     perform private.fail(422, 'title_invalid', 'A title has 1 to 200 characters.');
   end if;
-  if char_length(btrim(p_program)) not between 1 and 200 then
-    perform private.fail(422, 'program_invalid', 'The name of a program has 1 to 200 characters.');
+  if char_length(btrim(p_program)) not between 1 and 200 or not private.is_plain_line(p_program) then
+    perform private.fail(422, 'program_invalid', 'The name of a program has 1 to 200 characters, all of them visible.');
   end if;
   if coalesce(cardinality(p_user_ids), 0) not between 1 and 200 then
     perform private.fail(422, 'people_invalid', 'A group has between 1 and 200 people besides you.');

@@ -16,6 +16,16 @@ begin
   if v_conversation.type <> 'group' then
     perform private.fail(409, 'conversation_direct', 'A conversation of two keeps its two people; archive or mute it instead.');
   end if;
+  -- What was changed by hand would hold until the next seat changes, whosever it is.
+  if p_led and exists (
+    select
+    from public.conversation_contexts as x
+    join public.sessions as s on s.id = x.session_id and s.status not in ('cancelled', 'rescheduled')
+    where x.conversation_id = p_conversation_id and v_conversation.direct_key = 'session:' || s.id::text
+  ) then
+    perform private.fail(
+      409, 'people_follow_seats', 'The people of this conversation are those of its session; cancel or give the seat instead.');
+  end if;
   return v_conversation;
 end;
 $$;
@@ -31,6 +41,17 @@ set search_path = ''
 as $$
 begin
   perform private.lock_my_group(p_conversation_id, false);
+  if exists (
+    select
+    from public.conversation_participants as p
+    where p.conversation_id = p_conversation_id and p.user_id = private.me() and p.role in ('coach', 'admin')
+  ) and not exists (
+    select
+    from public.conversation_participants as p
+    where p.conversation_id = p_conversation_id and p.user_id <> private.me() and p.role in ('coach', 'admin') and p.left_at is null
+  ) then
+    perform private.fail(409, 'group_needs_lead', 'Nobody else leads this group; archive or mute it instead.');
+  end if;
   update public.conversation_participants as p
   set left_at = now(), left_by = p.user_id
   where p.conversation_id = p_conversation_id and p.user_id = private.me() and p.left_at is null;

@@ -128,6 +128,30 @@ def open_for(as_user: AsUser, caller: UUID, session: UUID) -> list[dict[str, Any
         return rows(conn, "select * from public.open_session_conversation(%s)", session)
 
 
+def test_a_group_keeps_somebody_who_leads_it(owner: Connection, as_user: AsUser, world: World) -> None:
+    with as_user(world.coach) as conn:
+        group = one(conn, "select id from public.create_group_conversation('Led', %s)", [world.dana])
+    with pytest.raises(psycopg.Error) as caught, as_user(world.coach) as conn:
+        conn.execute("select public.leave_conversation(%s)", [group])
+    assert refusal(caught.value) == ("PT409", "group_needs_lead")
+    owner.execute("select private.seat_person(%s, %s, 1, 0)", [group, world.admin])
+    with as_user(world.dana) as conn:
+        conn.execute("select public.leave_conversation(%s)", [group])
+    with as_user(world.coach) as conn:
+        conn.execute("select public.leave_conversation(%s)", [group])
+    assert people_of(owner, group) == {world.admin}
+    with pytest.raises(psycopg.Error) as caught, as_user(world.admin) as conn:
+        conn.execute("select public.leave_conversation(%s)", [group])
+    assert refusal(caught.value) == ("PT409", "group_needs_lead")
+
+
+def test_the_name_of_a_program_is_a_plain_line(as_user: AsUser, world: World) -> None:
+    for program in ("Turned\u202earound", "Two\nlines", " "):
+        with pytest.raises(psycopg.Error) as caught, as_user(world.coach) as conn:
+            conn.execute("select public.create_group_conversation('G', %s, %s)", [[world.dana], program])
+        assert refusal(caught.value) == ("PT422", "program_invalid")
+
+
 def test_where_the_roster_is_visible_a_session_has_one_group_of_those_who_accepted(
     owner: Connection, as_user: AsUser, world: World
 ) -> None:

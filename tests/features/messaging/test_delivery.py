@@ -153,6 +153,32 @@ async def test_what_changed_since_sending_is_asked_again(
         owner.execute("update public.notification_preferences set email_enabled = true")
 
 
+async def test_the_choices_of_who_shares_no_receipts_are_withheld_from_the_start(
+    owner: Connection, as_user: AsUser, world: World, sink: PushSink
+) -> None:
+    """Shown when planned and withheld later, they would leave only "read" for what is withheld."""
+    person = make_person(owner, "Private")
+    relate(owner, world.coach, person)
+    with as_user(world.coach) as conn:
+        group = one(conn, "select id from public.create_group_conversation('Private', %s)", [person])
+    found = []
+    add_device(as_user, sink, person, "private")
+    owner.execute("insert into public.messaging_preferences (user_id, share_receipts) values (%s, false)", [person])
+    for change in (
+        "update public.conversation_participants set is_muted = true where conversation_id = %(group)s",
+        "update public.conversation_participants set is_muted = false where conversation_id = %(group)s",
+        "update public.notification_preferences set email_messages = false, push_messages = false",
+    ):
+        with as_user(person) as conn:
+            conn.execute(change, {"group": group})
+        found.append(states(owner, post(as_user, world.coach, group, "hello")["id"]))
+    owner.execute("delete from public.push_subscriptions where user_id = %s", [person])
+    for answer, told in zip(found, ("withheld", None, "withheld"), strict=True):
+        state = "suppressed" if told else "pending"
+        assert answer[person, "email"] == answer[person, "push"] == (state, told)
+        assert answer[person, "in_app"] == ("sent", None)
+
+
 async def test_a_temporary_failure_is_tried_again_later_and_a_permanent_one_is_not(
     owner: Connection, as_user: AsUser, world: World, office: Office
 ) -> None:

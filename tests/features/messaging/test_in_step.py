@@ -76,6 +76,52 @@ def test_a_group_follows_the_seats_of_its_session(owner: Connection, as_user: As
     assert people_of(owner, group) == {world.coach, world.amir}
 
 
+def test_the_people_of_a_sessions_group_are_changed_by_seats_alone(
+    owner: Connection, as_user: AsUser, world: World
+) -> None:
+    """By hand it would be undone by anybody else's seat. Once nothing follows the seats, the coach decides."""
+    session = make_session(owner, world, visible=True, answers={world.dana: "confirmed"})
+    group = open_for(as_user, world.coach, session)[0]["id"]
+    by_hand: tuple[tuple[LiteralString, list[object]], ...] = (
+        ("select public.remove_from_conversation(%s, %s)", [group, world.dana]),
+        ("select public.add_to_conversation(%s, %s)", [group, [world.amir]]),
+    )
+    for query, values in by_hand:
+        with pytest.raises(psycopg.Error) as caught, as_user(world.coach) as conn:
+            conn.execute(query, values)
+        assert refusal(caught.value) == ("PT409", "people_follow_seats")
+    assert people_of(owner, group) == {world.coach, world.dana}
+    with as_user(world.coach) as conn:
+        conn.execute("select public.cancel_session(%s, 'Ill')", [session])
+        for query, values in by_hand:
+            conn.execute(query, values)
+    assert people_of(owner, group) == {world.coach, world.amir}
+
+
+@pytest.mark.parametrize("title", ["Two\nlines", "Hid\u202eden", "x" * 201])
+def test_no_title_of_a_session_keeps_anybody_from_a_seat(
+    owner: Connection, as_user: AsUser, world: World, title: str
+) -> None:
+    hidden, shown = (
+        make_session(owner, world, visible=visible, answers={world.dana: "confirmed", world.amir: "invited"})
+        for visible in (False, True)
+    )
+    first = [open_for(as_user, world.coach, hidden)[0]]
+    owner.execute("update public.sessions set title = %s where id in (%s, %s)", [title, hidden, shown])
+    # The newcomer's conversation is opened by their own answer, the group by the coach.
+    with as_user(world.amir) as conn:
+        conn.execute("select public.respond_to_invitation(%s, 'confirmed')", [hidden])
+    first += open_for(as_user, world.coach, shown)
+    titles = rows(
+        owner,
+        "select c.title from public.conversation_contexts as x"
+        " join public.conversations as c on c.id = x.conversation_id where x.session_id in (%s, %s) order by c.title",
+        hidden,
+        shown,
+    )
+    assert [row["title"] for row in titles] == ["Together", None, None]
+
+
 def test_a_group_whose_roster_was_closed_takes_nobody_in(owner: Connection, as_user: AsUser, world: World) -> None:
     session = make_session(owner, world, visible=True, answers={world.dana: "confirmed", world.amir: "invited"})
     group = open_for(as_user, world.coach, session)[0]["id"]

@@ -125,7 +125,7 @@ def test_a_plain_insert_returns_its_row_and_owner_imports_need_only_the_old_colu
     assert one(owner, "select count(*) from public.message_deliveries where message_id = %s", row["id"]) == 6
 
 
-@pytest.mark.parametrize("content", ["", "   \n\t ", None, "x" * 10_001])
+@pytest.mark.parametrize("content", ["", "   \n\t ", "\u200b", " \u2060\ufeff\u200f\n", None, "x" * 10_001])
 def test_a_message_must_say_something_and_not_too_much(as_user: AsUser, world: World, content: str | None) -> None:
     with pytest.raises(psycopg.Error) as caught:
         post(as_user, world.dana, world.group, content)  # type: ignore[arg-type]

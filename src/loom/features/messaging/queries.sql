@@ -220,8 +220,8 @@ select
   case
     when m.deleted_at is not null then 'deleted'
     when plan.recipient_id is null then 'left'
-    -- "Read" would tell of somebody's reading who does not share that; so would the only other reason of their own choosing.
-    when x.share_receipts is false and (plan.reason in ('muted', 'preference_off') or p.last_read_seq >= d.message_seq) then 'withheld'
+    -- "Read" would tell of somebody's reading who does not share that; the plan says the same of their own choices.
+    when x.share_receipts is false and p.last_read_seq >= d.message_seq then 'withheld'
     when plan.reason is not null then plan.reason
     when p.last_read_seq >= d.message_seq then 'read'
   end as refusal
