@@ -124,7 +124,7 @@ def _translate(error: aiosmtplib.SMTPException) -> RetryableError | PermanentErr
         first = error.recipients[0]
         return _by_code(first.code, first.message)
     if isinstance(error, aiosmtplib.SMTPAuthenticationError):
-        # The operator's mistake, not the message's: mail waits until the password is put right.
+        # The operator's mistake, not the message's: mail waits for the password, as long as its attempts last.
         return RetryableError(f"the mail server refused the sign-in: {error}", reason="smtp_sign_in")
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return _by_code(error.code, error.message)
