@@ -186,6 +186,10 @@ async def test_a_reminder_is_mailed_once_with_a_way_out(
     assert one(owner, "select private.wants(%s, 'email', 'payments')", pair[1]), "only that kind"
     for wrong in (path[:-1] + ("0" if path[-1] != "0" else "1"), path.replace("session_reminders", "payments")):
         assert (await client.post(wrong)).status_code == 404
+        told = await client.post(wrong, headers={"Accept": "text/html,*/*"})
+        assert (told.status_code, told.headers["content-type"]) == (404, "text/html; charset=utf-8")
+        assert "This link is not whole." in told.text
+    assert "You get no more mail" in (await client.post(path, headers={"Accept": "text/html"})).text
 
 
 async def test_the_last_moment_decides(owner: Connection, db: Database, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from loom.core.errors import AppError
 from loom.features.notifications import queries
 from loom.features.notifications.schemas import (
     AllRead,
@@ -78,7 +79,7 @@ async def delete_notification(notification_id: UUID, write: Write) -> Response:
 @router.get("/unsubscribe/{token}", include_in_schema=False)
 async def show_unsubscribe(token: Token) -> Response:  # noqa: ARG001 - the page posts to its own address
     """A page with one button. Only pressing it changes something."""
-    return page(done=False)
+    return page("ask")
 
 
 @router.post(
@@ -90,8 +91,14 @@ async def show_unsubscribe(token: Token) -> Response:  # noqa: ARG001 - the page
 )
 async def unsubscribe(token: Token, request: Request, write: PublicWrite) -> Response:
     """Switch off the kind of mail that the link came with (RFC 8058). Needs no account; whatever is in the body."""
-    answer = await write.run(lambda tx: queries.unsubscribe(tx, token), remember=False)
-    return page(done=True) if "text/html" in request.headers.get("accept", "") else answer
+    in_browser = "text/html" in request.headers.get("accept", "")
+    try:
+        answer = await write.run(lambda tx: queries.unsubscribe(tx, token), remember=False)
+    except AppError as refused:
+        if in_browser and refused.status == 404:
+            return page("unknown")
+        raise
+    return page("done") if in_browser else answer
 
 
 router.include_router(notices)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from starlette.responses import HTMLResponse
 
 _HEADERS = {
@@ -18,11 +20,19 @@ _DONE = """<p role="status">You get no more mail of this kind. Your notification
 <p lang="he" dir="rtl" role="status">לא יישלח אליך עוד דואר מסוג זה. אפשר להפעיל אותו שוב בהגדרות ההתראות.</p>"""
 
 
-def page(*, done: bool) -> HTMLResponse:
+_UNKNOWN = """
+<p role="status">This link is not whole. Copy all of it from the mail, or use your notification settings.</p>
+<p lang="he" dir="rtl" role="status">הקישור אינו שלם. אפשר להעתיק את כולו מההודעה, או לשנות את הגדרות ההתראות.</p>"""
+_PAGES = {"ask": (200, _ASK), "done": (200, _DONE), "unknown": (404, _UNKNOWN)}
+
+
+def page(which: Literal["ask", "done", "unknown"]) -> HTMLResponse:
     """Opening the link changes nothing: programs that look links through do that, too."""
+    status, text = _PAGES[which]
     return HTMLResponse(
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Loom</title></head>'
-        f"<body><main>{_DONE if done else _ASK}</main></body></html>",
+        f"<body><main>{text}</main></body></html>",
+        status_code=status,
         headers=_HEADERS,
     )
