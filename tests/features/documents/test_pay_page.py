@@ -228,7 +228,7 @@ def test_the_card_page_that_was_left_leads_back(phone: BrowserContext, shop: Sho
     page = phone.new_page()
     page.goto(url)
     page.click("form button")
-    page.click(f"a[href='{url}']")
+    page.click(f"a[href='{url}/back']")
     expect(page.locator("form button")).to_be_visible()
 
 
