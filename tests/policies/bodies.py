@@ -55,7 +55,7 @@ def value_of(document: dict[str, Any], schema: dict[str, Any], name: str = "") -
     if kind == "array":
         return [value_of(document, schema["items"]) for _ in range(max(schema.get("minItems", 0), 1))]
     number = max(schema.get("minimum", 1), schema.get("exclusiveMinimum", 0) + 1, 1)
-    plain = {"integer": number, "number": number, "boolean": True}
+    plain = {"integer": int(number), "number": number, "boolean": True}
     return plain.get(str(kind), "x" * max(schema.get("minLength", 1), 3))
 
 

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, StringConstraints, WithJsonSchema
 
-from loom.features.billing.schemas import IntentStatus, MethodType, Provider, Token
+from loom.features.billing.card_tokens import Token
+from loom.features.billing.schemas import IntentStatus, MethodType, Provider
 from loom.http import Input
 
 

@@ -6,11 +6,10 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, StringConstraints
-from pydantic_core import PydanticCustomError
+from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
 
+from loom.features.billing.card_tokens import Token
 from loom.http import Input
-from loom.providers.payments.card_numbers import looks_like_card_number
 
 InvoiceStatus = Literal["pending", "paid", "canceled", "refunded"]
 PaymentStatus = Literal["pending", "paid", "failed", "canceled", "refunded"]
@@ -31,22 +30,6 @@ Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", examples=["ILS"])]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500, pattern=r"\S")]
 Notes = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
 BasisPoints = Annotated[int, Field(strict=True, ge=0, le=10_000, description="1800 is 18 %.")]
-
-
-def _no_card_number(token: str) -> str:
-    if looks_like_card_number(token):
-        # Without the value: it must lie nowhere.
-        raise PydanticCustomError(
-            "card_number", "This is the number of a card. Give a token of the gateway's own page."
-        )
-    return token
-
-
-Token = Annotated[
-    str,
-    Field(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$", examples=["pm_card_visa"]),
-    AfterValidator(_no_card_number),
-]
 
 
 def _nothing() -> None:
