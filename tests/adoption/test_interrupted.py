@@ -150,7 +150,7 @@ def test_what_was_to_be_validated_when_it_was_killed_is_validated_the_next_time(
 ) -> None:
     """Whichever way it goes on. What a build of an index leaves behind when it is cut off goes too."""
     url = cluster.url(small)
-    assert "goes on as before" in (cut_off(url, at(words, times), online=True) or "")
+    assert "The older application goes on" in (cut_off(url, at(words, times), online=True) or "")
     with psycopg.connect(cluster.url(small, "postgres"), autocommit=True) as conn:
         left = conn.execute("select conname from pg_constraint where not convalidated and conname not like '%quiet%'")
         assert len(left.fetchall()) == 1

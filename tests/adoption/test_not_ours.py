@@ -281,11 +281,11 @@ def test_invoices_of_another_shape_are_moved_out_of_the_way(small: str) -> None:
         ("create view public.paid as select id from public.payments where status = 'paid'", "view public.paid reads"),
         (
             "create index paid on public.payments (user_id) where status = 'paid'",
-            "index public.paid reads payments.status",
+            "index public.paid names the text of payments.status",
         ),
         (
             "alter table public.payments add constraint known check (status <> '')",
-            "constraint known on table public.pay",
+            "check known names the text of payments.status",
         ),
         (
             "create policy paying on public.coach_profiles using ((select min(status) from public.payments) > '')",
