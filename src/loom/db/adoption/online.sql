@@ -49,7 +49,10 @@ create or replace function private.adoption_keep_person() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
   if tg_op = 'DELETE' then
-    -- A relation cannot stand without somebody, and says nothing yet that their sessions did not say.
+    -- Their sessions go with them, and in which order keys look at what hung on them is left to chance. A relation cannot stand without
+    -- somebody, and says nothing yet that their sessions did not say.
+    delete from public.session_attendees as a using public.sessions as s
+    where s.id = a.session_id and old.id in (s.coach_id, s.client_id);
     delete from public.coach_clients as c where c.client_id = old.id;
     return old;
   end if;
