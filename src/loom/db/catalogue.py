@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import csv
 import tempfile
+from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import cast
@@ -19,7 +21,7 @@ from loom.db.migrate import connect, migrate
 from loom.db.schema_files import supabase_dir
 from loom.db.sql import parse_queries
 
-Facts = dict[tuple[str, str], str]
+Facts = Mapping[tuple[str, str], str]
 """(kind, object) to definition."""
 
 _READ = parse_queries(files(__package__ or "loom.db").joinpath("catalogue.sql").read_text("utf-8"), "catalogue.sql")
@@ -38,6 +40,7 @@ def _path(root: Path | None) -> Path:
     return (root or supabase_dir()) / "catalogue.csv"
 
 
+@cache
 def expected_facts(root: Path | None = None) -> Facts:
     """What a fresh database of this version says."""
     with _path(root).open(encoding="utf-8", newline="") as file:
@@ -53,4 +56,5 @@ def write_catalogue(root: Path | None = None) -> Path:
             facts = read_facts(conn)
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows((*key, facts[key]) for key in sorted(facts))
+    expected_facts.cache_clear()
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -26,7 +27,8 @@ def _between(text: str, start: str, end: str) -> str:
     return text.split(start, 1)[1].split(end, 1)[0]
 
 
-def base_columns() -> dict[tuple[str, str], list[str]]:
+@cache
+def base_columns() -> Mapping[tuple[str, str], list[str]]:
     """(table, column) to the types that Loom can extend."""
     found = _COLUMN.findall(_between(_read("migrations", BASELINE), "select wanted.*", "as wanted (tbl, col, types)"))
     return {(table, column): types.split("|") for table, column, types in found}
